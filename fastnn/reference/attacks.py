@@ -1,0 +1,94 @@
+"""The fast gradient sign method on one image, and on one image after another."""
+
+import numpy as np
+import numpy.typing as npt
+
+from .functional import Array, as_float, attack_residual
+from .networks import Arrays, backward, forward, predict
+
+Bounds = tuple[float, float]
+
+
+def _ascent(weights: Arrays, outputs: Arrays, label: int, activation: str) -> Array:
+    """Return a positive multiple of the loss's gradient in the input, given the layer outputs."""
+    deltas = backward(weights, outputs, attack_residual(outputs[-1], label), activation)
+    return np.asarray(np.dot(weights[0], deltas[0]))
+
+
+def _step(x: Array, gradient: Array, eps: float, bounds: Bounds | None) -> Array:
+    """Move `x` by `eps` along the signs of the gradient, and no further than `bounds`."""
+    moved = as_float(x) + eps * np.sign(gradient)
+    return moved if bounds is None else np.asarray(np.clip(moved, bounds[0], bounds[1]))
+
+
+def fgsm(
+    weights: Arrays,
+    biases: Arrays,
+    x: Array,
+    label: int,
+    eps: float,
+    *,
+    bounds: Bounds | None = None,
+    activation: str = "relu",
+) -> Array:
+    """``x + eps * sign(dL/dx)``; entries with a zero gradient stay.
+
+    Parameters
+    ----------
+    weights, biases, x, activation
+        As for `logits`.
+    label : int
+        True class, in [0, C).
+    eps : float
+        Largest change of any entry, in the units of `x`.
+    bounds : tuple (lower, upper), optional
+        Valid range of an entry; the result is clipped to it. Default: no clipping.
+
+    Returns
+    -------
+    ndarray, shape (D,), dtype of `x`
+        A new array.
+
+    Notes
+    -----
+    Goodfellow, Shlens and Szegedy (2015), arXiv:1412.6572, section 4. The signs are taken from
+    `attack_residual`, so that they are right however sure of itself the network is.
+    """
+    outputs = forward(weights, biases, x, activation)[1]
+    return _step(x, _ascent(weights, outputs, label, activation), eps, bounds)
+
+
+def adversarial_accuracy(
+    weights: Arrays,
+    biases: Arrays,
+    x: Array,
+    labels: npt.NDArray[np.integer],
+    eps: float,
+    *,
+    bounds: Bounds | None = None,
+    activation: str = "relu",
+) -> tuple[int, int]:
+    """Count the images classified correctly before and after `fgsm`, one image at a time.
+
+    Parameters
+    ----------
+    weights, biases, activation
+        As for `logits`.
+    x : ndarray, shape (N, D)
+    labels : ndarray of int, shape (N,)
+        True classes, each in [0, C).
+    eps, bounds
+        As for `fgsm`.
+
+    Returns
+    -------
+    clean_correct, adversarial_correct : int
+    """
+    clean_correct = adversarial_correct = 0
+    for row, true in zip(x, labels, strict=True):
+        label = int(true)
+        outputs = forward(weights, biases, row, activation)[1]
+        clean_correct += int(np.argmax(outputs[-1])) == label
+        moved = _step(row, _ascent(weights, outputs, label, activation), eps, bounds)
+        adversarial_correct += predict(weights, biases, moved, activation) == label
+    return clean_correct, adversarial_correct
