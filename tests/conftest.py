@@ -6,5 +6,5 @@ import pytest
 
 @pytest.fixture
 def rng() -> np.random.Generator:
-    """A generator that starts from the same seed in every test."""
+    """Return a generator that starts from the same seed in every test."""
     return np.random.default_rng(20150)

@@ -1,0 +1,180 @@
+"""Images and labels out of single files: MNIST's IDX format, raw or gzip, and NumPy arrays.
+
+Images are converted block by block: the result is all that is held, but for one block (and the
+whole array for an `.npz` archive, which cannot be mapped).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn._files import load_npy
+
+SIDE = 28
+PIXELS = SIDE * SIDE
+CLASSES = 10
+_BLOCK_ROWS = 1000
+_MAGIC = {2049: "labels", 2051: "images"}
+_DEFLATE_LIMIT = 1032  # deflate cannot shrink anything more than this
+
+
+def is_numpy_file(path: Path) -> bool:
+    """Return whether the name is that of a NumPy file; anything else is taken for IDX."""
+    return path.suffix in {".npy", ".npz"}
+
+
+def read_images(path: Path, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return images (N, 784): float `dtype` in [0, 1], or pixels as stored for uint8.
+
+    Files of floats cannot be uint8 without loss: they come as float32 then.
+    """
+    with _image_blocks(path) as (count, stored, blocks):
+        if dtype == np.uint8 and stored.kind == "f":
+            dtype = np.dtype(np.float32)
+        images = np.empty((count, PIXELS), dtype)
+        start = 0
+        for block in blocks:
+            rows = block.reshape(len(block), PIXELS)
+            out = images[start : start + len(rows)]
+            if rows.dtype.kind == "f":
+                _check_unit_range(rows, start, path)
+                out[...] = rows
+            elif dtype == np.uint8:
+                out[...] = rows
+            else:
+                np.divide(rows, 255, out=out, dtype=dtype)
+            start += len(rows)
+    return images
+
+
+def read_labels(path: Path) -> NDArray[np.int64]:
+    """Return labels (N,), each in 0..9; NumPy files may hold whole floats or one-hot rows."""
+    if is_numpy_file(path):
+        stored = load_npy(path)
+    else:
+        with _open_idx(path, "labels") as (_, blocks):
+            stored = np.concatenate([np.empty(0, np.uint8), *blocks])
+    if stored.dtype.kind not in "biuf":
+        raise ValueError(f"{path} has dtype {stored.dtype}, expected whole numbers 0 to 9")
+    if stored.ndim == 2 and stored.shape[1] == CLASSES:
+        good = np.isin(stored, (0, 1)).all(axis=1) & (stored.sum(axis=1) == 1)
+        labels, wanted = stored.argmax(axis=1), "one 1 among nine 0"
+    elif stored.ndim == 1:
+        good = np.isin(stored, np.arange(CLASSES))
+        labels, wanted = stored, "a whole number from 0 to 9"
+    else:
+        raise ValueError(f"{path} has shape {stored.shape}, expected (N,), or (N, 10) for one-hot")
+    if not good.all():
+        row = int(np.argmin(good))
+        raise ValueError(f"{path}: label {row} is {stored[row]}, expected {wanted}")
+    return np.asarray(labels, dtype=np.int64)
+
+
+@contextlib.contextmanager
+def _image_blocks(
+    path: Path,
+) -> Iterator[tuple[int, np.dtype[Any], Iterator[NDArray[Any]]]]:
+    """Open a file of images: their number, the dtype stored, and blocks of rows."""
+    if not is_numpy_file(path):
+        with _open_idx(path, "images") as (count, blocks):
+            yield count, np.dtype(np.uint8), blocks
+        return
+    array = load_npy(path, mmap=True)
+    if array.shape[1:] not in {(PIXELS,), (SIDE, SIDE)}:
+        raise ValueError(f"{path} has shape {array.shape}, expected (N, 784) or (N, 28, 28)")
+    if array.dtype != np.uint8 and array.dtype.kind != "f":
+        raise ValueError(f"{path} has dtype {array.dtype}, expected uint8 (0-255) or floats (0-1)")
+    starts = range(0, len(array), _BLOCK_ROWS)
+    yield len(array), array.dtype, (array[start : start + _BLOCK_ROWS] for start in starts)
+
+
+def _check_unit_range(rows: NDArray[Any], start: int, path: Path) -> None:
+    """Raise ValueError unless all entries lie in [0, 1]; `start` is the number of the first row."""
+    low, high = rows.min(), rows.max()
+    if low >= 0 and high <= 1:
+        return
+    bad = np.argwhere(~((rows >= 0) & (rows <= 1)))[0]
+    where = f"{path}: row {start + bad[0]}, pixel {bad[1]} is {rows[tuple(bad)]:.6g}"
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ValueError(f"{where}, expected finite floats in [0, 1]")
+    if low < 0:
+        guess = "mean/std-normalised pixels (undo it: x * std + mean)"
+    else:
+        guess = "0-255 pixels (divide by 255, or store them as uint8)"
+    raise ValueError(f"{where}, expected floats in [0, 1]; this looks like {guess}")
+
+
+@contextlib.contextmanager
+def _open_idx(path: Path, kind: str) -> Iterator[tuple[int, Iterator[NDArray[np.uint8]]]]:
+    """Open an IDX file of "images" or "labels": the number of rows, and blocks of rows.
+
+    The content says whether the file is compressed, not the name: browsers unpack what they load.
+    """
+    with contextlib.ExitStack() as stack:
+        raw = stack.enter_context(path.open("rb"))
+        packed = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        file: BinaryIO = raw
+        limit = os.fstat(raw.fileno()).st_size
+        if packed:
+            file = stack.enter_context(gzip.GzipFile(fileobj=raw))  # type: ignore[assignment]
+            limit *= _DEFLATE_LIMIT
+        item = (SIDE, SIDE) if kind == "images" else ()
+        count = _read_header(file, path, kind)
+        size = 8 + 4 * len(item) + count * (PIXELS if item else 1)
+        # Checked before anything is allocated for what a damaged header announces.
+        if size > limit:
+            found = "" if packed else f", found {limit:,}"
+            raise ValueError(f"{path} is truncated: {count:,} {kind} take {size:,} bytes{found}")
+        yield count, _idx_blocks(file, path, count, item)
+
+
+def _read_header(file: BinaryIO, path: Path, kind: str) -> int:
+    """Return the number of rows, having checked the magic number and the size of an image."""
+    magic = struct.unpack(">I", _read(file, 4, path))[0]
+    if _MAGIC.get(magic) != kind:
+        expected = next(number for number, name in _MAGIC.items() if name == kind)
+        meaning = f" ({_MAGIC[magic]})" if magic in _MAGIC else ""
+        raise ValueError(
+            f"{path} has magic number {magic}{meaning}, expected {expected} (IDX {kind})"
+        )
+    count: int = struct.unpack(">I", _read(file, 4, path))[0]
+    if kind == "images":
+        height, width = struct.unpack(">II", _read(file, 8, path))
+        if (height, width) != (SIDE, SIDE):
+            raise ValueError(f"{path} has images of {height} x {width}, expected 28 x 28")
+    return count
+
+
+def _idx_blocks(
+    file: BinaryIO, path: Path, count: int, item: tuple[int, ...]
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield the rows, 1000 at a time, and see that nothing follows the last."""
+    width = PIXELS if item else 1
+    for start in range(0, count, _BLOCK_ROWS):
+        rows = min(_BLOCK_ROWS, count - start)
+        content = _read(file, rows * width, path)
+        yield np.frombuffer(content, np.uint8).reshape(rows, *item)
+    if _read(file, 1, path, exactly=False):
+        raise ValueError(f"{path} is too long: there is more after the {count:,} rows it announces")
+
+
+def _read(file: BinaryIO, size: int, path: Path, *, exactly: bool = True) -> bytes:
+    """Read `size` bytes, or say that the file is truncated or damaged."""
+    try:
+        content = file.read(size)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{path} is truncated or damaged, expected a whole gzip file") from error
+    if exactly and len(content) < size:
+        raise ValueError(f"{path} is truncated: expected {size:,} more bytes, found {len(content)}")
+    return content
