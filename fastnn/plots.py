@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["accuracy_curve", "adversarial_grid", "digit", "learning_curves", "save"]
 
 # Okabe and Ito's palette: told apart with every common kind of colour blindness.
-_BLUE, _ORANGE, _GREEN, _INK, _GRID = "#0072B2", "#D55E00", "#00805D", "#222222", "#D9D9D9"
+_PALETTE = ("#0072B2", "#D55E00", "#00805D", "#CC79A7", "#E69F00", "#56B4E9")
+_BLUE, _ORANGE, _GREEN = _PALETTE[:3]
+_INK, _GRID = "#222222", "#D9D9D9"
 _STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 11,
@@ -162,10 +164,8 @@ def adversarial_grid(
     if adversarial.shape != clean.shape:
         raise ValueError(f"x_adv has shape {np.shape(x_adv)}, x has {np.shape(x)}")
     true = _column(labels, "labels", n)
-    rows = (
-        _column(clean_prediction, "clean_prediction", n),
-        _column(adversarial_prediction, "adversarial_prediction", n),
-    )
+    before = _column(clean_prediction, "clean_prediction", n)
+    after = _column(adversarial_prediction, "adversarial_prediction", n)
     grid = _grid(axes, n)
 
     low, high = min(0.0, clean.min(), adversarial.min()), max(1.0, clean.max(), adversarial.max())
@@ -176,17 +176,10 @@ def adversarial_grid(
         _show(grid[1, i], change[i], _CHANGE, -limit, limit)
         _show(grid[2, i], adversarial[i], "gray_r", low, high)
         grid[0, i].set_title(f"true {true[i]}", fontweight="bold")
-        for ax, predicted in zip(grid[::2, i], rows, strict=True):
-            right = predicted[i] == true[i]
-            ax.set_xlabel(
-                f"says {predicted[i]} {'✓' if right else '✗'}",
-                color=_GREEN if right else _ORANGE,
-                fontweight="bold",
-            )
-    for ax, name in zip(
-        grid[:, 0], ("clean", f"perturbation\n±{limit:.3g}", "adversarial"), strict=True
-    ):
-        ax.set_ylabel(name)
+        _say(grid[0, i], before[i], true[i])
+        _say(grid[2, i], after[i], true[i])
+    for row, name in enumerate(("clean", f"perturbation\n±{limit:.3g}", "adversarial")):
+        grid[row, 0].set_ylabel(name)
     return grid
 
 
@@ -222,17 +215,10 @@ def accuracy_curve(report: AdversarialReport, ax: Axes | None = None, *, label: 
         eps = np.concatenate([[0.0], eps])
         accuracy = np.concatenate([[report.clean_accuracy], accuracy])
     ax = _figure(6.4, 4.0).subplots() if ax is None else ax
-    colors = (_BLUE, _ORANGE, _GREEN, "#CC79A7", "#E69F00", "#56B4E9")
-    ax.plot(
-        eps,
-        accuracy,
-        marker="o",
-        color=colors[len(ax.lines) % len(colors)],
-        label=label or "_",
-        clip_on=False,
-    )
+    color = _PALETTE[len(ax.lines) % len(_PALETTE)]
+    ax.plot(eps, accuracy, marker="o", color=color, label=label or "_", clip_on=False)
+    ax.margins(x=0)
     ax.set(xlabel="eps, the largest change of a pixel", ylabel="Accuracy", ylim=(0, 1))
-    ax.set_xlim(left=0)
     ax.yaxis.set_major_formatter(PercentFormatter(1.0))
     if ax.get_legend_handles_labels()[1]:
         ax.legend()
@@ -240,9 +226,7 @@ def accuracy_curve(report: AdversarialReport, ax: Axes | None = None, *, label: 
     return ax
 
 
-def save(
-    figure: Figure | SubFigure | Axes | Iterable[Any], path: str | Path, *, dpi: float = 150
-) -> None:
+def save(figure: Figure | SubFigure | Axes | Iterable[Any], path: str | Path) -> None:
     """Write a figure to a file whole: a run stopped half-way leaves the old file or none.
 
     Parameters
@@ -251,8 +235,6 @@ def save(
         A figure, or what any function of this module returned.
     path
         Where to write. Its suffix says the format: ``.png``, ``.svg``, ``.pdf`` and others.
-    dpi
-        Dots per inch, for formats made of dots.
 
     Raises
     ------
@@ -270,18 +252,18 @@ def save(
             f"{', '.join(f'.{name}' for name in sorted(known))}, got {target.suffix!r}"
         )
     with atomic_write(target) as file:
-        figure.savefig(file, format=kind, dpi=dpi)
+        figure.savefig(file, format=kind, dpi=150)
 
 
 def _curves(history: History | Sequence[Sequence[float]]) -> list[npt.NDArray[np.float64]]:
     """Check and return loss and accuracy of training, then of validation."""
     names = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
-    lists = [getattr(history, name) for name in names] if hasattr(history, names[0]) else history
-    if len(lists) != 4:
+    lists = history if isinstance(history, Sequence) else [getattr(history, n) for n in names]
+    if len(lists) != len(names):
         raise ValueError(f"history: expected four lists, {', '.join(names)}, got {len(lists)}")
     curves = [np.asarray(values, dtype=np.float64) for values in lists]
-    train, also_train, *validation = (curve.size for curve in curves)
-    if not train or also_train != train or validation not in ([train] * 2, [0] * 2):
+    train, *others = (curve.size for curve in curves)
+    if not train or others not in ([train, train, train], [train, 0, 0]):
         sizes = ", ".join(
             f"{curve.size} of {name}" for name, curve in zip(names, curves, strict=True)
         )
@@ -350,6 +332,12 @@ def _show(
     """Draw pixels as sharp squares in a thin frame without ticks."""
     ax.imshow(image, cmap=cmap, vmin=low, vmax=high, interpolation="nearest")
     ax.set(xticks=[], yticks=[])
+
+
+def _say(ax: Axes, predicted: int, true: int) -> None:
+    """Write under an image what the network takes it for, and whether it is right."""
+    mark, color = ("✓", _GREEN) if predicted == true else ("✗", _ORANGE)
+    ax.set_xlabel(f"says {predicted} {mark}", color=color, fontweight="bold")
 
 
 def _light_grid(ax: Axes) -> None:

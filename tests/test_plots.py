@@ -230,8 +230,9 @@ def test_accuracy_curve_takes_a_single_eps():
 
 def test_accuracy_curves_share_axes_and_a_legend():
     ax = plots.accuracy_curve(report(0.1, 0.4), label="clipped")
-    assert plots.accuracy_curve(report(0.1, 0.2), ax, label="not clipped") is ax
+    assert plots.accuracy_curve(report(0.3, 0.2), ax, label="not clipped") is ax
     assert lines(ax) == {"clipped": [0.98, 0.4], "not clipped": [0.98, 0.2]}
+    assert ax.get_xlim() == (0, 0.3)
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["clipped", "not clipped"]
     assert ax.lines[0].get_color() != ax.lines[1].get_color()
 
@@ -273,10 +274,10 @@ def test_save_writes_the_format_of_the_suffix(tmp_path, history, suffix, start):
 def test_save_takes_whatever_the_functions_return(tmp_path, attacked):
     grid = plots.adversarial_grid(*attacked)
     for name, drawing in enumerate((grid, grid[0, 0], grid[0, 0].figure)):
-        plots.save(drawing, tmp_path / f"{name}.png", dpi=40)
+        plots.save(drawing, tmp_path / f"{name}.png")
     shapes = [imread(path).shape for path in sorted(tmp_path.iterdir())]
     width, height = grid[0, 0].figure.get_size_inches()
-    assert shapes == [(int(40 * height), int(40 * width), 4)] * 3
+    assert shapes == [(int(150 * height), int(150 * width), 4)] * 3
 
 
 def test_save_finds_the_figure_of_a_panel(tmp_path, history):
