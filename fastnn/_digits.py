@@ -94,8 +94,16 @@ def _image_blocks(
         raise ValueError(f"{path} has shape {array.shape}, expected (N, 784) or (N, 28, 28)")
     if array.dtype != np.uint8 and array.dtype.kind != "f":
         raise ValueError(f"{path} has dtype {array.dtype}, expected uint8 (0-255) or floats (0-1)")
-    starts = range(0, len(array), _BLOCK_ROWS)
-    yield len(array), array.dtype, (array[start : start + _BLOCK_ROWS] for start in starts)
+    # Mapped anew for every block: the pages of a map count as memory until it is let go.
+    again = isinstance(array, np.memmap)
+    yield (
+        len(array),
+        array.dtype,
+        (
+            (load_npy(path, mmap=True) if again else array)[start : start + _BLOCK_ROWS]
+            for start in range(0, len(array), _BLOCK_ROWS)
+        ),
+    )
 
 
 def _check_unit_range(rows: NDArray[Any], start: int, path: Path) -> None:

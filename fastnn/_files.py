@@ -7,8 +7,6 @@ import os
 import secrets
 import sys
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,19 +14,6 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-# What reading a damaged .npy or .npz file is known to raise.
-_DAMAGE = (
-    ValueError,
-    EOFError,
-    KeyError,
-    OverflowError,
-    MemoryError,
-    NotImplementedError,
-    SyntaxError,
-    RuntimeError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 _NOT_ARRAYS = "holds other things than arrays"
 
 
@@ -136,13 +121,12 @@ def load_npy(path: str | os.PathLike[str], *, mmap: bool = False) -> NDArray[Any
     if found is None:
         raise FileNotFoundError(f"{path}: no such file")
     with _one_line_errors(found, "a .npy array"):
-        content = np.load(found, mmap_mode="r" if mmap else None, allow_pickle=False)
-        if isinstance(content, np.ndarray):
-            return content
-        arrays = _read_archive(content)
-    if len(arrays) != 1:
-        raise ValueError(f"{found} holds {len(arrays)} arrays, expected one")
-    return next(iter(arrays.values()))
+        content = _read(found, mmap=mmap)
+    if isinstance(content, np.ndarray):
+        return content
+    if len(content) != 1:
+        raise ValueError(f"{found} holds {len(content)} arrays, expected one")
+    return next(iter(content.values()))
 
 
 def load_npz(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
@@ -151,16 +135,24 @@ def load_npz(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
     if not found.is_file():
         raise FileNotFoundError(f"{found}: no such file")
     with _one_line_errors(found, "an .npz archive"):
-        content = np.load(found, allow_pickle=False)
-        if not isinstance(content, np.ndarray):
-            return _read_archive(content)
-    raise ValueError(f"{found} is a single array, expected an .npz archive")
+        content = _read(found)
+    if isinstance(content, np.ndarray):
+        raise ValueError(f"{found} is a single array, expected an .npz archive")
+    return content
 
 
-def _read_archive(content: Any) -> dict[str, NDArray[Any]]:
-    """Read and close an open .npz archive; ValueError for a zip file of other things."""
-    with content as archive:
-        arrays = {name: archive[name] for name in archive.files}
+def _read(path: Path, *, mmap: bool = False) -> NDArray[Any] | dict[str, NDArray[Any]]:
+    """Return the array of a .npy file, or the arrays of an archive by name."""
+    with path.open("rb") as file:  # ours to close: NumPy leaves a damaged archive open
+        is_archive = file.read(2) == b"PK"
+        file.seek(0)
+        if mmap and not is_archive:
+            return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+        content = np.load(file, allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            return content
+        with content as archive:
+            arrays = {name: archive[name] for name in archive.files}
     if not all(isinstance(array, np.ndarray) for array in arrays.values()):
         raise ValueError(_NOT_ARRAYS)
     return arrays
@@ -171,7 +163,9 @@ def _one_line_errors(path: Path, expected: str) -> Iterator[None]:
     """Turn whatever a damaged NumPy file raises into one line that names the file."""
     try:
         yield
-    except _DAMAGE as error:
+    except OSError:
+        raise
+    except Exception as error:  # NumPy, zipfile and tokenize have a dozen types for damage
         with path.open("rb") as file:
             start = file.read(6)
         # NumPy has no error type of its own for pickles, only these words.

@@ -1,0 +1,231 @@
+"""What public functions require of their input, with messages that name the row and the value."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+# Rows looked at in one go: the check of a whole test set allocates nothing that grows with it.
+_BLOCK = 1024
+
+
+class Bounds(NamedTuple):
+    """The valid range of an input; infinite on both sides where there is none."""
+
+    lower: float
+    upper: float
+
+
+def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    """Return `dtype` as float32 or float64."""
+    found = np.dtype(dtype)
+    if found not in FLOATS:
+        raise TypeError(f"dtype must be float32 or float64, got {found}")
+    return found
+
+
+def positive_integer(value: Any, name: str) -> int:
+    """Return `value` as an int of at least 1."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    number = operator.index(value)
+    if number < 1:
+        raise ValueError(f"{name} must be at least 1, got {number}")
+    return number
+
+
+def real(value: Any, name: str, *, lower: float = 0.0, open_below: bool = False) -> float:
+    """Return `value` as a finite float >= `lower` (> `lower` where `open_below`)."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    if not math.isfinite(number) or number < lower or (open_below and number == lower):
+        sign = ">" if open_below else ">="
+        raise ValueError(f"{name} must be finite and {sign} {lower:g}, got {number}")
+    return number
+
+
+def eps(value: Any) -> float | NDArray[np.float64]:
+    """Return the attack budget: a float, or an array (K,) where several were given."""
+    try:
+        values = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"eps must be a number or a sequence of numbers, got {value!r}") from None
+    if values.ndim > 1 or values.size == 0:
+        raise ValueError(f"eps must be one number or a sequence of them, got shape {values.shape}")
+    for i, one in enumerate(np.atleast_1d(values)):
+        if not (0 <= one < math.inf):
+            where = f"eps[{i}]" if values.ndim else "eps"
+            raise ValueError(f"{where} must be finite and >= 0, got {one}")
+    return values.copy() if values.ndim else float(values)
+
+
+def bounds(value: tuple[float, float] | None) -> Bounds:
+    """Return the valid range of an input, unlimited for None."""
+    if value is None:
+        return Bounds(-math.inf, math.inf)
+    try:
+        lower, upper = (float(one) for one in value)
+    except (TypeError, ValueError):
+        raise TypeError(f"bounds must be a pair (lower, upper) or None, got {value!r}") from None
+    if not lower < upper:
+        raise ValueError(f"bounds must be (lower, upper) with lower < upper, got {value!r}")
+    return Bounds(lower, upper)
+
+
+def inputs(
+    x: ArrayLike,
+    width: int,
+    dtype: np.dtype[Any],
+    *,
+    limits: Bounds | None = None,
+    name: str = "x",
+) -> NDArray[Any]:
+    """Return `x` as (N, width) without a copy, its entries known to be finite and within `limits`.
+
+    Floats must have the type of the network; uint8 stands for pixels, of which 255 is 1.0.
+    """
+    array = np.asarray(x)
+    if array.dtype != dtype and array.dtype != np.uint8:
+        hint = f"; use {name}.astype(np.{dtype})" if array.dtype.kind in "fiub" else ""
+        raise TypeError(
+            f"{name} must be {dtype} as the network is, or uint8 pixels, got {array.dtype}{hint}"
+        )
+    if array.ndim not in (1, 2) or array.shape[-1] != width:
+        raise ValueError(f"{name} must have shape (N, {width}) or ({width},), got {array.shape}")
+    array = array.reshape(-1, width)
+    if array.dtype == np.uint8:
+        _require_pixels_within(limits, name)
+    else:
+        _require_within(array, limits or Bounds(-math.inf, math.inf), name)
+    return array
+
+
+def _require_pixels_within(limits: Bounds | None, name: str) -> None:
+    """Raise where uint8 pixels, which stand for [0, 1], have other bounds."""
+    if limits is not None and (limits.lower > 0 or limits.upper < 1):
+        raise ValueError(f"{name} is uint8, so in [0, 1], but bounds are {tuple(limits)}")
+
+
+def _require_within(array: NDArray[Any], limits: Bounds, name: str) -> None:
+    """Raise for the first entry that is not finite or outside `limits`."""
+    # The bounds are compared in the type of the array: 0.1 in float32 is not below 0.1.
+    lower, upper = array.dtype.type(limits.lower), array.dtype.type(limits.upper)
+    for start in range(0, len(array), _BLOCK):
+        block = array[start : start + _BLOCK]
+        least, most = block.min(), block.max()
+        if np.isfinite(least) and np.isfinite(most) and least >= lower and most <= upper:
+            continue
+        wrong = ~(np.isfinite(block) & (block >= lower) & (block <= upper))
+        row, column = (int(i) for i in np.argwhere(wrong)[0])
+        value = block[row, column]
+        place = f"{name}[{start + row}, {column}]"
+        if not np.isfinite(value):
+            raise ValueError(f"{place} is {value}; every entry must be finite")
+        hint = _units_hint(array) if tuple(limits) == (0.0, 1.0) else ""
+        raise ValueError(f"{place} is {value:g}, outside the bounds {tuple(limits)}{hint}")
+
+
+def _units_hint(array: NDArray[Any]) -> str:
+    """Say what `array` looks like, where it should lie in [0, 1]."""
+    least, most = np.nanmin(array), np.nanmax(array)
+    if least >= 0 and 1 < most <= 255:
+        return "; this looks like 0-255 pixels: divide by 255"
+    if -10 < least < 0 and most < 10:
+        return (
+            "; this looks like mean/std-normalised pixels: undo the normalisation, or give bounds "
+            "in its units"
+        )
+    return ""
+
+
+def labels(
+    values: ArrayLike, rows: int, classes: int, *, one_hot: bool = False
+) -> NDArray[np.int64]:
+    """Return `values` as int64 (rows,), each known to be in [0, classes).
+
+    With `one_hot`, rows that are all 0 but for a single 1, shape (rows, classes), are taken too.
+    """
+    array = np.asarray(values)
+    if one_hot and array.ndim == 2:  # noqa: PLR2004 - a table of one-hot rows
+        array = _from_one_hot(array, classes)
+    if array.ndim == 0:
+        array = array.reshape(1)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"labels must be integers, got {array.dtype}")
+    if array.ndim != 1:
+        raise ValueError(f"labels must have shape ({rows},), got {array.shape}")
+    if len(array) != rows:
+        raise ValueError(f"labels must have one entry a row: {rows} rows, {len(array)} labels")
+    wrong = (array < 0) | (array >= classes)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ValueError(f"labels[{row}] is {array[row]}, outside [0, {classes})")
+    return np.ascontiguousarray(array, dtype=np.int64)
+
+
+def _from_one_hot(array: NDArray[Any], classes: int) -> NDArray[np.int64]:
+    """Return the column of the single 1 in every row."""
+    if array.shape[1] != classes:
+        raise ValueError(f"one-hot labels must have {classes} columns, got {array.shape[1]}")
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"one-hot labels must be numbers, got {array.dtype}")
+    wrong = (np.count_nonzero(array, axis=1) != 1) | (array.max(axis=1, initial=0) != 1)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise ValueError(f"labels[{row}] is not one-hot: {array[row].tolist()}")
+    return array.argmax(axis=1).astype(np.int64)
+
+
+def some_rows(array: NDArray[Any], name: str = "x") -> None:
+    """Raise where there is nothing to take a mean of."""
+    if len(array) == 0:
+        raise ValueError(f"{name} has no rows")
+
+
+def parameters(
+    weights: Sequence[ArrayLike], biases: Sequence[ArrayLike]
+) -> tuple[tuple[NDArray[Any], ...], tuple[NDArray[Any], ...]]:
+    """Return copies of weights and biases, known to chain, to be finite and of one float type."""
+    ws = tuple(np.array(w, order="C") for w in weights)
+    bs = tuple(np.array(b, order="C") for b in biases)
+    if not ws:
+        raise ValueError("a network needs at least one layer, got no weights")
+    if len(ws) != len(bs):
+        raise ValueError(f"one bias a layer: {len(ws)} weights, {len(bs)} biases")
+    inner = None
+    for i, (w, b) in enumerate(zip(ws, bs, strict=True)):
+        _require_layer(i, w, b, inner, ws[0].dtype)
+        inner = w.shape[1]
+    if inner is not None and inner < 2:  # noqa: PLR2004
+        raise ValueError(f"weights[{len(ws) - 1}] has {inner} output; a classifier needs at least 2")
+    return ws, tuple(b.reshape(-1) for b in bs)
+
+
+def _require_layer(
+    i: int, w: NDArray[Any], b: NDArray[Any], inner: int | None, dtype: np.dtype[Any]
+) -> None:
+    """Raise where layer `i` does not fit what comes before it, or its bias its weights."""
+    if w.ndim != 2 or 0 in w.shape:  # noqa: PLR2004 - a matrix
+        raise ValueError(f"weights[{i}] must have shape (d_in, d_out), got {w.shape}")
+    if inner is not None and w.shape[0] != inner:
+        hint = " (transposed it would: (d_in, d_out) is wanted)" if w.shape[1] == inner else ""
+        raise ValueError(f"weights[{i}] must have {inner} rows to follow, got {w.shape}{hint}")
+    if b.shape not in ((w.shape[1],), (1, w.shape[1])):
+        raise ValueError(f"biases[{i}] must have shape ({w.shape[1]},), got {b.shape}")
+    for name, array in ((f"weights[{i}]", w), (f"biases[{i}]", b)):
+        if array.dtype not in FLOATS:
+            raise TypeError(f"{name} must be float32 or float64, got {array.dtype}")
+        if array.dtype != dtype:
+            raise TypeError(f"{name} is {array.dtype} but weights[0] is {dtype}; use one type")
+        if not np.isfinite(array).all():
+            place = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])
+            raise ValueError(f"{name}{list(place)} is {array[place]}; every entry must be finite")

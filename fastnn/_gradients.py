@@ -1,0 +1,85 @@
+"""Gradients by the parameters, summed over a batch in an order that no number of threads changes.
+
+A batch is cut into a few parts; the cut depends on its size alone. Every part sums its gradients in
+buffers of its own, and the parts are added in order.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn import _kernels, _passes
+from fastnn._parallel import Team
+
+if TYPE_CHECKING:
+    from fastnn.networks import MLP
+
+# More parts would serve more threads, at the price of more memory and lower products.
+_MOST_PARTS = 8
+_FEWEST_ROWS = 64
+
+
+def part_count(rows: int) -> int:
+    """Return how many parts a batch of `rows` is cut into: a power of two."""
+    return min(_MOST_PARTS, 2 ** max(0, (rows // _FEWEST_ROWS).bit_length() - 1))
+
+
+class GradientSums:
+    """Sums of the gradients of up to `rows` samples, in buffers that are made once.
+
+    `sums[k]` has shape (parts, size of parameter k): weights first, biases after them.
+    """
+
+    def __init__(self, net: MLP, rows: int) -> None:
+        self.parts = part_count(rows)
+        self.height = min(-(-rows // self.parts), _passes.MOST_ROWS)
+        self._parameters = (*net.weights, *net.biases)
+        self.sums = [np.empty((self.parts, p.size), net.dtype) for p in self._parameters]
+
+    def add(
+        self,
+        team: Team,
+        workspaces: _passes.Workspaces,
+        x: NDArray[Any],
+        labels: NDArray[np.int64],
+        order: NDArray[np.int64] | None = None,
+    ) -> None:
+        """Set the sums to those of all rows of `x`, or of the rows that `order` names."""
+        rows = len(x) if order is None else len(order)
+
+        def task(worker: int, part: int) -> None:
+            ws = workspaces[worker]
+            start, stop = rows * part // self.parts, rows * (part + 1) // self.parts
+            for first in range(start, stop, self.height):
+                cut = slice(first, min(first + self.height, stop))
+                chosen = cut if order is None else order[cut]
+                ws.load(x, chosen)
+                _passes.evaluate_tile(ws, labels, chosen)
+                self._add_tile(ws, part, fresh=first == start)
+
+        team.run(task, range(self.parts))
+
+    def _add_tile(self, ws: _passes.Workspace, part: int, *, fresh: bool) -> None:
+        """Go backwards through the tile in `ws`, adding to the sums of `part`."""
+        _passes.backward(ws, to=1)
+        layers = len(ws.net.weights)
+        for i, weights in enumerate(ws.net.weights):
+            total = self.sums[i][part].reshape(weights.shape)
+            if fresh:
+                np.matmul(ws.h[i].T, ws.g[i + 1], out=total)
+            else:
+                total += ws.h[i].T @ ws.g[i + 1]
+            bias = self.sums[layers + i][part]
+            if fresh:
+                bias[:] = 0
+            _kernels._add_column_sums(ws.g[i + 1], bias)
+
+    def totals(self) -> list[NDArray[Any]]:
+        """Return the sums over all parts, in the shapes of the parameters."""
+        return [
+            parts.sum(axis=0).reshape(parameter.shape)
+            for parts, parameter in zip(self.sums, self._parameters, strict=True)
+        ]

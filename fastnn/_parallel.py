@@ -1,0 +1,235 @@
+"""One level of parallelism: rows in tiles, dealt to a few threads, BLAS on one thread in each.
+
+A threaded BLAS beside threads of our own makes two pools spin against each other, so while a
+`Team` is at work BLAS is held at one thread. A team lives as long as the public call that made it
+and leaves nothing behind: a forked child or another Python thread finds no pool to inherit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from fastnn import _checks
+
+_NO_MORE = object()
+_asked_for: ContextVar[int | None] = ContextVar("fastnn_threads", default=None)
+
+
+@contextlib.contextmanager
+def threads(n: int) -> Iterator[None]:
+    """Run the block on `n` threads: fastnn's own, and BLAS where numpy calls it outside fastnn.
+
+    Parameters
+    ----------
+    n : int
+        Number of threads, at least 1. fastnn's own setting holds for this Python thread alone;
+        the limit on BLAS holds for the process, as BLAS knows no other.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `n` is not an integer, or below 1.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> with fastnn.threads(2):
+    ...     pass
+    """
+    token = _asked_for.set(_checks.positive_integer(n, "threads"))
+    try:
+        with _blas_limit(n):
+            yield
+    finally:
+        _asked_for.reset(token)
+
+
+def thread_count(asked: int | None = None) -> int:
+    """Return `asked`, else what `threads` set, else what affinity and the CPU quota allow."""
+    if asked is not None:
+        return _checks.positive_integer(asked, "threads")
+    return _asked_for.get() or available_threads()
+
+
+def available_threads() -> int:
+    """Return the number of processors this process may use: its affinity, cut to its CPU quota."""
+    try:
+        allowed = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on Linux
+        allowed = os.cpu_count() or 1
+    quota = cpu_quota()
+    return allowed if quota is None else max(1, min(allowed, math.ceil(quota)))
+
+
+def cpu_quota(root: Path = Path("/")) -> float | None:
+    """Return the processors that the control groups of this process grant it, None where unlimited.
+
+    A quota anywhere above the process binds it, so every level up to the mount is read: `cpu.max`
+    in version 2, `cpu.cfs_quota_us` over `cpu.cfs_period_us` in version 1.
+    """
+    groups = root / "proc/self/cgroup"
+    mount = root / "sys/fs/cgroup"
+    if not groups.is_file():
+        return None
+    quotas = []
+    for line in groups.read_text().splitlines():
+        _, controllers, name = line.split(":", 2)
+        top = mount if not controllers else mount / "cpu"
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        folder = top / name.lstrip("/")
+        for level in (folder, *folder.parents):
+            quotas.append(_quota_of(level))
+            if level == top:
+                break
+    return min((quota for quota in quotas if quota is not None), default=None)
+
+
+def _quota_of(folder: Path) -> float | None:
+    """Return the quota that one control group sets, in processors."""
+    try:
+        if (folder / "cpu.max").is_file():
+            quota, period = (folder / "cpu.max").read_text().split()
+        else:
+            quota = (folder / "cpu.cfs_quota_us").read_text().strip()
+            period = (folder / "cpu.cfs_period_us").read_text().strip()
+    except (OSError, ValueError):
+        return None
+    return None if quota in ("max", "-1") else int(quota) / int(period)
+
+
+class _BlasLimits:
+    """The BLAS limits now asked for by anyone in the process; the lowest of them is in force.
+
+    Limits come and go in any order, since callers run in threads of their own: whoever leaves last
+    puts back what BLAS had before the first came.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._asked: list[int] = []
+        self._before: list[int] = []
+
+    def enter(self, n: int) -> None:
+        with self._lock:
+            libraries = _blas_libraries()
+            if not self._asked:
+                self._before = [library.get_num_threads() for library in libraries]
+            self._asked.append(n)
+            self._apply(libraries)
+
+    def leave(self, n: int) -> None:
+        with self._lock:
+            self._asked.remove(n)
+            self._apply(_blas_libraries())
+
+    def _apply(self, libraries: list[Any]) -> None:
+        for library, before in zip(libraries, self._before, strict=True):
+            wanted = min(self._asked, default=before)
+            if library.get_num_threads() != wanted:
+                library.set_num_threads(wanted)
+
+    def forget(self) -> None:
+        """Start anew in a forked child: the threads that asked for limits are not in it."""
+        self._lock = threading.Lock()
+        if self._asked:
+            self._asked = []
+            self._apply(_blas_libraries())
+
+
+@functools.cache
+def _blas_libraries() -> list[Any]:
+    """Return threadpoolctl's handles of the BLAS libraries; finding them takes milliseconds."""
+    return list(ThreadpoolController().select(user_api="blas").lib_controllers)
+
+
+_blas_limits = _BlasLimits()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_blas_limits.forget)
+
+
+@contextlib.contextmanager
+def _blas_limit(n: int) -> Iterator[None]:
+    """Hold BLAS to at most `n` threads while the block runs."""
+    _blas_limits.enter(n)
+    try:
+        yield
+    finally:
+        _blas_limits.leave(n)
+
+
+class Team:
+    """The threads of one public call; the calling thread is the first of them.
+
+    A context manager: BLAS is on one thread inside.
+
+    Parameters
+    ----------
+    size : int
+        Number of threads, at least 1.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._stack = contextlib.ExitStack()
+        self._pool: ThreadPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        self._stack.enter_context(_blas_limit(1))
+        if self.size > 1:
+            pool = ThreadPoolExecutor(self.size - 1, thread_name_prefix="fastnn")
+            self._pool = self._stack.enter_context(pool)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def run(self, task: Callable[[int, Any], None], items: Iterable[Any]) -> None:
+        """Call ``task(worker, item)`` for every item; a free worker takes the next one.
+
+        The first exception ends the run, once the tasks under way are through, and is raised.
+        """
+        queue = iter(items)
+        taking = threading.Lock()
+        failed = threading.Event()
+
+        def work(worker: int) -> None:
+            # Overflow shows in the logits, which are checked; numpy's own warning would name no row.
+            with np.errstate(over="ignore", invalid="ignore"):
+                try:
+                    while not failed.is_set():
+                        with taking:
+                            item = next(queue, _NO_MORE)
+                        if item is _NO_MORE:
+                            return
+                        task(worker, item)
+                except BaseException:
+                    failed.set()
+                    raise
+
+        helpers = [self._pool.submit(work, w) for w in range(1, self.size)] if self._pool else []
+        try:
+            work(0)
+        finally:
+            errors = [helper.exception() for helper in helpers]
+        for error in errors:
+            if error is not None:
+                raise error

@@ -1,0 +1,186 @@
+"""Batched passes over one tile of rows, in buffers that are made once.
+
+With h_0 = x, a layer is z_i = h_(i-1) W_i + b_i and h_i = activation(z_i); the last z are the
+logits. Backwards, g_i = dL/dh_i gives dL/dz_i = g_i * activation'(z_i) in place, then
+g_(i-1) = dL/dz_i W_i^T and dL/dW_i = h_(i-1)^T dL/dz_i.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn import _kernels
+from fastnn._parallel import Team, thread_count
+from fastnn._progress import Progress
+
+if TYPE_CHECKING:
+    from fastnn.networks import MLP
+
+Array = NDArray[Any]
+
+# A tile has to be tall enough for BLAS to earn back the packing of the weights, and low enough for
+# its activations to stay in the cache. Tiles depend on the number of rows alone, never on threads.
+MOST_ROWS = 500
+FEWEST_ROWS = 64
+_WANTED_TILES = 8
+
+
+def tiles(rows: int) -> list[slice]:
+    """Return slices that cut `rows` into tiles of nearly equal height."""
+    count = max(-(-rows // MOST_ROWS), min(_WANTED_TILES, rows // FEWEST_ROWS), 1)
+    edges = [rows * i // count for i in range(count + 1)]
+    return [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+
+
+def height(cut: list[slice]) -> int:
+    """Return the number of rows of the tallest tile."""
+    return max(rows.stop - rows.start for rows in cut)
+
+
+class Workspace:
+    """The buffers of one thread for tiles of up to `rows` rows.
+
+    `h[0]` is the input, `h[-1]` the logits; `g[i]` the loss's derivative by `h[i]`, `g[-1]` the
+    residual; `slope[i]` the derivative of a sigmoid at `h[i]` (ReLU's can be read off `h[i]`). All
+    are cut to the rows of the tile that was loaded last. Without `backward`, of g there is the
+    residual alone.
+    """
+
+    def __init__(self, net: MLP, rows: int, *, backward: bool = False) -> None:
+        self.net = net
+        last = len(net.weights)
+        sigmoid = net.activation == "sigmoid"
+
+        def buffers(used: Callable[[int], bool]) -> list[Array]:
+            return [
+                np.empty((rows if used(i) else 0, width), net.dtype)
+                for i, width in enumerate(net.sizes)
+            ]
+
+        self._h = buffers(lambda i: True)
+        self._g = buffers(lambda i: backward or i == last)
+        self._slope = buffers(lambda i: sigmoid and 0 < i < last)
+        self._losses = np.empty(rows, net.dtype)
+        self._spare = np.empty((0, 0), net.dtype)
+        self._rows = rows
+        self._resize(rows)
+
+    def _resize(self, rows: int) -> None:
+        """Cut the buffers to `rows` rows."""
+        self.h = [buffer[:rows] for buffer in self._h]
+        self.g = [buffer[:rows] for buffer in self._g]
+        self.slope = [buffer[:rows] for buffer in self._slope]
+        self.losses = self._losses[:rows]
+
+    def spare(self, width: int) -> Array:
+        """Return one more buffer of the tile's rows, made when it is first asked for."""
+        if self._spare.shape[1] != width:
+            self._spare = np.empty((self._rows, width), self.net.dtype)
+        return self._spare[: len(self.h[0])]
+
+    def load(self, x: Array, rows: slice | NDArray[np.int64]) -> None:
+        """Take the `rows` of `x` as input; pixels of uint8 become numbers in [0, 1]."""
+        if x.dtype == np.uint8:
+            pixels = np.ascontiguousarray(x[rows])
+            self._resize(len(pixels))
+            _kernels._scale_pixels(pixels, self.h[0])
+        elif isinstance(rows, slice):
+            self._resize(len(range(*rows.indices(len(x)))))
+            np.copyto(self.h[0], x[rows])
+        else:
+            self._resize(len(rows))
+            # The indices are our own; "clip" lets numpy write without a buffer in between.
+            np.take(x, rows, axis=0, out=self.h[0], mode="clip")
+
+
+def forward(ws: Workspace, *, first: int = 0) -> Array:
+    """Fill ``ws.h[first + 1:]`` from ``ws.h[first]`` and return the logits."""
+    net = ws.net
+    for i in range(first, len(net.weights)):
+        np.matmul(ws.h[i], net.weights[i], out=ws.h[i + 1])
+        activate(ws, i)
+    return ws.h[-1]
+
+
+def activate(ws: Workspace, i: int) -> None:
+    """Add the bias of layer `i` to its products in ``ws.h[i + 1]`` and apply its activation."""
+    net, z = ws.net, ws.h[i + 1]
+    if i == len(net.weights) - 1:
+        _kernels._add_bias(net.biases[i], z)
+    elif net.activation == "relu":
+        _kernels._add_bias_relu(net.biases[i], z)
+    else:
+        _kernels._add_bias_sigmoid(net.biases[i], z, ws.slope[i + 1])
+
+
+def backward(ws: Workspace, *, to: int) -> None:
+    """Fill ``ws.g[to:-1]`` from ``ws.g[-1]``, the residual; g by hidden layers end as dL/dz."""
+    for i in range(len(ws.net.weights), to, -1):
+        np.matmul(ws.g[i], ws.net.weights[i - 1].T, out=ws.g[i - 1])
+        if i > 1:
+            deactivate(ws, i - 1)
+
+
+def deactivate(ws: Workspace, i: int) -> None:
+    """Turn dL/dh in ``ws.g[i]`` into dL/dz."""
+    if ws.net.activation == "relu":
+        _kernels._mask_relu(ws.h[i], ws.g[i])
+    else:
+        _kernels._multiply(ws.slope[i], ws.g[i])
+
+
+def for_each_tile(
+    net: MLP,
+    x: Array,
+    work: Callable[[Workspace, slice], None],
+    *,
+    backward: bool = False,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Call ``work(workspace, rows)`` for every tile of `x`, loaded; one workspace a thread."""
+    cut = tiles(len(x))
+    with Team(min(thread_count(threads), len(cut))) as team:
+        workspaces = Workspaces(net, height(cut), backward=backward)
+
+        def task(worker: int, rows: slice) -> None:
+            workspaces[worker].load(x, rows)
+            work(workspaces[worker], rows)
+            if progress is not None and worker == 0:  # only the calling thread draws
+                progress.update(rows.stop)
+
+        team.run(task, cut if len(x) else [])
+
+
+class Workspaces(dict[int, Workspace]):
+    """The workspaces of a team, each made by the worker that first needs it."""
+
+    def __init__(self, net: MLP, rows: int, *, backward: bool) -> None:
+        super().__init__()
+        self._make = lambda: Workspace(net, rows, backward=backward)
+
+    def __missing__(self, worker: int) -> Workspace:
+        self[worker] = self._make()
+        return self[worker]
+
+
+def evaluate_tile(
+    ws: Workspace, labels: NDArray[np.int64], rows: slice | NDArray[np.int64]
+) -> int:
+    """Fill ``ws.losses`` and the residual ``ws.g[-1]``; return the number of rows that are right."""
+    logits = forward(ws)
+    require_finite(int(_kernels._first_not_finite(logits)), rows)
+    return int(_kernels._loss_residual(logits, labels[rows], ws.losses, ws.g[-1]))
+
+
+def require_finite(broken: int, rows: slice | NDArray[np.int64]) -> None:
+    """Raise for the row of a tile whose logits a kernel found not to be finite, if there is one."""
+    if broken >= 0:
+        row = rows.start + broken if isinstance(rows, slice) else rows[broken]
+        raise FloatingPointError(
+            f"row {row}: the logits are not finite; the network overflows its type"
+        )

@@ -1,0 +1,96 @@
+"""The fast gradient sign method: batch in, batch out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastnn import _checks, _kernels, _passes
+from fastnn.networks import MLP
+
+
+def fgsm(
+    net: MLP,
+    x: ArrayLike,
+    labels: ArrayLike,
+    eps: float,
+    bounds: tuple[float, float] | None = None,
+) -> NDArray[Any]:
+    """Move every sample one signed-gradient step up its own loss.
+
+    Parameters
+    ----------
+    net : MLP
+    x : ndarray, shape (N, D) or (D,), type of the network or uint8
+        Inputs, in the units that `eps` is given in; uint8 pixels are divided by 255 first.
+    labels : ndarray of int, shape (N,), or int
+        True classes, each in [0, C).
+    eps : float
+        Largest change of any entry, >= 0.
+    bounds : tuple (lower, upper), optional
+        Valid range of an input; the result is clipped to it. Default: no clipping.
+
+    Returns
+    -------
+    ndarray, shape of `x`, type of the network
+        A new array, also for ``eps=0``. Row i depends on row i alone.
+
+    Raises
+    ------
+    TypeError
+        `x` is neither of the network's type nor uint8; labels are not integers.
+    ValueError
+        Shapes disagree; a label is outside [0, C); `eps` is negative or not finite; an entry of
+        `x` is NaN, infinite, or outside `bounds`. The message names the row and the value.
+    FloatingPointError
+        The logits of a row overflow.
+
+    Notes
+    -----
+    ``x + eps * sign(dL_i/dx_i)``; entries with a zero gradient stay. Goodfellow, Shlens and
+    Szegedy (2015), arXiv:1412.6572, section 4. The gradient's sign is right however sure the
+    network is, since the residual is formed without cancellation or underflow. One sample at a
+    time: `fastnn.reference.fgsm`.
+    """
+    limits = _checks.bounds(bounds)
+    rows = _checks.inputs(x, net.sizes[0], net.dtype, limits=limits)
+    truth = _checks.labels(labels, len(rows), net.sizes[-1])
+    budget = _checks.eps(eps)
+    if not isinstance(budget, float):
+        raise ValueError(f"fgsm takes one eps, got {len(budget)}")
+    out = np.empty(rows.shape, net.dtype)
+
+    def work(ws: _passes.Workspace, tile: slice) -> None:
+        _passes.forward(ws)
+        ascend(ws, truth, tile)
+        step(ws, budget, limits)
+        out[tile] = ws.h[0]
+
+    _passes.for_each_tile(net, rows, work, backward=True)
+    return out[0] if np.ndim(x) == 1 else out
+
+
+def ascend(ws: _passes.Workspace, labels: NDArray[np.int64], rows: slice) -> int:
+    """Fill ``ws.g[0]`` with a positive multiple of every row's gradient; the forward pass is done.
+
+    Returns the number of rows whose true class has a probability that rounds to 1.
+    """
+    _passes.require_finite(int(_kernels._first_not_finite(ws.h[-1])), rows)
+    saturated = _kernels._attack_residual(ws.h[-1], labels[rows], ws.g[-1])
+    _passes.backward(ws, to=0)
+    return int(saturated)
+
+
+def step(ws: _passes.Workspace, eps: float, limits: _checks.Bounds) -> int:
+    """Take the signed step from ``ws.h[0]`` along ``ws.g[0]``, in place.
+
+    Returns the number of rows whose gradient is all zero.
+    """
+    kind = ws.net.dtype.type
+    return int(
+        _kernels._signed_step(
+            ws.g[0], kind(eps), kind(limits.lower), kind(limits.upper), ws.h[0]
+        )
+    )

@@ -1,0 +1,235 @@
+"""Functions of arrays, checked, for any batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from fastnn import _checks, _kernels
+
+
+def sigmoid(z: ArrayLike) -> NDArray[Any]:
+    """Return ``1 / (1 + e**-z)``, entry by entry.
+
+    Parameters
+    ----------
+    z : ndarray, any shape, float32 or float64
+        Infinities are taken: the results are 0 and 1.
+
+    Returns
+    -------
+    ndarray, shape and dtype of `z`
+        Within 3 units in the last place, subnormal results included.
+
+    Raises
+    ------
+    TypeError
+        `z` is neither float32 nor float64.
+    ValueError
+        An entry is NaN.
+
+    Notes
+    -----
+    ``1 / (1 + e**-z)`` for z >= 0, ``e**z / (e**z + 1)`` below, so that nothing overflows.
+    """
+    return _elementwise(_kernels._sigmoid, z)
+
+
+def relu(z: ArrayLike) -> NDArray[Any]:
+    """Return ``max(0, z)``, entry by entry.
+
+    Parameters
+    ----------
+    z : ndarray, any shape, float32 or float64
+
+    Returns
+    -------
+    ndarray, shape and dtype of `z`
+
+    Raises
+    ------
+    TypeError
+        `z` is neither float32 nor float64.
+    ValueError
+        An entry is NaN.
+    """
+    return _elementwise(_kernels._relu, z)
+
+
+def relu_grad(z: ArrayLike) -> NDArray[Any]:
+    """Return the derivative of ReLU: 1 where z > 0, and 0 elsewhere, at 0 too.
+
+    Parameters
+    ----------
+    z : ndarray, any shape, float32 or float64
+
+    Returns
+    -------
+    ndarray, shape and dtype of `z`
+
+    Raises
+    ------
+    TypeError
+        `z` is neither float32 nor float64.
+    ValueError
+        An entry is NaN.
+    """
+    return _elementwise(_kernels._relu_grad, z)
+
+
+def softmax(z: ArrayLike) -> NDArray[Any]:
+    """Return ``e**z_k / sum_j e**z_j`` along the last axis.
+
+    Parameters
+    ----------
+    z : ndarray, shape (..., C), float32 or float64
+        Logits, finite, C > 0.
+
+    Returns
+    -------
+    ndarray, shape and dtype of `z`
+        Rows that add up to 1.
+
+    Raises
+    ------
+    TypeError
+        `z` is neither float32 nor float64.
+    ValueError
+        There are no classes, or an entry is NaN or infinite; the message names the row.
+
+    Notes
+    -----
+    Every row is shifted by its own maximum, which changes nothing but the overflow.
+    """
+    return _rowwise(_kernels._softmax, z)
+
+
+def log_softmax(z: ArrayLike) -> NDArray[Any]:
+    """Return ``z_k - log(sum_j e**z_j)`` along the last axis.
+
+    Parameters
+    ----------
+    z : ndarray, shape (..., C), float32 or float64
+        Logits, finite, C > 0.
+
+    Returns
+    -------
+    ndarray, shape and dtype of `z`
+
+    Raises
+    ------
+    TypeError
+        `z` is neither float32 nor float64.
+    ValueError
+        There are no classes, or an entry is NaN or infinite; the message names the row.
+    """
+    return _rowwise(_kernels._log_softmax, z)
+
+
+def cross_entropy(z: ArrayLike, labels: ArrayLike) -> Any:
+    """Return every row's loss, ``log(sum_j e**z_j) - z_label``, from its logits.
+
+    Parameters
+    ----------
+    z : ndarray, shape (N, C) or (C,), float32 or float64
+        Logits, finite, C > 0.
+    labels : ndarray of int, shape (N,), or int
+        True classes, each in [0, C).
+
+    Returns
+    -------
+    ndarray, shape (N,), dtype of `z`, or one number
+
+    Raises
+    ------
+    TypeError
+        `z` is neither float32 nor float64, or labels are not integers.
+    ValueError
+        Shapes disagree, a label is out of range, or an entry is NaN or infinite.
+
+    Notes
+    -----
+    The assignment's form, which takes probabilities, is `fastnn.comp7015.cross_entropy`.
+    """
+    array = _finite_rows(z)
+    if array.ndim > 2:  # noqa: PLR2004 - a batch of rows
+        raise ValueError(f"z must have shape (N, C) or (C,), got {array.shape}")
+    rows = array.reshape(-1, array.shape[-1])
+    truth = _checks.labels(labels, len(rows), rows.shape[1])
+    losses = np.empty(len(rows), array.dtype)
+    _kernels._loss_residual(rows, truth, losses, np.empty_like(rows))
+    return losses[0] if array.ndim == 1 else losses
+
+
+def one_hot(labels: ArrayLike, n_classes: int = 10, dtype: DTypeLike = np.float32) -> NDArray[Any]:
+    """Return rows that are 0 but for a 1 at the label.
+
+    Parameters
+    ----------
+    labels : ndarray of int, shape (N,), or int
+        Classes, each in [0, n_classes).
+    n_classes : int, optional
+        Number of columns.
+    dtype : float32 or float64, optional
+
+    Returns
+    -------
+    ndarray, shape (N, n_classes) or (n_classes,)
+
+    Raises
+    ------
+    TypeError
+        Labels or `n_classes` are not integers, or `dtype` is no float.
+    ValueError
+        A label is out of range; the message names the row.
+    """
+    kind = _checks.float_dtype(dtype)
+    classes = _checks.positive_integer(n_classes, "n_classes")
+    truth = _checks.labels(labels, np.size(labels), classes)
+    out = np.zeros((len(truth), classes), kind)
+    out[np.arange(len(truth)), truth] = 1
+    return out[0] if np.ndim(labels) == 0 else out
+
+
+def _floats(z: ArrayLike) -> NDArray[Any]:
+    """Return `z` as a contiguous, writable array of float32 or float64, copied if it is neither."""
+    array = np.asarray(z)
+    if array.dtype not in _checks.FLOATS:
+        raise TypeError(f"z must be float32 or float64, got {array.dtype}")
+    # numba compiles anew for read-only and for strided arrays, so kernels never see one.
+    return np.require(array, requirements=["C", "A", "W"])
+
+
+def _finite_rows(z: ArrayLike) -> NDArray[Any]:
+    """Return `z` as floats with classes along its last axis, all of them finite."""
+    array = _floats(z)
+    if array.ndim == 0 or array.shape[-1] == 0:
+        raise ValueError(f"z must have shape (..., C) with C > 0, got {array.shape}")
+    rows = array.reshape(-1, array.shape[-1])
+    row = int(_kernels._first_not_finite(rows))
+    if row >= 0:
+        raise ValueError(f"z row {row} is {rows[row].tolist()}; every entry must be finite")
+    return array
+
+
+def _elementwise(function: Callable[[Any, Any], None], z: ArrayLike) -> NDArray[Any]:
+    """Return `function` of every entry."""
+    array = _floats(z)
+    if np.isnan(array).any():
+        place = [int(k) for k in np.argwhere(np.isnan(array))[0]]
+        raise ValueError(f"z{place} is nan" if place else "z is nan")
+    out = np.empty_like(array)
+    function(array, out)
+    return out
+
+
+def _rowwise(function: Callable[[Any, Any], None], z: ArrayLike) -> NDArray[Any]:
+    """Return `function` of every row along the last axis."""
+    array = _finite_rows(z)
+    out = np.empty_like(array)
+    classes = array.shape[-1]
+    function(array.reshape(-1, classes), out.reshape(-1, classes))
+    return out

@@ -1,0 +1,339 @@
+"""Dense networks: logits, predictions, losses and gradients of whole batches."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from fastnn import _checks, _gradients, _kernels, _passes
+from fastnn._parallel import Team, thread_count
+
+ACTIVATIONS = ("relu", "sigmoid")
+
+
+class Gradients(NamedTuple):
+    """Derivatives of a loss by the parameters of an `MLP`, in the same order and shapes."""
+
+    weights: tuple[NDArray[Any], ...]
+    biases: tuple[NDArray[Any], ...]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MLP:
+    """A dense network of any depth, with softmax over its last layer.
+
+    Every method takes a batch (N, D) or a single sample (D,), of the network's own type or as
+    uint8 pixels, which are divided by 255. Row i of a result depends on row i alone; the last bit
+    of a product may depend on how many rows there are, as BLAS chooses its blocks by that.
+
+    Parameters
+    ----------
+    weights : sequence of ndarray, shapes (d_in, d_out), float32 or float64
+        One matrix a layer. They are copied.
+    biases : sequence of ndarray, shapes (d_out,) or (1, d_out), type of the weights
+    activation : {"relu", "sigmoid"}
+        What follows every layer but the last.
+
+    Raises
+    ------
+    TypeError
+        Parameters are not floats of one type.
+    ValueError
+        Shapes do not chain, an entry is NaN or infinite, or the activation is unknown.
+
+    Notes
+    -----
+    ``z_i = h_(i-1) W_i + b_i``, ``h_i = activation(z_i)``, ``p = softmax(z_L)``; one sample at a
+    time in `fastnn.reference`.
+    """
+
+    weights: tuple[NDArray[Any], ...]
+    biases: tuple[NDArray[Any], ...]
+    activation: str = "relu"
+
+    def __init__(
+        self,
+        weights: Sequence[ArrayLike],
+        biases: Sequence[ArrayLike],
+        activation: str = "relu",
+    ) -> None:
+        ws, bs = _checks.parameters(weights, biases)
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"activation must be one of {ACTIVATIONS}, got {activation!r}")
+        object.__setattr__(self, "weights", ws)
+        object.__setattr__(self, "biases", bs)
+        object.__setattr__(self, "activation", activation)
+
+    @classmethod
+    def random(
+        cls,
+        sizes: Sequence[int],
+        activation: str = "relu",
+        rng: int | np.random.Generator | None = 0,
+        dtype: DTypeLike = np.float32,
+    ) -> Self:
+        """Return a network with random weights and zero biases.
+
+        Parameters
+        ----------
+        sizes : sequence of int
+            Widths from the input to the classes, two or more.
+        activation : {"relu", "sigmoid"}
+        rng : int, Generator or None
+            Seed or source of the weights; None draws a new seed.
+        dtype : float32 or float64
+
+        Raises
+        ------
+        TypeError, ValueError
+            A size is not a positive integer, there are fewer than two, or the type is no float.
+
+        Notes
+        -----
+        Normal weights of variance ``2 / d_in`` before ReLU (He et al. 2015, arXiv:1502.01852) and
+        ``2 / (d_in + d_out)`` before a sigmoid (Glorot and Bengio 2010, AISTATS 9, 249-256).
+        """
+        kind = _checks.float_dtype(dtype)
+        widths = [_checks.positive_integer(size, "sizes") for size in sizes]
+        if len(widths) < 2:  # noqa: PLR2004 - an input and an output
+            raise ValueError(f"sizes must name two widths or more, got {tuple(sizes)}")
+        generator = np.random.default_rng(rng)
+        weights = []
+        for d_in, d_out in itertools.pairwise(widths):
+            fan = d_in if activation == "relu" else (d_in + d_out) / 2
+            weights.append(math.sqrt(2 / fan) * generator.standard_normal((d_in, d_out)))
+        return cls(
+            [w.astype(kind) for w in weights], [np.zeros(w, kind) for w in widths[1:]], activation
+        )
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of all parameters, float32 or float64."""
+        return self.weights[0].dtype
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Widths from the input to the classes."""
+        return (self.weights[0].shape[0], *(w.shape[1] for w in self.weights))
+
+    def astype(self, dtype: DTypeLike) -> Self:
+        """Return a copy of the network with parameters of `dtype`, float32 or float64."""
+        kind = _checks.float_dtype(dtype)
+        return type(self)(
+            [w.astype(kind) for w in self.weights],
+            [b.astype(kind) for b in self.biases],
+            self.activation,
+        )
+
+    def __repr__(self) -> str:
+        return f"MLP({'-'.join(map(str, self.sizes))}, {self.activation}, {self.dtype})"
+
+    def logits(self, x: ArrayLike) -> NDArray[Any]:
+        """Return the last layer's values before softmax.
+
+        Parameters
+        ----------
+        x : ndarray, shape (N, D) or (D,), type of the network or uint8
+
+        Returns
+        -------
+        ndarray, shape (N, C) or (C,), type of the network
+
+        Raises
+        ------
+        TypeError
+            `x` has another type.
+        ValueError
+            `x` has another width, or an entry that is NaN or infinite.
+        FloatingPointError
+            The logits of a row overflow.
+        """
+        rows = self._inputs(x)
+        out = np.empty((len(rows), self.sizes[-1]), self.dtype)
+
+        def work(ws: _passes.Workspace, tile: slice) -> None:
+            out[tile] = _passes.forward(ws)
+            _passes.require_finite(int(_kernels._first_not_finite(ws.h[-1])), tile)
+
+        _passes.for_each_tile(self, rows, work)
+        return self._like(x, out)
+
+    def predict(self, x: ArrayLike) -> Any:
+        """Return the class with the largest logit, the first of equals.
+
+        Parameters
+        ----------
+        x : ndarray, shape (N, D) or (D,), type of the network or uint8
+
+        Returns
+        -------
+        ndarray of int64, shape (N,), or int64
+
+        Raises
+        ------
+        TypeError, ValueError, FloatingPointError
+            As `logits`.
+        """
+        logits = np.atleast_2d(self.logits(x))
+        out = np.empty(len(logits), np.int64)
+        _kernels._argmax(logits, out)
+        return self._like(x, out)
+
+    def predict_proba(self, x: ArrayLike) -> NDArray[Any]:
+        """Return the softmax of the logits.
+
+        Parameters
+        ----------
+        x : ndarray, shape (N, D) or (D,), type of the network or uint8
+
+        Returns
+        -------
+        ndarray, shape (N, C) or (C,), type of the network
+
+        Raises
+        ------
+        TypeError, ValueError, FloatingPointError
+            As `logits`.
+        """
+        logits = np.atleast_2d(self.logits(x))
+        out = np.empty_like(logits)
+        _kernels._softmax(logits, out)
+        return self._like(x, out)
+
+    def loss(self, x: ArrayLike, labels: ArrayLike) -> float:
+        """Return the mean cross-entropy, ``mean_i(log sum_k e**z_ik - z_i,label)``.
+
+        Parameters
+        ----------
+        x : ndarray, shape (N, D) or (D,), type of the network or uint8
+        labels : ndarray of int, shape (N,), or int
+            True classes, each in [0, C).
+
+        Raises
+        ------
+        TypeError, ValueError, FloatingPointError
+            As `logits`; labels are of another type, number or range; there are no rows.
+        """
+        rows, truth = self._samples(x, labels)
+        losses = np.empty(len(rows), self.dtype)
+
+        def work(ws: _passes.Workspace, tile: slice) -> None:
+            _passes.evaluate_tile(ws, truth, tile)
+            losses[tile] = ws.losses
+
+        _passes.for_each_tile(self, rows, work)
+        return float(losses.mean(dtype=np.float64))
+
+    def accuracy(self, x: ArrayLike, labels: ArrayLike) -> float:
+        """Return the share of rows whose predicted class is the label.
+
+        Parameters
+        ----------
+        x : ndarray, shape (N, D) or (D,), type of the network or uint8
+        labels : ndarray of int, shape (N,), or int
+            True classes, each in [0, C).
+
+        Raises
+        ------
+        TypeError, ValueError, FloatingPointError
+            As `loss`.
+        """
+        rows, truth = self._samples(x, labels)
+        return int(np.count_nonzero(self.predict(rows) == truth)) / len(rows)
+
+    def gradients(self, x: ArrayLike, labels: ArrayLike, l2: float = 0.0) -> Gradients:
+        """Return the derivatives of the mean loss by every weight and bias.
+
+        Parameters
+        ----------
+        x : ndarray, shape (N, D) or (D,), type of the network or uint8
+        labels : ndarray of int, shape (N,), or int
+            True classes, each in [0, C).
+        l2 : float, optional
+            Weight decay: ``l2 * W`` is added, the derivative of ``l2 / 2 * sum(W**2)``.
+
+        Returns
+        -------
+        Gradients
+            `.weights` and `.biases`, tuples in the order and shapes of the network's.
+
+        Raises
+        ------
+        TypeError, ValueError, FloatingPointError
+            As `loss`; `l2` is negative or not finite.
+
+        Notes
+        -----
+        ``dL/dz_L = softmax - one_hot`` with the true class as minus the sum of the others;
+        ``dL/dW_i = h_(i-1)^T dL/dz_i / N``.
+        """
+        rows, truth = self._samples(x, labels)
+        decay = self.dtype.type(_checks.real(l2, "l2"))
+        sums = _gradients.GradientSums(self, len(rows))
+        with Team(min(thread_count(), sums.parts)) as team:
+            workspaces = _passes.Workspaces(self, sums.height, backward=True)
+            sums.add(team, workspaces, rows, truth)
+        means = [total / self.dtype.type(len(rows)) for total in sums.totals()]
+        return Gradients(
+            tuple(mean + decay * w for mean, w in zip(means, self.weights, strict=False)),
+            tuple(means[len(self.weights) :]),
+        )
+
+    def input_gradient(self, x: ArrayLike, labels: ArrayLike) -> NDArray[Any]:
+        """Return the derivative of every sample's own loss by its inputs.
+
+        Parameters
+        ----------
+        x : ndarray, shape (N, D) or (D,), type of the network or uint8
+        labels : ndarray of int, shape (N,), or int
+            True classes, each in [0, C).
+
+        Returns
+        -------
+        ndarray, shape (N, D) or (D,), type of the network
+            By inputs in [0, 1] where `x` is uint8. A row is all zero where every probability but
+            the true one underflows; `fastnn.fgsm` keeps the direction there as well.
+
+        Raises
+        ------
+        TypeError, ValueError, FloatingPointError
+            As `loss`, but N may be 0.
+
+        Notes
+        -----
+        ``dL/dx = ((softmax - one_hot) W_L^T * activation'(z_(L-1))) ... W_1^T``
+        """
+        rows = self._inputs(x)
+        truth = _checks.labels(labels, len(rows), self.sizes[-1])
+        out = np.empty(rows.shape, self.dtype)
+
+        def work(ws: _passes.Workspace, tile: slice) -> None:
+            _passes.evaluate_tile(ws, truth, tile)
+            _passes.backward(ws, to=0)
+            out[tile] = ws.g[0]
+
+        _passes.for_each_tile(self, rows, work, backward=True)
+        return self._like(x, out)
+
+    def _inputs(self, x: ArrayLike) -> NDArray[Any]:
+        """Return `x` checked, as (N, D)."""
+        return _checks.inputs(x, self.sizes[0], self.dtype)
+
+    def _samples(
+        self, x: ArrayLike, labels: ArrayLike
+    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Return `x` as (N, D) with N > 0 and `labels` as (N,), checked."""
+        rows = self._inputs(x)
+        _checks.some_rows(rows)
+        return rows, _checks.labels(labels, len(rows), self.sizes[-1])
+
+    @staticmethod
+    def _like(x: ArrayLike, out: NDArray[Any]) -> Any:
+        """Return `out` for a batch, its only row for a single sample."""
+        return out[0] if np.ndim(x) == 1 else out

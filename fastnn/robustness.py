@@ -1,0 +1,270 @@
+"""Adversarial accuracy of a whole test set in one call."""
+
+from __future__ import annotations
+
+import html
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastnn import _checks, _kernels, _passes
+from fastnn._parallel import thread_count
+from fastnn._progress import Progress
+from fastnn.attacks import ascend, step
+from fastnn.networks import MLP
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class AdversarialReport:
+    """How many samples a network gets right, as they are and after an attack.
+
+    Attributes
+    ----------
+    n : int
+        Number of samples.
+    eps : float or ndarray of float64, shape (K,)
+        Attack budgets as they were asked for.
+    bounds : tuple (lower, upper) or None
+        Range that adversarial inputs were clipped to.
+    clean_correct : int
+        Samples predicted right without an attack.
+    adversarial_correct : int or ndarray of int64, shape (K,)
+        Samples predicted right under attack, for every eps.
+    clean_prediction : ndarray of int64, shape (n,)
+    adversarial_prediction : ndarray of int64, shape (n,) or (K, n)
+    zero_gradient_rows : int
+        Samples whose gradient is all zero: the attack leaves them as they are.
+    saturated_rows : int
+        Samples whose true class has a probability that rounds to 1 in the network's type. There
+        `p - one_hot` would lose the true class; fastnn's residual keeps it.
+    seconds : float
+        Wall time of the call.
+    """
+
+    n: int
+    eps: float | NDArray[np.float64]
+    bounds: tuple[float, float] | None
+    clean_correct: int
+    adversarial_correct: Any
+    clean_prediction: NDArray[np.int64]
+    adversarial_prediction: NDArray[np.int64]
+    zero_gradient_rows: int
+    saturated_rows: int
+    seconds: float
+
+    @property
+    def clean_accuracy(self) -> float:
+        """Share of samples predicted right without an attack; NaN where there are none."""
+        return self.clean_correct / self.n if self.n else math.nan
+
+    @property
+    def adversarial_accuracy(self) -> Any:
+        """Share of samples predicted right under attack: a float, or an array (K,)."""
+        if isinstance(self.eps, float):
+            return self.adversarial_correct / self.n if self.n else math.nan
+        share = self.adversarial_correct / self.n if self.n else np.full(len(self.eps), math.nan)
+        return np.asarray(share)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all but the predictions, ready for `json.dumps`; NaN becomes None."""
+
+        def plain(value: Any) -> Any:
+            if isinstance(value, np.ndarray):
+                return [plain(one) for one in value.tolist()]
+            return None if isinstance(value, float) and math.isnan(value) else value
+
+        names = ("n", "eps", "bounds", "clean_correct", "clean_accuracy", "adversarial_correct")
+        names += ("adversarial_accuracy", "zero_gradient_rows", "saturated_rows", "seconds")
+        return {name: plain(getattr(self, name)) for name in names}
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return the report as pairs of a label and a value, in words."""
+        many = [
+            (f"adversarial accuracy, eps {eps:g}", _share(correct, self.n))
+            for eps, correct in zip(
+                np.atleast_1d(self.eps), np.atleast_1d(self.adversarial_correct), strict=True
+            )
+        ]
+        speed = f"{self.n / self.seconds:,.0f} images a second" if self.seconds > 0 else ""
+        clipped = f"[{self.bounds[0]:g}, {self.bounds[1]:g}]" if self.bounds else "not at all"
+        return [
+            ("samples", f"{self.n:,}"),
+            ("clipped to", clipped),
+            ("clean accuracy", _share(self.clean_correct, self.n)),
+            *many,
+            ("rows with an all-zero gradient", f"{self.zero_gradient_rows:,}"),
+            ("rows where p rounds to 1", f"{self.saturated_rows:,}"),
+            ("time", f"{self.seconds:.3f} s, {speed}"),
+        ]
+
+    def __str__(self) -> str:
+        rows = self.rows()
+        width = max(len(label) for label, _ in rows)
+        return "\n".join(f"{label:<{width}}  {value}" for label, value in rows)
+
+    def __repr__(self) -> str:
+        eps = self.eps if isinstance(self.eps, float) else self.eps.tolist()
+        return (
+            f"AdversarialReport(n={self.n}, eps={eps}, clean_correct={self.clean_correct}, "
+            f"adversarial_correct={np.asarray(self.adversarial_correct).tolist()})"
+        )
+
+    def _repr_html_(self) -> str:
+        cells = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(label)}</th>"
+            f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
+            for label, value in self.rows()
+        )
+        return f"<table>{cells}</table>"
+
+
+def _share(correct: Any, n: int) -> str:
+    """Return a count with its percentage."""
+    return f"{correct / n:7.2%}  ({int(correct):,} of {n:,})" if n else "no samples"
+
+
+def adversarial_accuracy(
+    net: MLP,
+    x: ArrayLike,
+    labels: ArrayLike,
+    eps: Any = 0.1,
+    bounds: tuple[float, float] | None = None,
+    threads: int | None = None,
+    progress: bool = False,
+) -> AdversarialReport:
+    """Attack every sample with the fast gradient sign method and count what is still right.
+
+    Parameters
+    ----------
+    net : MLP
+    x : ndarray, shape (N, D) or (D,), type of the network or uint8
+        Inputs, in the units that `eps` is given in; uint8 pixels are divided by 255.
+    labels : ndarray of int, shape (N,), or int
+        True classes, each in [0, C).
+    eps : float or sequence of float, shape (K,), optional
+        Largest change of any entry, >= 0. Several share one gradient.
+    bounds : tuple (lower, upper), optional
+        Valid range of an input; adversarial inputs are clipped to it. Default: no clipping, as the
+        assignment has it.
+    threads : int, optional
+        Number of threads; what `fastnn.threads` set by default, else all that may be used.
+    progress : bool, optional
+        Draw a bar on standard error.
+
+    Returns
+    -------
+    AdversarialReport
+        No count depends on the number of threads. Memory beyond the result is that of a few
+        hundred rows for every thread.
+
+    Raises
+    ------
+    TypeError, ValueError, FloatingPointError
+        As `fastnn.fgsm`; `threads` is not a positive integer.
+
+    Notes
+    -----
+    The clean prediction is that of the gradient's own forward pass. With one eps, the
+    adversarial input goes through the network as it is. With several, the first layer's products
+    are shared: ``z_1(eps) = z_1 + eps * (sign(g) W_1)``, where an input that meets its bound
+    leaves the second term and stays in the first with the way that it went.
+    """
+    limits = _checks.bounds(bounds)
+    rows = _checks.inputs(x, net.sizes[0], net.dtype, limits=limits)
+    truth = _checks.labels(labels, len(rows), net.sizes[-1])
+    budget = _checks.eps(eps)
+    count = thread_count(threads)
+    start = time.perf_counter()
+    attack = _Attack(net, truth, np.atleast_1d(budget), limits)
+    with Progress("attack", len(rows), enabled=progress) as bar:
+        _passes.for_each_tile(
+            net, rows, attack.tile, backward=True, threads=count, progress=bar
+        )
+        bar.update(len(rows))
+    hits = np.count_nonzero(attack.prediction == truth, axis=1)
+    single = isinstance(budget, float)
+    return AdversarialReport(
+        n=len(rows),
+        eps=budget,
+        bounds=None if bounds is None else tuple(limits),
+        clean_correct=int(np.count_nonzero(attack.clean == truth)),
+        adversarial_correct=int(hits[0]) if single else hits.astype(np.int64),
+        clean_prediction=attack.clean,
+        adversarial_prediction=attack.prediction[0] if single else attack.prediction,
+        zero_gradient_rows=sum(attack.still.values()),
+        saturated_rows=sum(attack.saturated.values()),
+        seconds=time.perf_counter() - start,
+    )
+
+
+class _Attack:
+    """What a report is made of, filled tile by tile."""
+
+    def __init__(
+        self,
+        net: MLP,
+        labels: NDArray[np.int64],
+        budgets: NDArray[np.float64],
+        limits: _checks.Bounds,
+    ) -> None:
+        self._labels = labels
+        self._budgets = [net.dtype.type(eps) for eps in budgets]
+        self._ascending = np.argsort(budgets, kind="stable")
+        self._limits = limits
+        self.clean = np.empty(len(labels), np.int64)
+        self.prediction = np.empty((len(budgets), len(labels)), np.int64)
+        self.still: dict[int, int] = {}  # by the first row of a tile
+        self.saturated: dict[int, int] = {}
+
+    def tile(self, ws: _passes.Workspace, rows: slice) -> None:
+        """Attack the rows in `ws` with every eps."""
+        if len(self._budgets) > 1:
+            self._sweep(ws, rows)
+            return
+        _passes.forward(ws)
+        self._climb(ws, rows)
+        self.still[rows.start] = step(ws, self._budgets[0], self._limits)
+        _passes.forward(ws)
+        self._predict(ws, rows, 0)
+
+    def _climb(self, ws: _passes.Workspace, rows: slice) -> None:
+        """Note the clean prediction and go back to the gradient by the inputs."""
+        self.saturated[rows.start] = ascend(ws, self._labels, rows)
+        _kernels._argmax(ws.h[-1], self.clean[rows])
+
+    def _predict(self, ws: _passes.Workspace, rows: slice, k: int) -> None:
+        """Note the prediction under eps number `k`."""
+        _passes.require_finite(int(_kernels._first_not_finite(ws.h[-1])), rows)
+        _kernels._argmax(ws.h[-1], self.prediction[k, rows])
+
+    def _sweep(self, ws: _passes.Workspace, rows: slice) -> None:
+        """Attack with every eps, smallest first; the first layer's products are made but twice."""
+        weights = ws.net.weights[0]
+        kind = ws.net.dtype.type
+        z = ws.spare(weights.shape[1])
+        np.matmul(ws.h[0], weights, out=z)
+        np.copyto(ws.h[1], z)
+        _passes.activate(ws, 0)
+        _passes.forward(ws, first=1)
+        self._climb(ws, rows)
+        direction, room = ws.g[0], ws.h[0]
+        self.still[rows.start] = int(
+            _kernels._direction_and_room(
+                kind(self._limits.lower), kind(self._limits.upper), direction, room
+            )
+        )
+        slope = ws.g[1]
+        np.matmul(direction, weights, out=slope)
+        reached = kind(0)
+        for k in self._ascending:
+            eps = self._budgets[k]
+            _kernels._stop_at_bounds(direction, room, reached, eps, weights, z, slope)
+            _kernels._shift(z, slope, eps, ws.h[1])
+            _passes.activate(ws, 0)
+            _passes.forward(ws, first=1)
+            self._predict(ws, rows, k)
+            reached = eps

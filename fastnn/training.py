@@ -1,0 +1,249 @@
+"""Training by minibatch stochastic gradient descent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastnn import _checks, _kernels, _passes
+from fastnn._gradients import GradientSums
+from fastnn._parallel import Team, thread_count
+from fastnn._progress import Progress
+from fastnn.networks import MLP
+
+
+@dataclass(frozen=True)
+class History:
+    """What `train` saw after every epoch.
+
+    Attributes
+    ----------
+    train_loss, train_accuracy : list of float, length epochs
+        Mean cross-entropy and share of right predictions on the training samples.
+    val_loss, val_accuracy : list of float, length epochs
+        The same on the validation samples; empty without any.
+    """
+
+    train_loss: list[float] = field(default_factory=list)
+    train_accuracy: list[float] = field(default_factory=list)
+    val_loss: list[float] = field(default_factory=list)
+    val_accuracy: list[float] = field(default_factory=list)
+
+
+def train(
+    net: MLP,
+    x: ArrayLike,
+    labels: ArrayLike,
+    *,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    momentum: float = 0.0,
+    l2: float = 0.0,
+    validation: tuple[ArrayLike, ArrayLike] | None = None,
+    rng: int | np.random.Generator | None = 0,
+    progress: bool = False,
+) -> History:
+    """Train a network in place by minibatch stochastic gradient descent.
+
+    Parameters
+    ----------
+    net : MLP
+        Its weights and biases change, an epoch at a time: whatever ends the training early leaves
+        the network as it was after the last whole epoch.
+    x : ndarray, shape (N, D), type of the network or uint8
+    labels : ndarray of int, shape (N,)
+        True classes, each in [0, C).
+    epochs : int
+        Passes over the samples, at least 1.
+    batch_size : int
+        Samples a step, at least 1; the last step of an epoch takes what is left.
+    learning_rate : float
+        Step length, > 0.
+    momentum : float, optional
+        Share of the last step that is kept, in [0, 1).
+    l2 : float, optional
+        Weight decay, >= 0: ``l2 * W`` is added to the gradient of the mean loss, not for biases.
+    validation : tuple (x, labels), optional
+        Samples that are judged after every epoch and never trained on.
+    rng : int, Generator or None, optional
+        Seed or source of the order of the samples; None draws a new seed.
+    progress : bool, optional
+        Draw a bar on standard error.
+
+    Returns
+    -------
+    History
+        Loss and accuracy after every epoch, on `x` and on `validation`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `MLP.loss` for `x`, `labels` and `validation`; a setting is out of its range.
+    FloatingPointError
+        The training diverges: a logit overflows.
+
+    Notes
+    -----
+    ``v = momentum * v + mean gradient + l2 * W``; ``W = W - learning_rate * v``. The sums over a
+    batch are taken in an order that does not depend on the number of threads.
+    """
+    samples = _samples(net, x, labels, "x")
+    held_out = None if validation is None else _samples(net, *_pair(validation), "validation x")
+    epochs = _checks.positive_integer(epochs, "epochs")
+    settings = Settings(
+        batch_size=min(_checks.positive_integer(batch_size, "batch_size"), len(samples[0])),
+        learning_rate=_checks.real(learning_rate, "learning_rate", open_below=True),
+        momentum=_checks.real(momentum, "momentum"),
+        l2=_checks.real(l2, "l2"),
+    )
+    if settings.momentum >= 1:
+        raise ValueError(f"momentum must be in [0, 1), got {momentum}")
+    generator = np.random.default_rng(rng)
+    work = MLP(net.weights, net.biases, net.activation)
+    history = History()
+    with (
+        Team(thread_count()) as team,
+        Progress("training", epochs, enabled=progress) as bar,
+    ):
+        descent = Descent(work, settings, team)
+        for epoch in range(epochs):
+            descent.epoch(*samples, generator.permutation(len(samples[0])))
+            _note(descent, samples, history.train_loss, history.train_accuracy)
+            if held_out is not None:
+                _note(descent, held_out, history.val_loss, history.val_accuracy)
+            for ours, new in zip(net.weights + net.biases, work.weights + work.biases, strict=True):
+                ours[...] = new
+            bar.update(epoch + 1, _remark(history))
+    return history
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The numbers of a descent, checked."""
+
+    batch_size: int
+    learning_rate: float
+    momentum: float = 0.0
+    l2: float = 0.0
+
+
+class Descent:
+    """Steps down the loss of one network, in buffers that are made once.
+
+    Parameters
+    ----------
+    net : MLP
+        The network whose arrays every step changes.
+    settings : Settings
+    team : Team
+        The threads at work.
+    """
+
+    # Parameters are updated in slices of about this many entries, so that all threads have some.
+    _SLICE = 1 << 16
+
+    def __init__(self, net: MLP, settings: Settings, team: Team) -> None:
+        self.net = net
+        self._settings = settings
+        self._team = team
+        self._parameters = [p.reshape(-1) for p in (*net.weights, *net.biases)]
+        self._velocities = [np.zeros_like(p) for p in self._parameters]
+        self._sums = GradientSums(net, settings.batch_size)
+        self._workspaces = _passes.Workspaces(net, _passes.MOST_ROWS, backward=True)
+        self._slices = [
+            (k, slice(start, start + self._SLICE))
+            for k, p in enumerate(self._parameters)
+            for start in range(0, p.size, self._SLICE)
+        ]
+
+    def epoch(
+        self, x: NDArray, labels: NDArray[np.int64], order: NDArray[np.int64] | None = None
+    ) -> None:
+        """Take one step for every batch of the samples, in the `order` given or as they stand."""
+        size = self._settings.batch_size
+        for start in range(0, len(x), size):
+            cut = slice(start, start + size)
+            if order is None:
+                self._sums.add(self._team, self._workspaces, x[cut], labels[cut])
+            else:
+                self._sums.add(self._team, self._workspaces, x, labels, order[cut])
+            self._step(min(size, len(x) - start))
+
+    def _step(self, rows: int) -> None:
+        """Move every parameter against its mean gradient over `rows` samples."""
+        kind = self.net.dtype.type
+        scale, momentum = kind(1 / rows), kind(self._settings.momentum)
+        rate, l2 = kind(self._settings.learning_rate), kind(self._settings.l2)
+        weights = len(self.net.weights)
+
+        def task(_: int, piece: tuple[int, slice]) -> None:
+            k, cut = piece
+            _kernels._sgd_step(
+                self._sums.sums[k][:, cut],
+                scale,
+                l2 if k < weights else kind(0),
+                momentum,
+                rate,
+                self._velocities[k][cut],
+                self._parameters[k][cut],
+            )
+
+        self._team.run(task, self._slices)
+
+    def evaluate(self, x: NDArray, labels: NDArray[np.int64]) -> tuple[NDArray, int]:
+        """Return every sample's loss, shape (N,), and the number of samples that are right."""
+        cut = _passes.tiles(len(x))
+        losses = np.empty(len(x), self.net.dtype)
+        hits = [0] * len(cut)
+
+        def task(worker: int, i: int) -> None:
+            ws = self._workspaces[worker]
+            ws.load(x, cut[i])
+            hits[i] = _passes.evaluate_tile(ws, labels, cut[i])
+            losses[cut[i]] = ws.losses
+
+        self._team.run(task, range(len(cut)))
+        return losses, sum(hits)
+
+
+def _pair(validation: tuple[ArrayLike, ArrayLike]) -> tuple[ArrayLike, ArrayLike]:
+    """Return `validation` as a pair of inputs and labels."""
+    try:
+        inputs, truth = validation
+    except (TypeError, ValueError):
+        raise TypeError("validation must be a pair (x, labels)") from None
+    return inputs, truth
+
+
+def _samples(
+    net: MLP, x: ArrayLike, labels: ArrayLike, name: str
+) -> tuple[NDArray, NDArray[np.int64]]:
+    """Return inputs (N, D) with N > 0 and labels (N,), checked against the network."""
+    rows = _checks.inputs(x, net.sizes[0], net.dtype, name=name)
+    _checks.some_rows(rows, name)
+    return rows, _checks.labels(labels, len(rows), net.sizes[-1])
+
+
+def _note(
+    descent: Descent,
+    samples: tuple[NDArray, NDArray[np.int64]],
+    losses: list[float],
+    accuracies: list[float],
+) -> None:
+    """Append the mean loss and the accuracy on `samples`."""
+    loss, hits = descent.evaluate(*samples)
+    losses.append(math.fsum(loss) / len(loss))
+    accuracies.append(hits / len(loss))
+
+
+def _remark(history: History) -> str:
+    """Return the last epoch's results for the progress bar."""
+    text = f"loss {history.train_loss[-1]:.4f}, accuracy {history.train_accuracy[-1]:.2%}"
+    if history.val_accuracy:
+        text += f", validation {history.val_accuracy[-1]:.2%}"
+    return text
