@@ -1,0 +1,248 @@
+"""Who is asked: vectorised numpy, one sample at a time, and what the answer is in float64.
+
+An implementation is built from a network and answers some of the methods below; a job that it has
+no method for is left out. fastnn is in `ours`; peers are in `benchmarks/peers/` and look the same.
+
+- ``array(values)`` turns an array into its own kind, before the clock starts;
+- ``sigmoid(z, bias)`` -> activations; ``residual(logits, labels)`` -> (losses, softmax - one_hot);
+- ``logits(x)``; ``gradients(x, labels)`` of the mean loss, weights then biases;
+  ``input_gradient(x, labels)``; ``fgsm(x, labels, eps, bounds)``;
+- ``accuracy(x, labels, eps, bounds)`` -> (clean, adversarial) counts; ``sweep`` -> a count per eps;
+- ``train(x, labels, x_val, labels_val, epochs, batch_size, learning_rate)`` -> loss and accuracy
+  on both after the last epoch; plain descent.
+
+`exact` says whether the residual keeps its digits: where ``p - one_hot`` is formed in float32 it
+does not, and the answers are judged accordingly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn import reference
+
+Array = NDArray[Any]
+Bounds = tuple[float, float] | None
+
+
+class Numpy:
+    """Whole batches, vectorised, in float32: what a good engineer writes without this library."""
+
+    name = "numpy"
+    exact = False
+    dtype: ClassVar[type[Any]] = np.float32
+
+    def __init__(self, weights: Sequence[Array], biases: Sequence[Array], activation: str) -> None:
+        self.weights: list[Array] = [np.array(w, self.dtype) for w in weights]
+        self.biases: list[Array] = [np.array(b, self.dtype) for b in biases]
+        self.activation = activation
+
+    def array(self, values: Array) -> Array:
+        """Return a copy in the type that this class computes in; integers stay."""
+        return np.array(values, self.dtype if values.dtype.kind == "f" else None)
+
+    def sigmoid(self, z: Array, bias: Array) -> Array:
+        """Return the logistic function of z + bias without overflow."""
+        z = z + bias
+        e = np.exp(-np.abs(z))  # at most 1
+        return np.asarray(np.where(z >= 0, self.dtype(1), e) / (1 + e))
+
+    def residual(self, logits: Array, labels: Array) -> tuple[Array, Array]:
+        """Return the losses (N,), and softmax minus one_hot (N, C)."""
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        p = np.exp(shifted)
+        total = p.sum(axis=1, keepdims=True)
+        rows = np.arange(len(labels))
+        losses = np.log(total[:, 0]) - shifted[rows, labels]
+        p /= total
+        p[rows, labels] -= 1
+        return losses, p
+
+    def _forward(self, x: Array) -> list[Array]:
+        """Return the input of every layer, and the logits."""
+        h = [x]
+        for i, (w, b) in enumerate(zip(self.weights, self.biases, strict=True), 1):
+            if i < len(self.weights) and self.activation == "sigmoid":
+                h.append(self.sigmoid(h[-1] @ w, b))
+                continue
+            z = h[-1] @ w
+            z += b
+            h.append(np.maximum(z, 0, out=z) if i < len(self.weights) else z)
+        return h
+
+    def _back(self, h: Array, gradient: Array) -> Array:
+        """Return dL/dz from dL/dh."""
+        return gradient * (h > 0 if self.activation == "relu" else h * (1 - h))
+
+    def logits(self, x: Array) -> Array:
+        """Return the last layer's values."""
+        return self._forward(x)[-1]
+
+    def gradients(self, x: Array, labels: Array) -> tuple[Array, ...]:
+        """Return the mean loss's derivative by every weight, then by every bias."""
+        h = self._forward(x)
+        delta = self.residual(h.pop(), labels)[1] / self.dtype(len(x))
+        by_weights: list[Array] = []
+        by_biases: list[Array] = []
+        for i in reversed(range(len(self.weights))):
+            by_weights.insert(0, h[i].T @ delta)
+            by_biases.insert(0, delta.sum(axis=0))
+            if i:
+                delta = self._back(h[i], delta @ self.weights[i].T)
+        return *by_weights, *by_biases
+
+    def input_gradient(self, x: Array, labels: Array) -> Array:
+        """Return each sample's derivative of its own loss by its input."""
+        return self._input_gradient(self._forward(x), labels)
+
+    def _input_gradient(self, h: list[Array], labels: Array) -> Array:
+        delta = self.residual(h[-1], labels)[1]
+        for i in reversed(range(1, len(self.weights))):
+            delta = self._back(h[i], delta @ self.weights[i].T)
+        return np.asarray(delta @ self.weights[0].T)
+
+    def fgsm(self, x: Array, labels: Array, eps: float, bounds: Bounds) -> Array:
+        """Return the inputs after one signed step."""
+        return self._step(x, np.sign(self.input_gradient(x, labels)), eps, bounds)
+
+    def _step(self, x: Array, signs: Array, eps: float, bounds: Bounds) -> Array:
+        moved = x + self.dtype(eps) * signs
+        return moved if bounds is None else np.clip(moved, *bounds, out=moved)
+
+    def accuracy(self, x: Array, labels: Array, eps: float, bounds: Bounds) -> Array:
+        """Return how many are right before and after the attack."""
+        h = self._forward(x)  # one forward pass serves the clean count and the gradient
+        moved = self._step(x, np.sign(self._input_gradient(h, labels)), eps, bounds)
+        return np.array([_right(h[-1], labels), _right(self.logits(moved), labels)])
+
+    def sweep(self, x: Array, labels: Array, eps: Sequence[float], bounds: Bounds) -> Array:
+        """Return how many are right at each eps, with one gradient for all of them."""
+        signs = np.sign(self.input_gradient(x, labels))
+        moved = (self._step(x, signs, e, bounds) for e in eps)
+        return np.array([_right(self.logits(m), labels) for m in moved])
+
+    def train(
+        self,
+        x: Array,
+        labels: Array,
+        x_val: Array,
+        labels_val: Array,
+        epochs: int,
+        batch_size: int,
+        learning_rate: float,
+    ) -> Array:
+        """Run minibatch descent from the first weights, with both metrics after every epoch."""
+        net = type(self)(self.weights, self.biases, self.activation)
+        parameters = (*net.weights, *net.biases)
+        metrics = np.empty(4)
+        for _ in range(epochs):
+            for start in range(0, len(x) - batch_size + 1, batch_size):
+                batch = slice(start, start + batch_size)
+                slopes = net.gradients(x[batch], labels[batch])
+                for parameter, slope in zip(parameters, slopes, strict=True):
+                    np.subtract(parameter, self.dtype(learning_rate) * slope, out=parameter)
+            metrics[:2] = net._metrics(x, labels)
+            metrics[2:] = net._metrics(x_val, labels_val)
+        return metrics
+
+    def _metrics(self, x: Array, labels: Array) -> tuple[float, float]:
+        logits = self.logits(x)
+        return self.residual(logits, labels)[0].mean(), _right(logits, labels) / len(x)
+
+
+class Truth(Numpy):
+    """The same in float64 with the residual that does not cancel: what the others are held to."""
+
+    name = "float64"
+    exact = True
+    dtype = np.float64
+
+    def residual(self, logits: Array, labels: Array) -> tuple[Array, Array]:
+        """Return the losses, and softmax minus one_hot by the sum of the other probabilities."""
+        losses, delta = super().residual(logits, labels)
+        rows = np.arange(len(labels))
+        delta[rows, labels] = 0
+        delta[rows, labels] = -delta.sum(axis=1)
+        return losses, delta
+
+
+class Reference:
+    """One sample at a time in float32, from the formulas (`fastnn.reference`)."""
+
+    name = "reference"
+    exact = True
+    dtype: ClassVar[type[Any]] = np.float32
+
+    def __init__(self, weights: Sequence[Array], biases: Sequence[Array], activation: str) -> None:
+        self.parameters: tuple[tuple[Array, ...], tuple[Array, ...]] = (
+            tuple(np.array(w, self.dtype) for w in weights),
+            tuple(np.array(b, self.dtype) for b in biases),
+        )
+        self.activation = activation
+
+    def array(self, values: Array) -> Array:
+        """Return a copy in float32; integers stay."""
+        return np.array(values, self.dtype if values.dtype.kind == "f" else None)
+
+    def sigmoid(self, z: Array, bias: Array) -> Array:
+        """Return the logistic function of z + bias, row by row."""
+        return np.stack([reference.sigmoid(row + bias) for row in z])
+
+    def residual(self, logits: Array, labels: Array) -> tuple[Array, Array]:
+        """Return losses and residuals, row by row."""
+        pairs = list(zip(logits, map(int, labels), strict=True))
+        losses = [reference.cross_entropy(row, label) for row, label in pairs]
+        return np.array(losses), np.stack([reference.residual(row, label) for row, label in pairs])
+
+    def logits(self, x: Array) -> Array:
+        """Return the last layer's values, row by row."""
+        return np.stack([reference.logits(*self.parameters, row, self.activation) for row in x])
+
+    def gradients(self, x: Array, labels: Array) -> tuple[Array, ...]:
+        """Return the mean of the samples' gradients."""
+        weights, biases = reference.mean_gradients(
+            *self.parameters, x, labels, activation=self.activation
+        )
+        return *weights, *biases
+
+    def input_gradient(self, x: Array, labels: Array) -> Array:
+        """Return the gradients by the input, row by row."""
+        return np.stack(
+            [
+                reference.input_gradient(*self.parameters, row, int(label), self.activation)
+                for row, label in zip(x, labels, strict=True)
+            ]
+        )
+
+    def fgsm(self, x: Array, labels: Array, eps: float, bounds: Bounds) -> Array:
+        """Return the inputs after one signed step, row by row."""
+        return np.stack(
+            [
+                reference.fgsm(
+                    *self.parameters,
+                    row,
+                    int(label),
+                    eps,
+                    bounds=bounds,
+                    activation=self.activation,
+                )
+                for row, label in zip(x, labels, strict=True)
+            ]
+        )
+
+    def accuracy(self, x: Array, labels: Array, eps: float, bounds: Bounds) -> Array:
+        """Return how many are right before and after the attack."""
+        return np.array(
+            reference.adversarial_accuracy(
+                *self.parameters, x, labels, eps, bounds=bounds, activation=self.activation
+            )
+        )
+
+
+def _right(logits: Array, labels: Array) -> int:
+    """Return how many rows have their largest logit at the label."""
+    return int((logits.argmax(axis=1) == labels).sum())

@@ -1,0 +1,115 @@
+"""fastnn as an implementation among the others; `implementations` says what the methods mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn import _kernels
+from fastnn.attacks import fgsm
+from fastnn.networks import MLP
+from fastnn.robustness import adversarial_accuracy
+from fastnn.training import train
+
+Array = NDArray[Any]
+Bounds = tuple[float, float] | None
+
+
+class Fastnn32:
+    """fastnn in float32."""
+
+    name = "fastnn float32"
+    exact = True
+    dtype: ClassVar[type[Any]] = np.float32
+
+    def __init__(self, weights: Sequence[Array], biases: Sequence[Array], activation: str) -> None:
+        self.net = MLP(weights, biases, activation).astype(self.dtype)
+        self._buffers: dict[str, Array] = {}
+
+    def array(self, values: Array) -> Array:
+        """Return a copy in the network's type; integers stay."""
+        return np.array(values, self.dtype if values.dtype.kind == "f" else None)
+
+    def sigmoid(self, z: Array, bias: Array) -> Array:
+        """Return the logistic function of z + bias, in place as the passes do it."""
+        _kernels._add_bias_sigmoid(bias, z, self._buffer("slope", z.shape))
+        return z
+
+    def residual(self, logits: Array, labels: Array) -> tuple[Array, Array]:
+        """Return the losses and residuals, in buffers that are made once as in the passes."""
+        losses = self._buffer("losses", labels.shape)
+        out = self._buffer("residual", logits.shape)
+        _kernels._loss_residual(logits, labels, losses, out)
+        return losses, out
+
+    def _buffer(self, name: str, shape: tuple[int, ...]) -> Array:
+        """Return the buffer of that name, made anew where the shape has changed."""
+        if name not in self._buffers or self._buffers[name].shape != shape:
+            self._buffers[name] = np.empty(shape, self.dtype)
+        return self._buffers[name]
+
+    def logits(self, x: Array) -> Array:
+        """Return the last layer's values."""
+        return self.net.logits(x)
+
+    def gradients(self, x: Array, labels: Array) -> tuple[Array, ...]:
+        """Return the mean loss's derivative by every weight, then by every bias."""
+        slopes = self.net.gradients(x, labels)
+        return *slopes.weights, *slopes.biases
+
+    def input_gradient(self, x: Array, labels: Array) -> Array:
+        """Return each sample's derivative of its own loss by its input."""
+        return self.net.input_gradient(x, labels)
+
+    def fgsm(self, x: Array, labels: Array, eps: float, bounds: Bounds) -> Array:
+        """Return the inputs after one signed step."""
+        return fgsm(self.net, x, labels, eps, bounds=bounds)
+
+    def accuracy(self, x: Array, labels: Array, eps: float, bounds: Bounds) -> Array:
+        """Return how many are right before and after the attack."""
+        report = adversarial_accuracy(self.net, x, labels, eps=eps, bounds=bounds)
+        return np.array([report.clean_correct, report.adversarial_correct])
+
+    def sweep(self, x: Array, labels: Array, eps: Sequence[float], bounds: Bounds) -> Array:
+        """Return how many are right at each eps."""
+        report = adversarial_accuracy(self.net, x, labels, eps=eps, bounds=bounds)
+        return np.asarray(report.adversarial_correct)
+
+    def train(
+        self,
+        x: Array,
+        labels: Array,
+        x_val: Array,
+        labels_val: Array,
+        epochs: int,
+        batch_size: int,
+        learning_rate: float,
+    ) -> Array:
+        """Run minibatch descent from the first weights, with both metrics after every epoch."""
+        history = train(
+            self.net.astype(self.dtype),  # a copy: training works in place
+            x,
+            labels,
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            validation=(x_val, labels_val),
+        )
+        return np.array(
+            [
+                history.train_loss[-1],
+                history.train_accuracy[-1],
+                history.val_loss[-1],
+                history.val_accuracy[-1],
+            ]
+        )
+
+
+class Fastnn64(Fastnn32):
+    """fastnn in float64."""
+
+    name = "fastnn float64"
+    dtype = np.float64
