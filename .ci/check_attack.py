@@ -1,4 +1,4 @@
-"""Check what `fastnn attack --json` wrote on the bundled digits, twice: training, then from cache."""
+"""Check what `fastnn attack --json` wrote on the bundled digits: as it trained, then from cache."""
 
 import json
 import sys
