@@ -46,9 +46,10 @@ def load_mlp(path: str | os.PathLike[str], *, activation: str | None = None) -> 
     FileNotFoundError
         There is nothing at `path`, or a folder lacks the weight or bias of a layer.
     ValueError
-        A file is damaged, pickled or of another kind; an archive lacks a weight or bias; shapes do not chain, or would if transposed
-        (PyTorch stores (out, in)); an entry is NaN or infinite; types are mixed or no floats;
-        `activation` is unknown or not the one saved. The message names the file and the layer.
+        A file is damaged, pickled or of another kind; an archive lacks a weight or bias; shapes do
+        not chain, or would if transposed (PyTorch stores (out, in)); an entry is NaN or infinite;
+        types are mixed or no floats; `activation` is unknown or not the one saved. The message
+        names the file and the layer.
     """
     place = Path(path)
     arrays = _read_folder(place) if place.is_dir() else load_npz(place)
