@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import hashlib
 import os
@@ -173,3 +174,20 @@ def _is_right(path: Path, name: str) -> bool:
 def _size(path: Path) -> int:
     """Return the size of a file, 0 where there is none."""
     return path.stat().st_size if path.is_file() else 0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``fastnn fetch``."""
+    parser.add_argument(
+        "--out", metavar="DIR", help="folder for the files; by default the user's cache"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Download MNIST and say where it is."""
+    from fastnn.cli import write_json  # noqa: PLC0415 - the command line imports this module
+
+    folder = fetch_mnist(args.out, progress=True)
+    print(f"MNIST is in {folder}")
+    write_json(args.json, {"folder": str(folder)})
+    return 0

@@ -243,16 +243,32 @@ def save(figure: Figure | SubFigure | Axes | Iterable[Any], path: str | Path) ->
     """
     while not isinstance(figure, Figure):
         figure = figure.figure if isinstance(figure, (Axes, SubFigure)) else next(iter(figure))
-    target = Path(path)
-    kind = target.suffix[1:].lower()
-    known = figure.canvas.get_supported_filetypes()
+    kind = require_format(path)
+    with atomic_write(path) as file:
+        figure.savefig(file, format=kind, dpi=150)
+
+
+def require_format(path: str | Path) -> str:
+    """Return the format that the suffix of a file's name says.
+
+    Parameters
+    ----------
+    path
+        Where a figure is to be written.
+
+    Raises
+    ------
+    ValueError
+        A suffix that is no format matplotlib writes.
+    """
+    kind = Path(path).suffix[1:].lower()
+    known = Figure().canvas.get_supported_filetypes()
     if kind not in known:
         raise ValueError(
-            f"{target}: expected a file name ending in one of "
-            f"{', '.join(f'.{name}' for name in sorted(known))}, got {target.suffix!r}"
+            f"{path}: expected a file name ending in one of "
+            f"{', '.join(f'.{name}' for name in sorted(known))}, got {Path(path).suffix!r}"
         )
-    with atomic_write(target) as file:
-        figure.savefig(file, format=kind, dpi=150)
+    return kind
 
 
 def _curves(history: History | Sequence[Sequence[float]]) -> list[npt.NDArray[np.float64]]:

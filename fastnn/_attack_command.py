@@ -1,0 +1,148 @@
+"""``fastnn attack``: clean and adversarial accuracy of a test set, as a table."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastnn.networks import MLP
+    from fastnn.robustness import AdversarialReport
+
+_SHOWN = 8
+_WAYS = (("x + eps * sign(gradient)", None), ("clipped to [0, 1]", (0.0, 1.0)))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``fastnn attack``."""
+    add_data_arguments(parser)
+    parser.add_argument(
+        "--weights",
+        metavar="PATH",
+        help="folder with fc1.weight.npy, fc1.bias.npy, ..., or an .npz file; "
+        "by default a network that is trained once and kept",
+    )
+    parser.add_argument(
+        "--activation", choices=("relu", "sigmoid"), help="of the network in --weights"
+    )
+    parser.add_argument(
+        "--eps", type=float, nargs="+", default=[0.1], help="attack budgets, by default 0.1"
+    )
+    parser.add_argument("--threads", type=int, help="by default all that this process may use")
+    parser.add_argument("--plot", metavar="FILE", type=Path, help="draw adversarial digits")
+
+
+def add_data_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that say where the digits are."""
+    parser.add_argument("--data", metavar="DIR", help="folder with MNIST or files of your own")
+    parser.add_argument(
+        "--source",
+        choices=("auto", "mnist", "sample"),
+        default="auto",
+        help="MNIST where it is found, else the bundled sample (auto); or one of the two",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Attack, print the table, and write what else was asked for."""
+    from fastnn import _checks, datasets, formats, robustness
+    from fastnn._recipe import cached_network
+    from fastnn.cli import require_folder, write_json
+
+    eps = _checks.eps(args.eps[0] if len(args.eps) == 1 else args.eps)
+    if args.plot is not None:
+        from fastnn import plots
+
+        require_folder(args.plot)
+        plots.require_format(args.plot)
+    x, labels, digits = datasets.load_split("test", args.data, source=args.source)
+    if args.weights:
+        net, origin = formats.load_mlp(args.weights, activation=args.activation), args.weights
+    else:
+        net, origin = cached_network(args.data, args.source)
+    _warm_up(net, x, labels, eps)
+    reports = [
+        robustness.adversarial_accuracy(
+            net, x, labels, eps, bounds, threads=args.threads, progress=True
+        )
+        for _, bounds in _WAYS
+    ]
+    print(_table(digits, net, origin, reports))
+    if args.plot is not None:
+        _draw(args.plot, net, x, labels, reports[-1])
+    write_json(
+        args.json,
+        {
+            "digits": digits,
+            "network": {
+                "sizes": list(net.sizes),
+                "activation": net.activation,
+                "dtype": str(net.dtype),
+            },
+            "reports": [report.to_dict() for report in reports],
+        },
+    )
+    return 0
+
+
+def _warm_up(net: MLP, x: Any, labels: Any, eps: Any) -> None:
+    """Load or compile every kernel, so that the times in the table are those of the work."""
+    from fastnn import robustness
+
+    robustness.adversarial_accuracy(net, x[:1], labels[:1], eps)
+
+
+def _table(digits: str, net: MLP, origin: str, reports: list[AdversarialReport]) -> str:
+    """Return the results as aligned text."""
+    import numpy as np
+
+    first = reports[0]
+    n = first.n
+    sizes = "-".join(map(str, net.sizes))
+    rows: list[tuple[str, ...]] = [
+        ("digits", digits),
+        ("network", f"{sizes}, {net.activation}, {net.dtype} ({origin})"),
+        ("clean accuracy", _share(first.clean_correct, n)),
+        ("", *(way for way, _ in _WAYS)),
+    ]
+    for k, eps in enumerate(np.atleast_1d(first.eps)):
+        counts = [int(np.atleast_1d(report.adversarial_correct)[k]) for report in reports]
+        rows.append(
+            (f"adversarial accuracy, eps {eps:g}", *(_share(count, n) for count in counts))
+        )
+    rows += [
+        ("rows with an all-zero gradient", *(f"{r.zero_gradient_rows:,}" for r in reports)),
+        ("seconds", *(f"{r.seconds:.3f}" for r in reports)),
+        ("images a second", *(f"{n / r.seconds:,.0f}" for r in reports)),
+    ]
+    first_width = max(len(row[0]) for row in rows)
+    width = max(len(row[1]) for row in rows if len(row) > 2)  # noqa: PLR2004 - with two values
+    return "\n".join(
+        f"{row[0]:<{first_width}}   {row[1]:<{width}}   {''.join(row[2:])}".rstrip() for row in rows
+    )
+
+
+def _share(count: int, n: int) -> str:
+    """Return a count as a percentage and as it is."""
+    return f"{count / n:.2%} ({count:,})"
+
+
+def _draw(path: Path, net: MLP, x: Any, labels: Any, report: AdversarialReport) -> None:
+    """Draw the first digits of different classes that the attack changes."""
+    import numpy as np
+
+    from fastnn import attacks, plots
+
+    eps = float(np.atleast_1d(report.eps)[0])
+    prediction = np.atleast_2d(report.adversarial_prediction)[0]
+    fooled = (report.clean_prediction == labels) & (prediction != labels)
+    of_class = [np.flatnonzero(fooled & (labels == c))[:1] for c in range(net.sizes[-1])]
+    shown = np.concatenate(of_class)[:_SHOWN]
+    if not len(shown):
+        shown = np.arange(min(_SHOWN, len(x)))
+    adversarial = attacks.fgsm(net, x[shown], labels[shown], eps, bounds=report.bounds)
+    axes = plots.adversarial_grid(
+        x[shown], adversarial, labels[shown], report.clean_prediction[shown], prediction[shown]
+    )
+    plots.save(axes, path)

@@ -1,0 +1,76 @@
+"""``fastnn train``: train a network on digits and write its weights."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from fastnn._attack_command import add_data_arguments
+
+_FIRST = 1000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``fastnn train``; what is left out comes from the recipe."""
+    add_data_arguments(parser)
+    parser.add_argument(
+        "--out",
+        metavar="PATH",
+        type=Path,
+        default=Path("weights"),
+        help="folder for fc1.weight.npy, fc1.bias.npy, ..., or an .npz file; by default weights",
+    )
+    parser.add_argument("--sizes", type=int, nargs="+", metavar="N", help="784 2048 512 512 10")
+    parser.add_argument("--activation", choices=("relu", "sigmoid"), help="relu")
+    parser.add_argument("--epochs", type=int, help="passes over the training digits")
+    parser.add_argument("--batch-size", type=int, help="digits a step")
+    parser.add_argument("--learning-rate", type=float, help="step length")
+    parser.add_argument("--momentum", type=float, help="share of the last step that is kept")
+    parser.add_argument("--l2", type=float, help="weight decay")
+    parser.add_argument("--seed", type=int, help="of the weights and of the order of the digits")
+    parser.add_argument("--plot", metavar="FILE", type=Path, help="draw the learning curves")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, write the weights, and print how good they are."""
+    import dataclasses
+
+    from fastnn import datasets, formats
+    from fastnn._recipe import recipe_for
+    from fastnn.cli import require_folder, write_json
+
+    if args.plot is not None:
+        from fastnn import plots
+
+        require_folder(args.plot)
+        plots.require_format(args.plot)
+    data = datasets.load_mnist(args.data, source=args.source, dtype="uint8")
+    if not len(data.x_train):
+        raise FileNotFoundError(f"{args.data}: no training digits")
+    recipe = recipe_for(len(data.x_train))
+    names = [field.name for field in dataclasses.fields(recipe)]
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    recipe = dataclasses.replace(recipe, **given)
+    net, history = recipe.train(data.x_train, data.y_train, (data.x_test, data.y_test))
+    formats.save_mlp(net, args.out)
+    right = net.predict(data.x_test) == data.y_test
+    shares = {
+        f"accuracy, first {_FIRST:,}": float(right[:_FIRST].mean()),
+        f"accuracy, all {len(right):,}": float(right.mean()),
+    }
+    print(f"digits                 {data.source}; trained on {len(data.x_train):,}")
+    print(f"network                {net!r}, written to {args.out}")
+    for name, share in shares.items():
+        print(f"{name:<22} {share:.2%}")
+    if args.plot is not None:
+        plots.save(plots.learning_curves(history), args.plot)
+    write_json(
+        args.json,
+        {
+            "digits": data.source,
+            "recipe": dataclasses.asdict(recipe),
+            "history": dataclasses.asdict(history),
+            **shares,
+        },
+    )
+    return 0

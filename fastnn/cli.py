@@ -1,0 +1,104 @@
+"""The command line: ``fastnn attack | train | fetch | bench | doctor``.
+
+Results go to standard output, progress and warnings to standard error. Exit status: 0, 1 where it
+failed, 2 for wrong arguments or input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+# Each command is a module with `add_arguments(parser)` and `run(args) -> int`. It is imported when
+# it is chosen, and imports what it needs when it runs: starting is part of every command's time.
+COMMANDS = {
+    "attack": ("fastnn._attack_command", "adversarial accuracy of a whole test set"),
+    "train": ("fastnn._train_command", "train a network and write its weights"),
+    "fetch": ("fastnn.fetch", "download MNIST"),
+    "bench": ("fastnn.bench.cli", "measure fastnn on this machine"),
+    "doctor": ("fastnn.doctor", "look for what makes fastnn slow or wrong here"),
+}
+
+
+def build_parser(chosen: str | None) -> argparse.ArgumentParser:
+    """Return the parser of all commands, with the options of the `chosen` one."""
+    parser = argparse.ArgumentParser(
+        prog="fastnn", description="Small dense networks on the CPU, and how they stand up to FGSM."
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and stop")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for name, (module, summary) in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary + ".")
+        if name == chosen:
+            loaded = importlib.import_module(module)
+            loaded.add_arguments(command)
+            command.add_argument("--json", metavar="FILE", type=Path, help="write results here too")
+            command.set_defaults(run=loaded.run)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Words after ``fastnn``; those of the process by default.
+    """
+    warnings.showwarning = _show_warning
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    parser = build_parser(next((word for word in words if word in COMMANDS), None))
+    args = parser.parse_args(words)
+    if args.version:
+        from fastnn import __version__  # noqa: PLC0415 - slow to find, seldom asked for
+
+        print(f"fastnn {__version__}")
+        return 0
+    if args.command is None:
+        parser.print_help()
+        return 2
+    try:
+        if args.json is not None:
+            require_folder(args.json)
+        return int(args.run(args))
+    except (ValueError, TypeError, FileNotFoundError, IsADirectoryError) as error:
+        return _complain(args.command, error, 2)
+    except (OSError, ArithmeticError, MemoryError) as error:
+        return _complain(args.command, error, 1)
+    except KeyboardInterrupt:
+        return _complain(args.command, "interrupted", 1)
+
+
+def require_folder(path: Path) -> None:
+    """Raise before any work is done where a result could not be written to `path`."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder, expected the name of a file")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path.parent}: no such folder, cannot write {path.name} there")
+
+
+def write_json(path: Path | None, results: dict[str, Any]) -> None:
+    """Write `results` whole, where a path was given."""
+    from fastnn._files import atomic_write  # noqa: PLC0415 - brings numpy
+
+    if path is not None:
+        with atomic_write(path) as file:
+            file.write(json.dumps(results, indent=2, allow_nan=False).encode() + b"\n")
+
+
+def _complain(command: str, error: object, status: int) -> int:
+    """Print one line on standard error and return the exit status."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    print(f"fastnn {command}: {text}", file=sys.stderr)
+    return status
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """Print a warning as one line, without the source line that raised it."""
+    print(f"fastnn: {message}", file=sys.stderr)
