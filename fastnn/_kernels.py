@@ -203,7 +203,7 @@ def _mask_relu(h, gradient):
     zero = gradient.dtype.type(0)
     source, target = h.ravel(), gradient.ravel()
     for i in range(source.size):
-        target[i] = target[i] if source[i] > 0 else zero
+        target[i] = target[i] if source[i] > 0 else zero * source[i]
 
 
 @kernel
@@ -382,7 +382,7 @@ def _direction_and_room(lower, upper, gradient, x):
             moves |= g != 0
             sign = one if g > 0 else (-one if g < 0 else g)
             room = upper - x[i, j] if g > 0 else x[i, j] - lower
-            gradient[i, j] = sign if room > 0 else zero
+            gradient[i, j] = sign if room > 0 else zero * sign
             x[i, j] = room
         still += moves == 0
     return still

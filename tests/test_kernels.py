@@ -1,0 +1,270 @@
+"""The kernels that work entry by entry, and a layer's: stated ulps over every exponent.
+
+Compiled they are tested as they are used; under ``NUMBA_DISABLE_JIT=1`` the same tests show that
+they enter every branch, on sweeps of fewer values.
+"""
+
+import numba
+import numpy as np
+import pytest
+
+from fastnn import _kernels
+
+PLAIN = bool(numba.config.DISABLE_JIT)
+# Below, at and above the widths of vector registers, and primes, which no unrolling divides.
+SIZES = (1, 7, 16, 17, 61, 257)
+SHAPES = ((1, 1), (1, 7), (5, 16), (3, 17), (61, 10))
+# Around 17, 40, 88 and 700 exponentials vanish beside 1, overflow or underflow.
+MAGNITUDES = (0.0, 1e-45, 1e-39, 1e-30, 0.3, 1.0, 17.0, 40.0, 87.0, 88.0, 104.0, 700.0, 746.0, 1e30)
+ENTRIES = (*MAGNITUDES, *(-m for m in MAGNITUDES), np.inf, -np.inf)
+WIDE = np.longdouble  # where it is no wider than float64, the errors found are at most doubled
+
+
+@pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
+def dtype(request):
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    """As plain Python, the kernels' integer and floating tricks warn of overflow."""
+    with np.errstate(all="ignore"):
+        yield
+
+
+def every_exponent(dtype):
+    """Return floats of evenly spaced bit patterns: all exponents, subnormals, both signs, no NaN."""
+    count = 10_000 if PLAIN else 2_000_000
+    unsigned, bits = (np.uint32, 32) if dtype == np.float32 else (np.uint64, 64)
+    step = (2**bits // count) | 1  # odd, so that the lowest bits vary too
+    patterns = np.arange(count, dtype=unsigned) * unsigned(step)
+    # Most exponents of float64 are far from where a sigmoid changes.
+    near = np.linspace(-760, 760, count // 2)
+    values = np.concatenate([patterns.view(dtype), near.astype(dtype), np.array(ENTRIES, dtype)])
+    return values[~np.isnan(values)]
+
+
+def ulps(found, exact):
+    """Return the error in units in the last place of the exact value, subnormal ones included."""
+    unit = np.spacing(np.abs(exact).astype(found.dtype))
+    return (np.abs(found.astype(WIDE) - exact) / unit).max()
+
+
+def exact_sigmoid(z):
+    e = np.exp(-np.abs(z.astype(WIDE)))
+    return np.where(z >= 0, 1, e) / (1 + e)
+
+
+def some_entries(rng, shape, dtype):
+    """Return ordinary numbers and the special ones, shuffled."""
+    values = np.concatenate([np.array(ENTRIES), rng.normal(0, 3, 40)]).astype(dtype)
+    return np.resize(rng.permutation(values), shape)
+
+
+# --- within stated ulps, whatever the input
+
+
+def test_the_sweep_meets_every_exponent_and_both_signs(dtype):
+    values = every_exponent(dtype)
+    exponents = np.unique(np.frexp(np.abs(values[np.isfinite(values)]))[1])
+    info = np.finfo(dtype)
+    assert set(range(info.minexp + 1, info.maxexp + 1)) <= set(exponents.tolist())
+    for side in (values, -values):
+        assert ((side > 0) & (side < info.smallest_normal)).any()
+
+
+def test_sigmoid_is_within_3_ulps(dtype):
+    z = every_exponent(dtype)
+    out = np.empty_like(z)
+    _kernels._sigmoid(z, out)
+    assert ulps(out, exact_sigmoid(z)) <= 3
+
+
+def test_exp_is_within_2_ulps(dtype):
+    # The kernel that calls it subtracts the largest of a row: from 0, nothing is rounded.
+    z = -np.abs(every_exponent(dtype))
+    logits = np.stack([np.zeros_like(z), z], axis=1)
+    out = np.empty_like(logits)
+    _kernels._exp_below_maximum(logits, out)
+    assert (out[:, 0] == 1).all()
+    assert ulps(out[:, 1], np.exp(z.astype(WIDE))) <= 2
+
+
+def test_sigmoid_after_a_bias_is_within_3_ulps_and_its_slope_within_5(dtype):
+    z = every_exponent(dtype)
+    z = z[np.isfinite(z)].reshape(-1, 1)
+    h, slope = z.copy(), np.empty_like(z)
+    _kernels._add_bias_sigmoid(np.zeros(1, dtype), h, slope)
+    assert ulps(h, exact_sigmoid(z)) <= 3
+    e = np.exp(-np.abs(z.astype(WIDE)))
+    assert ulps(slope, e / (1 + e) ** 2) <= 5
+
+
+def test_the_measure_of_ulps_finds_an_error():
+    exact = np.array([1.0, 2.0], WIDE)
+    found = np.array([1.0, 2 + 4 * 2.0**-22], np.float32)
+    assert ulps(found, exact) == 4
+
+
+# --- entry by entry
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_relu(rng, dtype, size):
+    z = some_entries(rng, size, dtype)
+    out = np.empty_like(z)
+    _kernels._relu(z, out)
+    np.testing.assert_array_equal(out, np.maximum(z, 0))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_relu_grad_is_0_at_0(rng, dtype, size):
+    z = some_entries(rng, size, dtype)
+    out = np.empty_like(z)
+    _kernels._relu_grad(z, out)
+    np.testing.assert_array_equal(out, z > 0)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_sigmoid_of_any_size(rng, dtype, size):
+    z = some_entries(rng, size, dtype)
+    out = np.empty_like(z)
+    _kernels._sigmoid(z, out)
+    assert ulps(out, exact_sigmoid(z)) <= 3
+
+
+def test_scaled_pixels_are_the_nearest_floats(dtype):
+    pixels = np.arange(256, dtype=np.uint8).reshape(1, 256)
+    out = np.empty(pixels.shape, dtype)
+    _kernels._scale_pixels(pixels, out)
+    np.testing.assert_array_equal(out, pixels.astype(dtype) / dtype(255))
+    assert out[0, 0] == 0
+    assert out[0, 255] == 1
+
+
+# --- a layer
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_bias(rng, dtype, shape):
+    z, bias = some_entries(rng, shape, dtype), rng.normal(size=shape[1]).astype(dtype)
+    found = z.copy()
+    _kernels._add_bias(bias, found)
+    np.testing.assert_array_equal(found, z + bias)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_bias_and_relu(rng, dtype, shape):
+    z, bias = some_entries(rng, shape, dtype), rng.normal(size=shape[1]).astype(dtype)
+    z[0, 0] = -bias[0]  # the sum is 0
+    found = z.copy()
+    _kernels._add_bias_relu(bias, found)
+    np.testing.assert_array_equal(found, np.maximum(z + bias, 0))
+    assert found[0, 0] == 0
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_bias_and_sigmoid(rng, dtype, shape):
+    z, bias = some_entries(rng, shape, dtype), rng.normal(size=shape[1]).astype(dtype)
+    h, slope = z.copy(), np.empty_like(z)
+    _kernels._add_bias_sigmoid(bias, h, slope)
+    v = z + bias
+    assert ulps(h, exact_sigmoid(v)) <= 3
+    assert ulps(slope, exact_sigmoid(v) * exact_sigmoid(-v)) <= 5
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_relu_lets_a_gradient_through_where_it_was_active(rng, dtype, shape):
+    h = np.maximum(some_entries(rng, shape, dtype), 0)
+    gradient = rng.normal(size=shape).astype(dtype)
+    found = gradient.copy()
+    _kernels._mask_relu(h, found)
+    np.testing.assert_array_equal(found, np.where(h > 0, gradient, 0))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_multiply(rng, dtype, shape):
+    slope, gradient = rng.normal(size=(2, *shape)).astype(dtype)
+    found = gradient.copy()
+    _kernels._multiply(slope, found)
+    np.testing.assert_array_equal(found, gradient * slope)
+
+
+# --- NaN
+
+
+def relu_of(z, out):
+    _kernels._add_bias_relu(np.zeros_like(z[0]), z)
+    out[:] = z
+
+
+def sigmoid_of(z, out):
+    _kernels._add_bias_sigmoid(np.zeros_like(z[0]), z, np.empty_like(z))
+    out[:] = z
+
+
+def slope_of(z, out):
+    _kernels._add_bias_sigmoid(np.zeros_like(z[0]), z, out)
+
+
+def biased(z, out):
+    out[:] = 0
+    _kernels._add_bias(z[0], out)
+
+
+def masked(z, out):
+    out[:] = 1
+    _kernels._mask_relu(z, out)
+
+
+def masking(z, out):
+    out[:] = z
+    _kernels._mask_relu(np.ones_like(z), out)
+
+
+def multiplied(z, out):
+    out[:] = 1
+    _kernels._multiply(z, out)
+
+
+TAKE_NAN = [
+    _kernels._sigmoid,
+    _kernels._relu,
+    _kernels._relu_grad,
+    relu_of,
+    sigmoid_of,
+    slope_of,
+    biased,
+    masked,
+    masking,
+    multiplied,
+]
+
+
+@pytest.mark.parametrize("function", TAKE_NAN, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("width", [1, 17])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_nan_that_comes_in_goes_out(dtype, function, width, sign):
+    z = np.ones((1, width), dtype)
+    z[0, -1] = np.copysign(np.nan, sign)
+    out = np.empty_like(z)
+    function(z, out)
+    assert np.isnan(out[0, -1])
+    assert not np.isnan(out[0, :-1]).any()
+
+
+# --- the decorator
+
+
+def test_a_kernel_is_compiled_without_a_cache_where_no_folder_can_be_written(monkeypatch):
+    asked = []
+
+    def njit(**options):
+        asked.append(options.pop("cache", False))
+        if asked[-1]:
+            raise RuntimeError("cannot cache function: no locator available")
+        return lambda function: function
+
+    monkeypatch.setattr(_kernels.numba, "njit", njit)
+    assert _kernels.kernel(len) is len
+    assert asked == [True, False]
