@@ -148,7 +148,7 @@ def _units_hint(array: NDArray[Any]) -> str:
 
 
 def labels(
-    values: ArrayLike, rows: int, classes: int, *, one_hot: bool = False
+    values: ArrayLike, rows: int, classes: int, *, one_hot: bool = False, name: str = "labels"
 ) -> NDArray[np.int64]:
     """Return `values` as int64 (rows,), each known to be in [0, classes).
 
@@ -156,32 +156,32 @@ def labels(
     """
     array = np.asarray(values)
     if one_hot and array.ndim == 2:  # noqa: PLR2004 - a table of one-hot rows
-        array = _from_one_hot(array, classes)
+        array = _from_one_hot(array, classes, name)
     if array.ndim == 0:
         array = array.reshape(1)
     if array.dtype.kind not in "iu":
-        raise TypeError(f"labels must be integers, got {array.dtype}")
+        raise TypeError(f"{name} must be integers, got {array.dtype}")
     if array.ndim != 1:
-        raise ValueError(f"labels must have shape ({rows},), got {array.shape}")
+        raise ValueError(f"{name} must have shape ({rows},), got {array.shape}")
     if len(array) != rows:
-        raise ValueError(f"labels must have one entry a row: {rows} rows, {len(array)} labels")
+        raise ValueError(f"{name} must have one entry a row: {rows} rows, {len(array)} labels")
     wrong = (array < 0) | (array >= classes)
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise ValueError(f"labels[{row}] is {array[row]}, outside [0, {classes})")
+        raise ValueError(f"{name}[{row}] is {array[row]}, outside [0, {classes})")
     return np.ascontiguousarray(array, dtype=np.int64)
 
 
-def _from_one_hot(array: NDArray[Any], classes: int) -> NDArray[np.int64]:
+def _from_one_hot(array: NDArray[Any], classes: int, name: str) -> NDArray[np.int64]:
     """Return the column of the single 1 in every row."""
     if array.shape[1] != classes:
-        raise ValueError(f"one-hot labels must have {classes} columns, got {array.shape[1]}")
+        raise ValueError(f"one-hot {name} must have {classes} columns, got {array.shape[1]}")
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"one-hot labels must be numbers, got {array.dtype}")
+        raise TypeError(f"one-hot {name} must be numbers, got {array.dtype}")
     wrong = (np.count_nonzero(array, axis=1) != 1) | (array.max(axis=1, initial=0) != 1)
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise ValueError(f"labels[{row}] is not one-hot: {array[row].tolist()}")
+        raise ValueError(f"{name}[{row}] is not one-hot: {array[row].tolist()}")
     return array.argmax(axis=1).astype(np.int64)
 
 
@@ -206,7 +206,9 @@ def parameters(
         _require_layer(i, w, b, inner, ws[0].dtype)
         inner = w.shape[1]
     if inner is not None and inner < 2:  # noqa: PLR2004
-        raise ValueError(f"weights[{len(ws) - 1}] has {inner} output; a classifier needs at least 2")
+        raise ValueError(
+            f"weights[{len(ws) - 1}] has {inner} output; a classifier needs at least 2"
+        )
     return ws, tuple(b.reshape(-1) for b in bs)
 
 

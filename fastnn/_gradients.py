@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn import _kernels, _passes
-from fastnn._parallel import Team
+from fastnn._parallel import Team, thread_count
 
 if TYPE_CHECKING:
     from fastnn.networks import MLP
@@ -83,3 +83,11 @@ class GradientSums:
             parts.sum(axis=0).reshape(parameter.shape)
             for parts, parameter in zip(self.sums, self._parameters, strict=True)
         ]
+
+
+def mean_gradients(net: MLP, x: NDArray[Any], labels: NDArray[np.int64]) -> list[NDArray[Any]]:
+    """Return the derivatives of the mean loss by all weights, then by all biases."""
+    sums = GradientSums(net, len(x))
+    with Team(min(thread_count(), sums.parts)) as team:
+        sums.add(team, _passes.Workspaces(net, sums.height, backward=True), x, labels)
+    return [total / net.dtype.type(len(x)) for total in sums.totals()]

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastnn import _checks, _gradients, _kernels, _passes
-from fastnn._parallel import Team, thread_count
 
 ACTIVATIONS = ("relu", "sigmoid")
 
@@ -275,11 +274,7 @@ class MLP:
         """
         rows, truth = self._samples(x, labels)
         decay = self.dtype.type(_checks.real(l2, "l2"))
-        sums = _gradients.GradientSums(self, len(rows))
-        with Team(min(thread_count(), sums.parts)) as team:
-            workspaces = _passes.Workspaces(self, sums.height, backward=True)
-            sums.add(team, workspaces, rows, truth)
-        means = [total / self.dtype.type(len(rows)) for total in sums.totals()]
+        means = _gradients.mean_gradients(self, rows, truth)
         return Gradients(
             tuple(mean + decay * w for mean, w in zip(means, self.weights, strict=False)),
             tuple(means[len(self.weights) :]),
