@@ -33,7 +33,7 @@ def quiet():
 
 
 def every_exponent(dtype):
-    """Return floats of evenly spaced bit patterns: all exponents, subnormals, both signs, no NaN."""
+    """Return floats of evenly spaced bit patterns, so of every exponent and both signs; no NaN."""
     count = 10_000 if PLAIN else 2_000_000
     unsigned, bits = (np.uint32, 32) if dtype == np.float32 else (np.uint64, 64)
     step = (2**bits // count) | 1  # odd, so that the lowest bits vary too
