@@ -29,7 +29,7 @@ from fastnn.bench.setting import Setting
 
 TWIN = " (again)"
 # A thread pool goes on spinning for a while after its work; the next process waits for it to stop.
-_PAUSE = 0.03
+_PAUSE = 0.02
 _THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -59,6 +59,7 @@ class Timing:
     label: str
     n: int
     threads: int
+    dtype: str
     seconds: list[list[float]] = field(default_factory=list)
     answer: list[float] | None = None
     peak_memory: int | None = None
@@ -91,7 +92,10 @@ class Process:
         )
         self._commands = cast(IO[str], self._process.stdin)
         self._replies = cast(IO[str], self._process.stdout)
-        self.absent: str | None = self._reply().get("absent")
+
+    def reason_absent(self) -> str | None:
+        """Wait until the process is ready: None, or why it cannot take part."""
+        return self._reply().get("absent")
 
     def __enter__(self) -> Self:
         return self
@@ -138,7 +142,7 @@ class Measurement:
     Attributes
     ----------
     timings : dict
-        By (job, n, label); `n` is what was asked for, a subject's own limit is in the timing.
+        By (job, n, label, threads); a subject with a limit on its rows has its own n in the timing.
     skipped : dict
         Reasons, by the labels of subjects that could not be loaded.
     """
@@ -146,7 +150,7 @@ class Measurement:
     def __init__(self, setting: Setting, folder: Path, *, seed: int = 0) -> None:
         self.setting = setting
         self.folder = folder
-        self.timings: dict[tuple[str, int, str], Timing] = {}
+        self.timings: dict[tuple[str, int, str, int], Timing] = {}
         self.skipped: dict[str, str] = {}
         self._rng = np.random.default_rng(seed)
         self._rounds: dict[tuple[str, int], int] = {}
@@ -189,13 +193,10 @@ class Measurement:
                 make_job(name, self.setting, rows).truth(self.folder)
         for generation in range(processes):
             with contextlib.ExitStack() as stack:
-                staff = []
-                for subject in subjects:
-                    process = stack.enter_context(Process(subject, self.folder))
-                    if process.absent:
-                        self.skipped[subject.label] = process.absent
-                    else:
-                        staff.append(process)
+                started = [stack.enter_context(Process(s, self.folder)) for s in subjects]
+                reasons = {p.subject.label: p.reason_absent() for p in started}
+                self.skipped |= {label: why for label, why in reasons.items() if why}
+                staff = [p for p in started if not reasons[p.subject.label]]
                 for question in questions:
                     report(f"{question[0]}, process {generation + 1} of {processes}")
                     self._ask(staff, *question, rounds=rounds, seconds=seconds)
@@ -211,6 +212,7 @@ class Measurement:
     ) -> None:
         """Let all processes answer one question in turns, round after round."""
         calls: dict[Process, int] = {}
+        turns: dict[Process, Timing] = {}
         one_round = 0.0
         for process in staff:
             rows = min(n, process.subject.rows or n)
@@ -220,10 +222,11 @@ class Measurement:
             calls[process] = ready["calls"]
             one_round += ready["calls"] * ready["seconds"] + _PAUSE
             label = process.subject.label
-            fresh = Timing(name, label, rows, process.subject.threads)
-            timing = self.timings.setdefault((name, n, label), fresh)
+            fresh = Timing(name, label, rows, process.subject.threads, ready["dtype"])
+            timing = self.timings.setdefault((name, n, label, fresh.threads), fresh)
             timing.answer, timing.peak_memory = ready["answer"], ready["peak_memory"]
             timing.seconds.append([])
+            turns[process] = timing
         if not calls:
             return
         # Fixed by the first generation, since the bootstrap wants as many rounds from each.
@@ -234,4 +237,4 @@ class Measurement:
                 process = list(calls)[i]
                 time.sleep(_PAUSE)
                 taken = process.ask(time=calls[process])["seconds"]
-                self.timings[name, n, process.subject.label].seconds[-1].append(taken)
+                turns[process].seconds[-1].append(taken)

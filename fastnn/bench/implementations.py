@@ -110,8 +110,10 @@ class Numpy:
         return self._step(x, np.sign(self.input_gradient(x, labels)), eps, bounds)
 
     def _step(self, x: Array, signs: Array, eps: float, bounds: Bounds) -> Array:
-        moved = x + self.dtype(eps) * signs
-        return moved if bounds is None else np.clip(moved, *bounds, out=moved)
+        moved: Array = x + self.dtype(eps) * signs
+        if bounds is not None:
+            np.clip(moved, *bounds, out=moved)
+        return moved
 
     def accuracy(self, x: Array, labels: Array, eps: float, bounds: Bounds) -> Array:
         """Return how many are right before and after the attack."""
@@ -140,7 +142,7 @@ class Numpy:
         parameters = (*net.weights, *net.biases)
         metrics = np.empty(4)
         for _ in range(epochs):
-            for start in range(0, len(x) - batch_size + 1, batch_size):
+            for start in range(0, len(x), batch_size):
                 batch = slice(start, start + batch_size)
                 slopes = net.gradients(x[batch], labels[batch])
                 for parameter, slope in zip(parameters, slopes, strict=True):

@@ -131,10 +131,10 @@ def _same_counts(answer: Sequence[Array], truth: Sequence[Array], exact: bool, n
 
 
 def _same_training(answer: Sequence[Array], truth: Sequence[Array], _exact: bool, _n: int) -> None:
-    """Losses agree to a fifth, accuracies to 0.03: minibatches may come in another order."""
+    """Losses agree to 3 %, accuracies to 0.01: rounding grows from step to step."""
     loss_off = np.abs(answer[0][::2] / truth[0][::2] - 1).max()
     accuracy_off = np.abs(answer[0][1::2] - truth[0][1::2]).max()
-    if loss_off > 0.2 or accuracy_off > 0.03:
+    if loss_off > 0.03 or accuracy_off > 0.01:
         raise WrongAnswerError(f"loss and accuracy {answer[0]}, float64 has {truth[0]}")
 
 

@@ -19,6 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fastnn.bench.jobs import WrongAnswerError, make_job
 from fastnn.bench.machine import peak_memory, reset_peak_memory
 from fastnn.bench.setting import Setting
@@ -59,8 +61,15 @@ class Worker:
         if seconds < _SHORTEST:  # a first guess from one call, then a better one from several
             seconds = self._seconds(max(1, round(_SHORTEST / 4 / seconds)))
             calls = max(1, round(_SHORTEST / seconds))
+        dtype = np.dtype(self._implementation.dtype).name
         counts = checked[0].tolist() if checked[0].size <= len("0123456789abcdef") else None
-        return {"seconds": seconds, "calls": calls, "answer": counts, "peak_memory": peak}
+        return {
+            "seconds": seconds,
+            "calls": calls,
+            "answer": counts,
+            "peak_memory": peak,
+            "dtype": dtype,
+        }
 
     def time(self, calls: int) -> dict[str, Any]:
         """Return the mean time of `calls` calls."""

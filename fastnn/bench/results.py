@@ -1,0 +1,134 @@
+"""A run as a JSON document: made, written, read again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastnn._files import atomic_write
+from fastnn.bench.ceilings import peak
+from fastnn.bench.harness import TWIN, Measurement, Timing
+from fastnn.bench.jobs import make_job
+from fastnn.bench.machine import machine_info
+from fastnn.bench.statistics import Ratio, is_resolved, paired_ratio
+
+SCHEMA = "fastnn-bench/1"
+BASE = "numpy"
+
+
+def to_document(measurement: Measurement, ceilings: dict[str, Any]) -> dict[str, Any]:
+    """Return all that was measured, ready for JSON.
+
+    Parameters
+    ----------
+    measurement : Measurement
+    ceilings : dict
+        From `measure_ceilings`, of the same run.
+
+    Returns
+    -------
+    dict
+        `schema`, `machine`, `ceilings`, `source` of digits and network, `skipped`, and `cases`: for
+        every job and implementation its median time, rate, share of the peak, answer, all times,
+        and `speedup` over numpy in the same rounds with interval, control and verdict.
+    """
+    cases = [
+        _case(measurement, asked, timing, ceilings)
+        for (_, asked, label, _), timing in measurement.timings.items()
+        if not label.endswith(TWIN)
+    ]
+    return {
+        "schema": SCHEMA,
+        "machine": machine_info(),
+        "ceilings": ceilings,
+        "source": measurement.setting.source,
+        "skipped": measurement.skipped,
+        "cases": cases,
+    }
+
+
+def _case(
+    measurement: Measurement, asked: int, timing: Timing, ceilings: dict[str, Any]
+) -> dict[str, Any]:
+    """Return one row of the document."""
+    job = make_job(timing.job, measurement.setting, timing.n)
+    seconds = float(np.median(np.median(timing.seconds, axis=1)))
+    gflops = job.flops / seconds / 1e9
+    at_most = peak(ceilings, timing.dtype) * timing.threads / ceilings["threads"]
+    return {
+        "job": timing.job,
+        "title": job.title,
+        "implementation": timing.label,
+        "asked": asked,
+        "n": timing.n,
+        "threads": timing.threads,
+        "seconds": seconds,
+        "samples_per_second": timing.n / seconds,
+        "flops": job.flops,
+        "bytes": job.bytes,
+        "gflops": gflops,
+        "share_of_peak": gflops / at_most,
+        "answer": timing.answer,
+        "peak_memory": timing.peak_memory,
+        "speedup": _speedup(measurement, asked, timing),
+        "times": timing.seconds,
+    }
+
+
+def _speedup(measurement: Measurement, asked: int, timing: Timing) -> dict[str, Any] | None:
+    """Return how many times as fast as numpy, None for numpy itself and where it did not run."""
+    base = measurement.timings.get((timing.job, asked, BASE, timing.threads))
+    if base is None or base is timing:
+        return None
+    ratio = paired_ratio(timing.per_sample, base.per_sample)
+    control = control_of(measurement, timing.job, asked, timing.threads)
+    return {
+        "base": BASE,
+        **asdict(ratio),
+        "control": None if control is None else asdict(control),
+        "resolved": None if control is None else is_resolved(ratio, control),
+    }
+
+
+def control_of(measurement: Measurement, job: str, asked: int, threads: int) -> Ratio | None:
+    """Return what comparing an implementation with its twin gave, None if it had none."""
+    for (name, n, label, count), timing in measurement.timings.items():
+        if (name, n, count) == (job, asked, threads) and label.endswith(TWIN):
+            first = measurement.timings[name, n, label.removesuffix(TWIN), count]
+            return paired_ratio(first.per_sample, timing.per_sample)
+    return None
+
+
+def write(path: Path, document: dict[str, Any]) -> None:
+    """Write a document whole or not at all."""
+    with atomic_write(path) as file:
+        file.write((json.dumps(document, indent=1) + "\n").encode())
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a document that an earlier run wrote.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        It is not such a document, or one of another schema.
+    """
+    try:
+        document = json.loads(path.read_text())
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: not a JSON file ({error})") from None
+    schema = document.get("schema") if isinstance(document, dict) else None
+    if schema != SCHEMA:
+        raise ValueError(f"{path}: expected a result of schema {SCHEMA}, found {schema}")
+    return dict(document)
+
+
+def ratio_of(values: dict[str, Any]) -> Ratio:
+    """Return a ratio that was stored in a document."""
+    return Ratio(values["median"], values["low"], values["high"])
