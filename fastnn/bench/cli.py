@@ -6,10 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
+from fastnn._attack_command import add_data_arguments
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `fastnn bench` to `parser`."""
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all results there")
     parser.add_argument("--plot", type=Path, metavar="DIR", help="draw the figures into a folder")
     parser.add_argument(
         "--compare", type=Path, metavar="OLD", help="compare with the results of an earlier run"
@@ -22,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--threads", type=int, metavar="N", help="default: all that may be used")
     parser.add_argument("--only", metavar="JOB,JOB", help="leave it at these jobs")
-    parser.add_argument("--weights", type=Path, metavar="DIR", help="network to attack")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="where the MNIST files are")
+    parser.add_argument("--weights", type=Path, metavar="PATH", help="another network to attack")
+    add_data_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -37,8 +38,9 @@ def run(args: argparse.Namespace) -> int:
         An implementation gives a wrong answer.
     """
     # Everything heavy waits for the command that needs it.
-    from fastnn._parallel import available_threads, thread_count  # noqa: PLC0415
-    from fastnn.bench import comparison, results, session, table  # noqa: PLC0415
+    from fastnn._parallel import available_threads, thread_count
+    from fastnn.bench import comparison, results, session, table
+    from fastnn.cli import write_json
 
     if not args.tolerance >= 0:
         raise ValueError(f"tolerance must be 0 or more, got {args.tolerance}")
@@ -47,13 +49,13 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"{threads} threads asked for, {available_threads()} may be used")
     only = session.check_names(args.only)
     old = None if args.compare is None else results.read(args.compare)
-    document = session.short_run(session.make_setting(args.weights, args.data), threads, only=only)
+    setting = session.make_setting(args.weights, args.data, args.source)
+    document = session.short_run(setting, threads, only=only)
     print(table.heading(document))
     print(table.table(document))
-    if args.json is not None:
-        results.write(args.json, document)
+    write_json(args.json, document)
     if args.plot is not None:
-        from fastnn.bench import figures  # noqa: PLC0415
+        from fastnn.bench import figures
 
         for path in figures.draw_all(document, args.plot):
             print(f"figure: {path}", file=sys.stderr)

@@ -121,7 +121,7 @@ class Process:
         if not line:
             self._log.seek(0)
             last = (self._log.read().strip().splitlines() or ["no message"])[-1]
-            raise RuntimeError(f"the process of {self.subject.label} ended: {last}")
+            raise ChildProcessError(f"the process of {self.subject.label} ended: {last}")
         reply: dict[str, Any] = json.loads(line)
         if "wrong" in reply:
             raise WrongAnswerError(f"{self.subject.label}: {reply['wrong']}")
@@ -185,7 +185,7 @@ class Measurement:
         ------
         WrongAnswerError
             An answer is not right; nothing more is timed.
-        RuntimeError
+        ChildProcessError
             A process died.
         """
         for name, n in questions:

@@ -35,8 +35,8 @@ _FLAG_BITS = {"avx512bw": 512, "avx": 256, "sse2": 128}
 def machine_info() -> dict[str, Any]:
     """Return everything about this machine and process that moves a time, ready for JSON."""
     # numba takes a third of a second to load, and only this function needs it.
-    import llvmlite  # type: ignore[import-untyped]  # noqa: PLC0415
-    import numba  # noqa: PLC0415
+    import llvmlite  # type: ignore[import-untyped]
+    import numba
 
     return {
         "processor": processor_name(),
@@ -157,8 +157,8 @@ def peak_memory() -> int | None:
 def has_numba_cache() -> bool:
     """Tell whether numba found a folder that it may keep compiled kernels in."""
     # Loading numba is the price of asking: it decides when a kernel is declared.
-    from numba.core.caching import NullCache  # noqa: PLC0415
+    from numba.core.caching import NullCache
 
-    from fastnn import _kernels  # noqa: PLC0415
+    from fastnn import _kernels
 
     return not isinstance(getattr(_kernels._softmax, "_cache", None), NullCache | None)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._files import atomic_write
 from fastnn.bench.ceilings import peak
 from fastnn.bench.harness import TWIN, Measurement, Timing
 from fastnn.bench.jobs import make_job
@@ -101,12 +100,6 @@ def control_of(measurement: Measurement, job: str, asked: int, threads: int) -> 
             first = measurement.timings[name, n, label.removesuffix(TWIN), count]
             return paired_ratio(first.per_sample, timing.per_sample)
     return None
-
-
-def write(path: Path, document: dict[str, Any]) -> None:
-    """Write a document whole or not at all."""
-    with atomic_write(path) as file:
-        file.write((json.dumps(document, indent=1) + "\n").encode())
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -9,18 +9,13 @@ from typing import Any
 import numpy as np
 
 from fastnn._progress import Progress
+from fastnn._recipe import FULL, cached_network
 from fastnn.bench.ceilings import measure_ceilings
 from fastnn.bench.harness import Measurement, Subject
 from fastnn.bench.results import to_document
 from fastnn.bench.setting import Setting
 from fastnn.datasets import load_split
 from fastnn.formats import load_mlp
-from fastnn.networks import MLP
-from fastnn.training import train
-
-SIZES = (784, 2048, 512, 512, 10)  # the assignment's second part
-_TRAINING_ROWS = 10_000
-_EPOCHS = 4
 
 _PROCESSES = 3
 _QUESTIONS = (
@@ -123,41 +118,32 @@ def short_run(
         return to_document(measurement, ceilings)
 
 
-def make_setting(weights: str | Path | None = None, data: str | Path | None = None) -> Setting:
-    """Load digits, and load or train a network for them.
+def make_setting(
+    weights: Path | None = None, data: str | None = None, source: str = "auto"
+) -> Setting:
+    """Load digits and a network for them.
 
     Parameters
     ----------
     weights : path, optional
-        A network of sizes 784-2048-512-512-10 that `fastnn.load_mlp` reads. Default: one is
-        trained for a few seconds, the same on every run, which is enough to be attacked.
-    data : path, optional
-        Where MNIST is; default: where `fastnn.load_mnist` looks, else the bundled sample.
+        A network of sizes 784-2048-512-512-10 that `fastnn.load_mlp` reads. Default: the one of
+        `fastnn attack`, which is trained when it is first wanted.
+    data, source : str, optional
+        As for `fastnn.load_mnist`.
 
     Raises
     ------
     FileNotFoundError, ValueError
         The files are missing or not what they should be; the network has other sizes.
     """
-    x, labels, source = load_split("test", data, dtype=np.float32)
-    x_train, labels_train, _ = load_split("train", data, dtype=np.float32)
+    x, labels, digits = load_split("test", data, source=source, dtype=np.float32)
+    x_train, labels_train, _ = load_split("train", data, source=source, dtype=np.float32)
     if weights is None:
-        net = MLP.random(SIZES, rng=0)
-        rows = slice(_TRAINING_ROWS)
-        train(
-            net,
-            x_train[rows],
-            labels_train[rows],
-            epochs=_EPOCHS,
-            batch_size=100,
-            learning_rate=0.05,
-            momentum=0.9,
-        )
+        net, origin = cached_network(data, source)
     else:
-        net = load_mlp(weights).astype(np.float32)
-        if net.sizes != SIZES:
-            raise ValueError(f"{weights}: the network's sizes must be {SIZES}, got {net.sizes}")
-    made = "trained for this run" if weights is None else "loaded"
+        net, origin = load_mlp(weights).astype(np.float32), "given"
+    if net.sizes != FULL.sizes:
+        raise ValueError(f"{weights}: the network's sizes must be {FULL.sizes}, got {net.sizes}")
     return Setting(
-        f"{source}; network {made}", net.weights, net.biases, x, labels, x_train, labels_train
+        f"{digits}; network {origin}", net.weights, net.biases, x, labels, x_train, labels_train
     )
