@@ -1,0 +1,103 @@
+"""The assignment's arrays, which come in any type and by any name, turned into the engine's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastnn import _checks
+from fastnn.networks import MLP
+
+Array = NDArray[Any]
+
+
+def numbers(values: ArrayLike, name: str) -> Array:
+    """Return `values` as they are where float32, else as float64."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must be numbers, got {array.dtype}")
+    return array if array.dtype == np.float32 else array.astype(np.float64, copy=False)
+
+
+def images(values: ArrayLike, name: str) -> Array:
+    """Return `values` as `numbers` does, but pixels of uint8 as they are."""
+    array = np.asarray(values)
+    return array if array.dtype == np.uint8 else numbers(array, name)
+
+
+def rows(array: Array, width: int, dtype: np.dtype[Any], name: str) -> Array:
+    """Return images as (N, width), checked, of `dtype` unless they are pixels."""
+    if array.dtype != np.uint8:
+        with np.errstate(over="ignore"):  # what overflows is found to be infinite
+            array = array.astype(dtype, copy=False)
+    return _checks.inputs(array, width, dtype, name=name)
+
+
+def table(values: ArrayLike, name: str) -> Array:
+    """Return images known to be a table (N, D)."""
+    array = images(values, name)
+    if array.ndim != 2:
+        raise ValueError(f"{name} must have shape (N, D), got {array.shape}")
+    return array
+
+
+def classes(labels: ArrayLike, name: str) -> int:
+    """Return the number of columns of one-hot labels (N, K)."""
+    shape = np.shape(labels)
+    if len(shape) != 2:
+        raise ValueError(
+            f"{name} must be one-hot, shape (N, K), got shape {shape}; see one_hot_labels"
+        )
+    return int(shape[1])
+
+
+def from_one_hot(labels: ArrayLike, count: int, columns: int, name: str) -> NDArray[np.int64]:
+    """Return the classes that one-hot labels (count, columns) name."""
+    classes(labels, name)
+    return _checks.labels(labels, count, columns, one_hot=True, name=name)
+
+
+def samples(
+    data: Array,
+    labels: ArrayLike,
+    sizes: Sequence[int],
+    dtype: np.dtype[Any],
+    names: tuple[str, str],
+) -> tuple[Array, NDArray[np.int64]]:
+    """Return images of `dtype`, N > 0, and their classes, checked against the widths `sizes`."""
+    x = rows(data, sizes[0], dtype, names[0])
+    _checks.some_rows(x, names[0])
+    return x, from_one_hot(labels, len(x), sizes[-1], names[1])
+
+
+def entries(params: Mapping[str, Any], keys: Sequence[str], name: str = "params") -> list[Any]:
+    """Return ``params[key]`` for every key."""
+    for key in keys:
+        if key not in params:
+            raise ValueError(f"{name} lacks {key!r}; it has {sorted(map(str, params))}")
+    return [params[key] for key in keys]
+
+
+def network(arrays: Sequence[ArrayLike], names: Sequence[str], activation: str) -> MLP:
+    """Return the network with weights and biases by turns, of their common type.
+
+    What is wrong with one of them is said by its name.
+    """
+    parameters = [numbers(array, name) for array, name in zip(arrays, names, strict=True)]
+    dtype = np.result_type(*parameters)
+    cast = [parameter.astype(dtype, copy=False) for parameter in parameters]
+    try:
+        return MLP(cast[::2], cast[1::2], activation)
+    except ValueError as error:
+        text = str(error)
+    for i, name in enumerate(names):
+        text = text.replace(f"{('weights', 'biases')[i % 2]}[{i // 2}]", name)
+    raise ValueError(text)
+
+
+def common_type(array: Array, net: MLP) -> np.dtype[Any]:
+    """Return the type to work in: that of the network, or float64 where the images are."""
+    return net.dtype if array.dtype == np.uint8 else np.result_type(array, net.dtype)

@@ -1,0 +1,210 @@
+"""The assignment's small functions, for one sample or any number of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastnn import _checks, _kernels, functional
+from fastnn.comp7015 import _arrays
+from fastnn.comp7015._arrays import Array
+
+
+def one_hot_labels(labels: ArrayLike) -> Array:
+    """Return a row of ten for every label, 0 but for a 1 at the label.
+
+    Parameters
+    ----------
+    labels : ndarray of int, shape (N,)
+        Digits, 0 to 9.
+
+    Returns
+    -------
+    ndarray, shape (N, 10), float64
+
+    Raises
+    ------
+    TypeError
+        Labels are not integers.
+    ValueError
+        A label is not in 0..9, or labels are not a vector.
+    """
+    return functional.one_hot(np.atleast_1d(labels), 10, np.float64)
+
+
+def one_hot(labels: ArrayLike, n_classes: int = 10) -> Array:
+    """Return ``one_hot(y)``: 0 but for a 1 at the label, for one label or many.
+
+    Parameters
+    ----------
+    labels : int, or ndarray of int, shape (N,)
+        Classes, each in [0, n_classes).
+    n_classes : int, optional
+
+    Returns
+    -------
+    ndarray, shape (n_classes,) or (N, n_classes), float64
+
+    Raises
+    ------
+    TypeError
+        Labels or `n_classes` are not integers.
+    ValueError
+        A label is out of range.
+    """
+    return functional.one_hot(labels, n_classes, np.float64)
+
+
+def softmax(x: ArrayLike) -> Array:
+    """Return ``e**(x_k - max x) / sum_j e**(x_j - max x)`` of every row.
+
+    Parameters
+    ----------
+    x : ndarray, shape (N, K) or (K,)
+
+    Returns
+    -------
+    ndarray, shape of `x`, float32 or float64
+
+    Raises
+    ------
+    TypeError
+        `x` does not hold numbers.
+    ValueError
+        There are no classes, or an entry is NaN or infinite.
+    """
+    return functional.softmax(_arrays.numbers(x, "x"))
+
+
+def sigmoid(x: ArrayLike) -> Array:
+    """Return ``1 / (1 + e**-x)`` for x >= 0 and ``e**x / (e**x + 1)`` below, entry by entry.
+
+    Parameters
+    ----------
+    x : ndarray, any shape
+
+    Returns
+    -------
+    ndarray, shape of `x`, float32 or float64
+
+    Raises
+    ------
+    TypeError
+        `x` does not hold numbers.
+    ValueError
+        An entry is NaN.
+    """
+    return functional.sigmoid(_arrays.numbers(x, "x"))
+
+
+def relu(x: ArrayLike) -> Array:
+    """Return ``max(0, x)``, entry by entry.
+
+    Parameters
+    ----------
+    x : ndarray, any shape
+
+    Returns
+    -------
+    ndarray, shape of `x`, float32 or float64
+
+    Raises
+    ------
+    TypeError
+        `x` does not hold numbers.
+    ValueError
+        An entry is NaN.
+    """
+    return functional.relu(_arrays.numbers(x, "x"))
+
+
+def relu_grad(x: ArrayLike) -> Array:
+    """Return 1 where x > 0 and 0 where x <= 0.
+
+    Parameters
+    ----------
+    x : ndarray, any shape
+
+    Returns
+    -------
+    ndarray, shape of `x`, float32 or float64
+
+    Raises
+    ------
+    TypeError
+        `x` does not hold numbers.
+    ValueError
+        An entry is NaN.
+    """
+    return functional.relu_grad(_arrays.numbers(x, "x"))
+
+
+def cross_entropy(y: ArrayLike, y_hat: ArrayLike) -> Any:
+    """Return ``-log(y_hat)[y]``, for one sample or for every row.
+
+    Parameters
+    ----------
+    y : int, or ndarray of int, shape (N,)
+        True classes, each in [0, K).
+    y_hat : ndarray, shape (K,) or (N, K)
+        Probabilities. `fastnn.cross_entropy` takes logits, and loses nothing to underflow.
+
+    Returns
+    -------
+    float, or ndarray, shape (N,), float32 or float64
+        In nats; infinite where the probability is 0.
+
+    Raises
+    ------
+    TypeError
+        `y` is not of integers, `y_hat` not of numbers.
+    ValueError
+        Shapes disagree, a class is out of range, a probability is negative, NaN or infinite.
+    """
+    probs = _arrays.numbers(y_hat, "y_hat")
+    if probs.ndim not in {1, 2} or probs.shape[-1] == 0:
+        raise ValueError(f"y_hat must have shape (K,) or (N, K), got {probs.shape}")
+    rows = np.atleast_2d(probs)
+    truth = _checks.labels(y, len(rows), rows.shape[1], name="y")
+    wrong = ~((rows >= 0) & (rows < np.inf))
+    if wrong.any():
+        row, column = (int(k) for k in np.argwhere(wrong)[0])
+        raise ValueError(f"y_hat[{row}, {column}] is {rows[row, column]}, not a probability")
+    with np.errstate(divide="ignore"):
+        losses = -np.log(rows[np.arange(len(rows)), truth])
+    return losses[0] if probs.ndim == 1 else losses
+
+
+def calc_accuracy(y: ArrayLike, labels: ArrayLike) -> float:
+    """Return the share of rows whose largest entry, the first of equals, is where the label's 1 is.
+
+    Parameters
+    ----------
+    y : ndarray, shape (N, K), N > 0
+        Probabilities, or anything that is largest for the predicted class.
+    labels : ndarray, shape (N, K)
+        One-hot rows.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    TypeError
+        `y` or `labels` do not hold numbers.
+    ValueError
+        Shapes disagree, there are no rows, a row of `labels` is not one-hot, or an entry of `y` is
+        NaN or infinite.
+    """
+    scores = _arrays.numbers(y, "y")
+    if scores.ndim != 2:
+        raise ValueError(f"y must have shape (N, K), got {scores.shape}")
+    rows = _checks.inputs(scores, scores.shape[1], scores.dtype, name="y")
+    _checks.some_rows(rows, "y")
+    truth = _arrays.from_one_hot(labels, len(rows), rows.shape[1], "labels")
+    found = np.empty_like(truth)
+    _kernels._argmax(np.require(rows, requirements=["C", "A", "W"]), found)
+    return int(np.count_nonzero(found == truth)) / len(rows)

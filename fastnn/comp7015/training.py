@@ -1,0 +1,126 @@
+"""Part 1's training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from fastnn import _checks
+from fastnn._parallel import Team, thread_count
+from fastnn._progress import Progress
+from fastnn.comp7015 import _arrays
+from fastnn.comp7015.two_layers import Params, mean_loss
+from fastnn.networks import MLP
+from fastnn.training import Descent, Settings
+
+
+def nn_train(
+    trainData: ArrayLike,
+    trainLabels: ArrayLike,
+    devData: ArrayLike,
+    devLabels: ArrayLike,
+    num_hidden: int = 300,
+    learning_rate: float = 5,
+    batch_size: int = 1000,
+    num_epochs: int = 30,
+    reg_strength: float = 0,
+    *,
+    seed: int | None = None,
+    dtype: DTypeLike = np.float32,
+    progress: bool = False,
+) -> tuple[Params, list[float], list[float], list[float], list[float]]:
+    """Train by minibatches in the order given; rows after the last whole batch are left out.
+
+    Parameters
+    ----------
+    trainData, devData : ndarray, shapes (N, D) and (M, D)
+    trainLabels, devLabels : ndarray, shapes (N, K) and (M, K)
+        One-hot rows.
+    num_hidden : int, optional
+        Hidden units H.
+    learning_rate : float, optional
+        Step length, >= 0.
+    batch_size : int, optional
+        Rows a step. Where it is larger than N there is no whole batch: nothing is learnt.
+    num_epochs : int, optional
+        Passes over the batches, at least 1.
+    reg_strength : float, optional
+        The ``lambda`` of `backward_prop`, >= 0.
+    seed : int, optional
+        For the first weights. Default: as the assignment's code, from numpy's global generator, so
+        that ``np.random.seed`` holds.
+    dtype : float32 or float64, optional
+        What to compute in, whatever the type of the data: float32 is the faster by half.
+    progress : bool, optional
+        Draw a bar on standard error. Otherwise every epoch's number is printed on standard output
+        as it begins, ``0,1,2,``, as the assignment's code does.
+
+    Returns
+    -------
+    params : dict
+        ``W1`` (D, H), ``b1`` (1, H), ``W2`` (H, K), ``b2`` (1, K) of `dtype`, and ``lambda``.
+    tr_loss, tr_metric, dev_loss, dev_metric : list of float, length num_epochs
+        Loss and accuracy after every epoch, over all rows, as `forward_prop` and `calc_accuracy`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `forward_prop`, for either pair; a setting is out of its range.
+    FloatingPointError
+        The training diverges: a logit overflows.
+
+    Notes
+    -----
+    Weights start from the standard normal distribution, first ``W1``, then ``W2``, and biases from
+    0. It is the descent of `fastnn.train`, with ``l2 = lambda / batch_size`` and no shuffling.
+    """
+    train, dev = _arrays.table(trainData, "trainData"), _arrays.table(devData, "devData")
+    classes = _arrays.classes(trainLabels, "trainLabels")
+    sizes = (train.shape[1], _checks.positive_integer(num_hidden, "num_hidden"), classes)
+    kind = _checks.float_dtype(dtype)
+    epochs = _checks.positive_integer(num_epochs, "num_epochs")
+    batch = _checks.positive_integer(batch_size, "batch_size")
+    penalty = _checks.real(reg_strength, "reg_strength")
+    settings = Settings(batch, _checks.real(learning_rate, "learning_rate"), l2=penalty / batch)
+    pairs = [
+        _arrays.samples(train, trainLabels, sizes, kind, ("trainData", "trainLabels")),
+        _arrays.samples(dev, devLabels, sizes, kind, ("devData", "devLabels")),
+    ]
+    net = _first_network(sizes, kind, seed)
+    whole = [array[: len(train) // batch * batch] for array in pairs[0]]
+    curves: list[list[float]] = [[], [], [], []]
+    with Team(thread_count()) as team, Progress("training", epochs, enabled=progress) as bar:
+        descent = Descent(net, settings, team, whole[0])
+        for epoch in range(epochs):
+            if not progress:
+                print(epoch, end=",")
+            descent.epoch(*whole)
+            for pair, losses, metric in zip(pairs, curves[::2], curves[1::2], strict=True):
+                loss, hits = descent.evaluate(*pair)
+                losses.append(mean_loss(loss))
+                metric.append(hits / len(loss))
+            bar.update(epoch + 1, f"loss {curves[0][-1]:.4f}, dev accuracy {curves[3][-1]:.2%}")
+    return _as_dict(net, reg_strength), curves[0], curves[1], curves[2], curves[3]
+
+
+def _first_network(sizes: tuple[int, int, int], dtype: np.dtype[Any], seed: int | None) -> MLP:
+    """Return a network with weights from the standard normal distribution and biases of 0."""
+    draw: Any = np.random if seed is None else np.random.default_rng(seed)
+    inputs, hidden, outputs = sizes
+    w1 = draw.standard_normal((inputs, hidden)).astype(dtype)
+    w2 = draw.standard_normal((hidden, outputs)).astype(dtype)
+    return MLP([w1, w2], [np.zeros(hidden, dtype), np.zeros(outputs, dtype)], "sigmoid")
+
+
+def _as_dict(net: MLP, penalty: float) -> Params:
+    """Return the network's own arrays by the assignment's names, biases as rows (1, H)."""
+    (w1, w2), (b1, b2) = net.weights, net.biases
+    return {
+        "W1": w1,
+        "b1": b1.reshape(1, -1),
+        "W2": w2,
+        "b2": b2.reshape(1, -1),
+        "lambda": penalty,
+    }
