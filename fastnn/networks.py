@@ -105,7 +105,7 @@ class MLP:
         generator = np.random.default_rng(rng)
         weights = []
         for d_in, d_out in itertools.pairwise(widths):
-            fan = d_in if activation == "relu" else (d_in + d_out) / 2
+            fan = d_in if activation == "relu" else d_in + d_out
             weights.append(math.sqrt(2 / fan) * generator.standard_normal((d_in, d_out)))
         return cls(
             [w.astype(kind) for w in weights], [np.zeros(w, kind) for w in widths[1:]], activation
