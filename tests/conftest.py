@@ -1,5 +1,7 @@
 """What all tests share."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -8,3 +10,18 @@ import pytest
 def rng() -> np.random.Generator:
     """Return a generator that starts from the same seed in every test."""
     return np.random.default_rng(20150)
+
+
+@pytest.fixture
+def make_net(rng):
+    """Return a function that makes networks with random weights and biases."""
+
+    def make(sizes, activation="relu", dtype=np.float32):
+        from fastnn import MLP
+
+        spread = 1 if activation == "relu" else 4  # sigmoids of small numbers are all alike
+        weights = [rng.normal(0, spread * a**-0.5, (a, b)) for a, b in pairwise(sizes)]
+        biases = [rng.normal(0, 0.3, b).astype(dtype) for b in sizes[1:]]
+        return MLP([w.astype(dtype) for w in weights], biases, activation)
+
+    return make
