@@ -19,6 +19,7 @@ Case = dict[str, Any]
 
 _MARKERS = "osD^vP"
 _FAINT = "#8A8A8A"
+_REMARK: Any = {"fontsize": 9, "color": "#555555"}
 _KINDS = ("fastnn float32", "fastnn float64", BASE, "reference")
 
 
@@ -118,30 +119,27 @@ def roofline(document: dict[str, Any]) -> Figure | None:
     intensity = [c["flops"] / c["bytes"] for c in cases]
     x = np.geomspace(min(intensity) / 3, max(intensity) * 3, 200)
     top = ceilings["peak_float32"]
-    for name, bandwidth, style in (
-        ("cache", ceilings["triad_cache"], "--"),
-        ("memory", ceilings["triad_memory"], "-"),
+    for name, bandwidth, style, where in (
+        ("cache", ceilings["triad_cache"], "--", "bottom"),
+        ("memory", ceilings["triad_memory"], "-", "top"),
     ):
         ax.plot(x, np.minimum(bandwidth * x, top), style, color=_FAINT, linewidth=1.4)
-        ax.annotate(
+        ax.text(
+            np.sqrt(x[0] * top / bandwidth) * (1 if where == "bottom" else 2),
+            np.sqrt(x[0] * top * bandwidth) * (1.1 if where == "bottom" else 1.7),
             f"{name}, {bandwidth:,.0f} GB/s",
-            (x[0], bandwidth * x[0]),
-            (6, 4),
-            textcoords="offset points",
-            fontsize=9,
-            rotation=0,
-            color="#555555",
+            rotation=np.degrees(np.arctan(bandwidth)),  # along the line, whatever its scale
+            rotation_mode="anchor",
+            transform_rotates_text=True,
+            ha="center",
+            va=where,
+            **_REMARK,
         )
     ax.axhline(ceilings["sgemm"], color=_FAINT, linewidth=1.0, linestyle=":")
-    ax.text(x[0], top * 1.08, f"multiply-adds, {top:,.0f} GFLOP/s", fontsize=9, color="#555555")
-    ax.text(
-        x[0],
-        ceilings["sgemm"] * 0.93,
-        f"best matrix product, {ceilings['sgemm']:,.0f} GFLOP/s",
-        fontsize=9,
-        color="#555555",
-        va="top",
-    )
+    knee = 1.3 * top / ceilings["triad_memory"]
+    product = ceilings["sgemm"]
+    ax.text(knee, top * 1.06, f"multiply-adds, {top:,.0f} GFLOP/s", **_REMARK)
+    ax.text(knee, product * 0.93, f"best product, {product:,.0f} GFLOP/s", va="top", **_REMARK)
     for case in cases:
         if case["job"] in jobs:
             _point(ax, case, jobs.index(case["job"]) + 1)
@@ -217,14 +215,14 @@ def throughput(document: dict[str, Any]) -> Figure | None:
                 ax.plot(
                     [c[by] for c in line], values, marker=marker, color=_color(name), label=name
                 )
-        ax.set(xlabel=label, ylim=(0, None))
+        ax.set(xlabel=label)
         ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))
         _frame(ax, "y")
-    axes[0].set(xscale="log", ylabel="images a second, clean and FGSM")
+    axes[0].set(xscale="log", yscale="log", ylabel="images a second, clean and FGSM")
     axes[0].xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))
     if few:
         axes[1].set_xticks(sorted({c["threads"] for c in few}))
-        axes[1].set_xlim(0.7, most + 0.3)
+        axes[1].set(xlim=(0.7, most + 0.3), ylim=(0, None))
     axes[0].legend(fontsize=9.5)
     _sign(figure, document)
     return figure
