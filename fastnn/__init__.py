@@ -50,10 +50,42 @@ _HOME = {
     "train": "training",
 }
 
-_MODULES = ("attacks", "comp7015", "datasets", "formats", "functional", "networks", "plots")
-_MODULES += ("reference", "robustness", "training")
+_MODULES = (
+    "attacks",
+    "bench",
+    "comp7015",
+    "datasets",
+    "fetch",
+    "formats",
+    "functional",
+    "networks",
+    "plots",
+    "reference",
+    "robustness",
+    "training",
+)
 
-__all__ = [*sorted(_HOME)]
+__all__ = [
+    "MLP",
+    "AdversarialReport",
+    "Dataset",
+    "Gradients",
+    "History",
+    "adversarial_accuracy",
+    "cross_entropy",
+    "fgsm",
+    "load_mlp",
+    "load_mnist",
+    "log_softmax",
+    "one_hot",
+    "relu",
+    "relu_grad",
+    "save_mlp",
+    "sigmoid",
+    "softmax",
+    "threads",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -63,7 +95,7 @@ def __getattr__(name: str) -> Any:
     elif name in _MODULES:
         value = importlib.import_module(f"fastnn.{name}")
     elif name == "__version__":
-        from importlib.metadata import version  # noqa: PLC0415 - slow to import, seldom asked for
+        from importlib.metadata import version
 
         value = version("fastnn")
     else:

@@ -94,7 +94,7 @@ def inputs(
     Floats must have the type of the network; uint8 stands for pixels, of which 255 is 1.0.
     """
     array = np.asarray(x)
-    if array.dtype != dtype and array.dtype != np.uint8:
+    if array.dtype not in (dtype, np.uint8):
         hint = f"; use {name}.astype(np.{dtype})" if array.dtype.kind in "fiub" else ""
         raise TypeError(
             f"{name} must be {dtype} as the network is, or uint8 pixels, got {array.dtype}{hint}"
@@ -155,7 +155,7 @@ def labels(
     With `one_hot`, rows that are all 0 but for a single 1, shape (rows, classes), are taken too.
     """
     array = np.asarray(values)
-    if one_hot and array.ndim == 2:  # noqa: PLR2004 - a table of one-hot rows
+    if one_hot and array.ndim == 2:
         array = _from_one_hot(array, classes, name)
     if array.ndim == 0:
         array = array.reshape(1)
@@ -182,7 +182,8 @@ def _from_one_hot(array: NDArray[Any], classes: int, name: str) -> NDArray[np.in
     if wrong.any():
         row = int(np.argmax(wrong))
         raise ValueError(f"{name}[{row}] is not one-hot: {array[row].tolist()}")
-    return array.argmax(axis=1).astype(np.int64)
+    columns: NDArray[np.int64] = array.argmax(axis=1).astype(np.int64)
+    return columns
 
 
 def some_rows(array: NDArray[Any], name: str = "x") -> None:
@@ -205,7 +206,7 @@ def parameters(
     for i, (w, b) in enumerate(zip(ws, bs, strict=True)):
         _require_layer(i, w, b, inner, ws[0].dtype)
         inner = w.shape[1]
-    if inner is not None and inner < 2:  # noqa: PLR2004
+    if inner is not None and inner < 2:
         raise ValueError(
             f"weights[{len(ws) - 1}] has {inner} output; a classifier needs at least 2"
         )
@@ -216,7 +217,7 @@ def _require_layer(
     i: int, w: NDArray[Any], b: NDArray[Any], inner: int | None, dtype: np.dtype[Any]
 ) -> None:
     """Raise where layer `i` does not fit what comes before it, or its bias its weights."""
-    if w.ndim != 2 or 0 in w.shape:  # noqa: PLR2004 - a matrix
+    if w.ndim != 2 or 0 in w.shape:
         raise ValueError(f"weights[{i}] must have shape (d_in, d_out), got {w.shape}")
     if inner is not None and w.shape[0] != inner:
         hint = " (transposed it would: (d_in, d_out) is wanted)" if w.shape[1] == inner else ""

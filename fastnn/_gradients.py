@@ -17,14 +17,18 @@ from fastnn._parallel import Team, thread_count
 if TYPE_CHECKING:
     from fastnn.networks import MLP
 
-# More parts would serve more threads, at the price of more memory and lower products.
-_MOST_PARTS = 8
+# Parts should be tall, as every one packs the weights and fills sums anew; yet two threads want
+# two of them even for a small batch, and more parts serve more threads.
+_ROWS = 256
 _FEWEST_ROWS = 64
+_MOST_PARTS = 8
 
 
 def part_count(rows: int) -> int:
     """Return how many parts a batch of `rows` is cut into: a power of two."""
-    return min(_MOST_PARTS, 2 ** max(0, (rows // _FEWEST_ROWS).bit_length() - 1))
+    if rows < 2 * _FEWEST_ROWS:
+        return 1
+    return min(_MOST_PARTS, 1 << max(1, (rows // _ROWS).bit_length() - 1))
 
 
 class GradientSums:
@@ -53,6 +57,9 @@ class GradientSums:
         def task(worker: int, part: int) -> None:
             ws = workspaces[worker]
             start, stop = rows * part // self.parts, rows * (part + 1) // self.parts
+            if start == stop:  # a last batch that is smaller than the number of parts
+                for sums in self.sums:
+                    sums[part] = 0
             for first in range(start, stop, self.height):
                 cut = slice(first, min(first + self.height, stop))
                 chosen = cut if order is None else order[cut]
@@ -68,10 +75,13 @@ class GradientSums:
         layers = len(ws.net.weights)
         for i, weights in enumerate(ws.net.weights):
             total = self.sums[i][part].reshape(weights.shape)
-            if fresh:
-                np.matmul(ws.h[i].T, ws.g[i + 1], out=total)
+            product = total if fresh else np.empty_like(total)
+            if i == 0:
+                _passes.multiply_input_transposed(ws, product)
             else:
-                total += ws.h[i].T @ ws.g[i + 1]
+                np.matmul(ws.h[i].T, ws.g[i + 1], out=product)
+            if not fresh:
+                total += product
             bias = self.sums[layers + i][part]
             if fresh:
                 bias[:] = 0
@@ -88,6 +98,7 @@ class GradientSums:
 def mean_gradients(net: MLP, x: NDArray[Any], labels: NDArray[np.int64]) -> list[NDArray[Any]]:
     """Return the derivatives of the mean loss by all weights, then by all biases."""
     sums = GradientSums(net, len(x))
+    workspaces = _passes.Workspaces(net, x, sums.height, backward=True)
     with Team(min(thread_count(), sums.parts)) as team:
-        sums.add(team, _passes.Workspaces(net, sums.height, backward=True), x, labels)
+        sums.add(team, workspaces, x, labels)
     return [total / net.dtype.type(len(x)) for total in sums.totals()]

@@ -219,7 +219,7 @@ def _multiply(slope, gradient):
 
 @kernel
 def _exp_below_maximum(logits, out):
-    """out = e**(logits - maximum of the row): two flat loops, as rows are too short to vectorise."""
+    """out = e**(logits - maximum of the row): flat, as rows are too short to vectorise."""
     rows, classes = logits.shape
     for i in range(rows):
         largest = logits[i, 0]
@@ -321,7 +321,7 @@ def _attack_residual(logits, labels, out):
     """out = a positive multiple of softmax - one_hot that never underflows, row by row.
 
     It is the softmax over the other classes, and -1 for the true one. Returns the number of rows
-    whose true probability rounds to 1, where `p - one_hot` would be all zero or lose the true class.
+    whose true probability rounds to 1, where `p - one_hot` would lose the true class.
     """
     rows, classes = logits.shape
     zero, one = out.dtype.type(0), out.dtype.type(1)

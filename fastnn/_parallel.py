@@ -212,7 +212,7 @@ class Team:
         failed = threading.Event()
 
         def work(worker: int) -> None:
-            # Overflow shows in the logits, which are checked; numpy's own warning would name no row.
+            # Overflow shows in the logits, which are checked; numpy's warning would name no row.
             with np.errstate(over="ignore", invalid="ignore"):
                 try:
                     while not failed.is_set():

@@ -7,15 +7,17 @@ g_(i-1) = dL/dz_i W_i^T and dL/dW_i = h_(i-1)^T dL/dz_i.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn import _kernels
+from fastnn import _kernels, _sparse
 from fastnn._parallel import Team, thread_count
 from fastnn._progress import Progress
+from fastnn._sparse import SparseRows
 
 if TYPE_CHECKING:
     from fastnn.networks import MLP
@@ -33,12 +35,7 @@ def tiles(rows: int) -> list[slice]:
     """Return slices that cut `rows` into tiles of nearly equal height."""
     count = max(-(-rows // MOST_ROWS), min(_WANTED_TILES, rows // FEWEST_ROWS), 1)
     edges = [rows * i // count for i in range(count + 1)]
-    return [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
-
-
-def height(cut: list[slice]) -> int:
-    """Return the number of rows of the tallest tile."""
-    return max(rows.stop - rows.start for rows in cut)
+    return [slice(a, b) for a, b in itertools.pairwise(edges)]
 
 
 class Workspace:
@@ -47,10 +44,12 @@ class Workspace:
     `h[0]` is the input, `h[-1]` the logits; `g[i]` the loss's derivative by `h[i]`, `g[-1]` the
     residual; `slope[i]` the derivative of a sigmoid at `h[i]` (ReLU's can be read off `h[i]`). All
     are cut to the rows of the tile that was loaded last. Without `backward`, of g there is the
-    residual alone.
+    residual alone. With `sparse`, the input's zeros are left out of the first product.
     """
 
-    def __init__(self, net: MLP, rows: int, *, backward: bool = False) -> None:
+    def __init__(
+        self, net: MLP, rows: int, *, backward: bool = False, sparse: bool = False
+    ) -> None:
         self.net = net
         last = len(net.weights)
         sigmoid = net.activation == "sigmoid"
@@ -67,6 +66,8 @@ class Workspace:
         self._losses = np.empty(rows, net.dtype)
         self._spare = np.empty((0, 0), net.dtype)
         self._rows = rows
+        self._gathered = SparseRows(rows, net.sizes[0], net.dtype) if sparse else None
+        self.input: SparseRows | None = None
         self._resize(rows)
 
     def _resize(self, rows: int) -> None:
@@ -95,10 +96,36 @@ class Workspace:
             self._resize(len(rows))
             # The indices are our own; "clip" lets numpy write without a buffer in between.
             np.take(x, rows, axis=0, out=self.h[0], mode="clip")
+        self.input = self._gathered if len(self.h[0]) >= _sparse.FEWEST_ROWS else None
+        if self.input is not None:
+            self.input.gather(self.h[0])
+
+
+def multiply_input(ws: Workspace, out: Array) -> None:
+    """out = x W_1, for the input as it was loaded."""
+    if ws.input is None:
+        np.matmul(ws.h[0], ws.net.weights[0], out=out)
+    else:
+        ws.input.multiply(ws.net.weights[0], out)
+
+
+def multiply_input_transposed(ws: Workspace, out: Array) -> None:
+    """out = x^T g_1, for the input as it was loaded."""
+    if ws.input is None:
+        np.matmul(ws.h[0].T, ws.g[1], out=out)
+    else:
+        ws.input.multiply_transposed(ws.h[0], ws.g[1], out)
+
+
+def forward_loaded(ws: Workspace) -> Array:
+    """Fill ``ws.h[1:]`` from the input as it was loaded and return the logits."""
+    multiply_input(ws, ws.h[1])
+    activate(ws, 0)
+    return forward(ws, first=1)
 
 
 def forward(ws: Workspace, *, first: int = 0) -> Array:
-    """Fill ``ws.h[first + 1:]`` from ``ws.h[first]`` and return the logits."""
+    """Fill ``ws.h[first + 1:]`` from ``ws.h[first]``, which may be new, and return the logits."""
     net = ws.net
     for i in range(first, len(net.weights)):
         np.matmul(ws.h[i], net.weights[i], out=ws.h[i + 1])
@@ -145,7 +172,8 @@ def for_each_tile(
     """Call ``work(workspace, rows)`` for every tile of `x`, loaded; one workspace a thread."""
     cut = tiles(len(x))
     with Team(min(thread_count(threads), len(cut))) as team:
-        workspaces = Workspaces(net, height(cut), backward=backward)
+        tallest = max(rows.stop - rows.start for rows in cut)
+        workspaces = Workspaces(net, x, tallest, backward=backward)
 
         def task(worker: int, rows: slice) -> None:
             workspaces[worker].load(x, rows)
@@ -157,22 +185,23 @@ def for_each_tile(
 
 
 class Workspaces(dict[int, Workspace]):
-    """The workspaces of a team, each made by the worker that first needs it."""
+    """The workspaces of a team for tiles of `x`, each made by the worker that first needs it."""
 
-    def __init__(self, net: MLP, rows: int, *, backward: bool) -> None:
+    def __init__(self, net: MLP, x: Array, rows: int, *, backward: bool) -> None:
         super().__init__()
-        self._make = lambda: Workspace(net, rows, backward=backward)
+        sparse = _sparse.pays(x, net.sizes[1], net.dtype)
+        self._make: Callable[[], Workspace] = lambda: Workspace(
+            net, rows, backward=backward, sparse=sparse
+        )
 
     def __missing__(self, worker: int) -> Workspace:
         self[worker] = self._make()
         return self[worker]
 
 
-def evaluate_tile(
-    ws: Workspace, labels: NDArray[np.int64], rows: slice | NDArray[np.int64]
-) -> int:
-    """Fill ``ws.losses`` and the residual ``ws.g[-1]``; return the number of rows that are right."""
-    logits = forward(ws)
+def evaluate_tile(ws: Workspace, labels: NDArray[np.int64], rows: slice | NDArray[np.int64]) -> int:
+    """Fill ``ws.losses`` and the residual ``ws.g[-1]``; return how many rows are right."""
+    logits = forward_loaded(ws)
     require_finite(int(_kernels._first_not_finite(logits)), rows)
     return int(_kernels._loss_residual(logits, labels[rows], ws.losses, ws.g[-1]))
 

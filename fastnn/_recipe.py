@@ -1,4 +1,4 @@
-"""The assignment's 784-2048-512-512-10 network: trained when there is none, then kept in the cache."""
+"""The assignment's 784-2048-512-512-10 network: trained once, then kept in the cache."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ SAMPLE = Recipe(epochs=15, batch_size=50, learning_rate=0.05)
 
 def recipe_for(rows: int) -> Recipe:
     """Return the recipe for a training set of `rows` digits."""
-    return FULL if rows > 20_000 else SAMPLE  # noqa: PLR2004 - between 4,000 and 60,000
+    return FULL if rows > 20_000 else SAMPLE
 
 
 def cached_network(path: str | os.PathLike[str] | None, source: str) -> tuple[MLP, str]:

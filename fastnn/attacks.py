@@ -63,7 +63,7 @@ def fgsm(
     out = np.empty(rows.shape, net.dtype)
 
     def work(ws: _passes.Workspace, tile: slice) -> None:
-        _passes.forward(ws)
+        _passes.forward_loaded(ws)
         ascend(ws, truth, tile)
         step(ws, budget, limits)
         out[tile] = ws.h[0]
@@ -90,7 +90,5 @@ def step(ws: _passes.Workspace, eps: float, limits: _checks.Bounds) -> int:
     """
     kind = ws.net.dtype.type
     return int(
-        _kernels._signed_step(
-            ws.g[0], kind(eps), kind(limits.lower), kind(limits.upper), ws.h[0]
-        )
+        _kernels._signed_step(ws.g[0], kind(eps), kind(limits.lower), kind(limits.upper), ws.h[0])
     )

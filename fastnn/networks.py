@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -100,7 +100,7 @@ class MLP:
         """
         kind = _checks.float_dtype(dtype)
         widths = [_checks.positive_integer(size, "sizes") for size in sizes]
-        if len(widths) < 2:  # noqa: PLR2004 - an input and an output
+        if len(widths) < 2:
             raise ValueError(f"sizes must name two widths or more, got {tuple(sizes)}")
         generator = np.random.default_rng(rng)
         weights = []
@@ -157,7 +157,7 @@ class MLP:
         out = np.empty((len(rows), self.sizes[-1]), self.dtype)
 
         def work(ws: _passes.Workspace, tile: slice) -> None:
-            out[tile] = _passes.forward(ws)
+            out[tile] = _passes.forward_loaded(ws)
             _passes.require_finite(int(_kernels._first_not_finite(ws.h[-1])), tile)
 
         _passes.for_each_tile(self, rows, work)
@@ -320,15 +320,13 @@ class MLP:
         """Return `x` checked, as (N, D)."""
         return _checks.inputs(x, self.sizes[0], self.dtype)
 
-    def _samples(
-        self, x: ArrayLike, labels: ArrayLike
-    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    def _samples(self, x: ArrayLike, labels: ArrayLike) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """Return `x` as (N, D) with N > 0 and `labels` as (N,), checked."""
         rows = self._inputs(x)
         _checks.some_rows(rows)
         return rows, _checks.labels(labels, len(rows), self.sizes[-1])
 
     @staticmethod
-    def _like(x: ArrayLike, out: NDArray[Any]) -> Any:
+    def _like(x: ArrayLike, out: NDArray[Any]) -> NDArray[Any]:
         """Return `out` for a batch, its only row for a single sample."""
-        return out[0] if np.ndim(x) == 1 else out
+        return cast(NDArray[Any], out[0]) if np.ndim(x) == 1 else out

@@ -77,8 +77,8 @@ class AdversarialReport:
                 return [plain(one) for one in value.tolist()]
             return None if isinstance(value, float) and math.isnan(value) else value
 
-        names = ("n", "eps", "bounds", "clean_correct", "clean_accuracy", "adversarial_correct")
-        names += ("adversarial_accuracy", "zero_gradient_rows", "saturated_rows", "seconds")
+        names = ["n", "eps", "bounds", "clean_correct", "clean_accuracy", "adversarial_correct"]
+        names += ["adversarial_accuracy", "zero_gradient_rows", "saturated_rows", "seconds"]
         return {name: plain(getattr(self, name)) for name in names}
 
     def rows(self) -> list[tuple[str, str]]:
@@ -181,16 +181,14 @@ def adversarial_accuracy(
     start = time.perf_counter()
     attack = _Attack(net, truth, np.atleast_1d(budget), limits)
     with Progress("attack", len(rows), enabled=progress) as bar:
-        _passes.for_each_tile(
-            net, rows, attack.tile, backward=True, threads=count, progress=bar
-        )
+        _passes.for_each_tile(net, rows, attack.tile, backward=True, threads=count, progress=bar)
         bar.update(len(rows))
     hits = np.count_nonzero(attack.prediction == truth, axis=1)
     single = isinstance(budget, float)
     return AdversarialReport(
         n=len(rows),
         eps=budget,
-        bounds=None if bounds is None else tuple(limits),
+        bounds=None if bounds is None else (limits.lower, limits.upper),
         clean_correct=int(np.count_nonzero(attack.clean == truth)),
         adversarial_correct=int(hits[0]) if single else hits.astype(np.int64),
         clean_prediction=attack.clean,
@@ -225,7 +223,7 @@ class _Attack:
         if len(self._budgets) > 1:
             self._sweep(ws, rows)
             return
-        _passes.forward(ws)
+        _passes.forward_loaded(ws)
         self._climb(ws, rows)
         self.still[rows.start] = step(ws, self._budgets[0], self._limits)
         _passes.forward(ws)
@@ -246,7 +244,7 @@ class _Attack:
         weights = ws.net.weights[0]
         kind = ws.net.dtype.type
         z = ws.spare(weights.shape[1])
-        np.matmul(ws.h[0], weights, out=z)
+        _passes.multiply_input(ws, z)
         np.copyto(ws.h[1], z)
         _passes.activate(ws, 0)
         _passes.forward(ws, first=1)

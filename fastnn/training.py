@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -110,7 +110,7 @@ def train(
         Team(thread_count()) as team,
         Progress("training", epochs, enabled=progress) as bar,
     ):
-        descent = Descent(work, settings, team)
+        descent = Descent(work, settings, team, samples[0])
         for epoch in range(epochs):
             descent.epoch(*samples, generator.permutation(len(samples[0])))
             _note(descent, samples, history.train_loss, history.train_accuracy)
@@ -142,19 +142,21 @@ class Descent:
     settings : Settings
     team : Team
         The threads at work.
+    x : ndarray, shape (N, D)
+        The samples, or others like them: whether they are mostly zeros is seen once.
     """
 
     # Parameters are updated in slices of about this many entries, so that all threads have some.
     _SLICE = 1 << 16
 
-    def __init__(self, net: MLP, settings: Settings, team: Team) -> None:
+    def __init__(self, net: MLP, settings: Settings, team: Team, x: NDArray[Any]) -> None:
         self.net = net
         self._settings = settings
         self._team = team
         self._parameters = [p.reshape(-1) for p in (*net.weights, *net.biases)]
         self._velocities = [np.zeros_like(p) for p in self._parameters]
         self._sums = GradientSums(net, settings.batch_size)
-        self._workspaces = _passes.Workspaces(net, _passes.MOST_ROWS, backward=True)
+        self._workspaces = _passes.Workspaces(net, x, _passes.MOST_ROWS, backward=True)
         self._slices = [
             (k, slice(start, start + self._SLICE))
             for k, p in enumerate(self._parameters)
@@ -162,7 +164,7 @@ class Descent:
         ]
 
     def epoch(
-        self, x: NDArray, labels: NDArray[np.int64], order: NDArray[np.int64] | None = None
+        self, x: NDArray[Any], labels: NDArray[np.int64], order: NDArray[np.int64] | None = None
     ) -> None:
         """Take one step for every batch of the samples, in the `order` given or as they stand."""
         size = self._settings.batch_size
@@ -195,7 +197,7 @@ class Descent:
 
         self._team.run(task, self._slices)
 
-    def evaluate(self, x: NDArray, labels: NDArray[np.int64]) -> tuple[NDArray, int]:
+    def evaluate(self, x: NDArray[Any], labels: NDArray[np.int64]) -> tuple[NDArray[Any], int]:
         """Return every sample's loss, shape (N,), and the number of samples that are right."""
         cut = _passes.tiles(len(x))
         losses = np.empty(len(x), self.net.dtype)
@@ -222,7 +224,7 @@ def _pair(validation: tuple[ArrayLike, ArrayLike]) -> tuple[ArrayLike, ArrayLike
 
 def _samples(
     net: MLP, x: ArrayLike, labels: ArrayLike, name: str
-) -> tuple[NDArray, NDArray[np.int64]]:
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Return inputs (N, D) with N > 0 and labels (N,), checked against the network."""
     rows = _checks.inputs(x, net.sizes[0], net.dtype, name=name)
     _checks.some_rows(rows, name)
@@ -231,7 +233,7 @@ def _samples(
 
 def _note(
     descent: Descent,
-    samples: tuple[NDArray, NDArray[np.int64]],
+    samples: tuple[NDArray[Any], NDArray[np.int64]],
     losses: list[float],
     accuracies: list[float],
 ) -> None:
