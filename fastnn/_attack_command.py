@@ -108,16 +108,14 @@ def _table(digits: str, net: MLP, origin: str, reports: list[AdversarialReport])
     ]
     for k, eps in enumerate(np.atleast_1d(first.eps)):
         counts = [int(np.atleast_1d(report.adversarial_correct)[k]) for report in reports]
-        rows.append(
-            (f"adversarial accuracy, eps {eps:g}", *(_share(count, n) for count in counts))
-        )
+        rows.append((f"adversarial accuracy, eps {eps:g}", *(_share(count, n) for count in counts)))
     rows += [
         ("rows with an all-zero gradient", *(f"{r.zero_gradient_rows:,}" for r in reports)),
         ("seconds", *(f"{r.seconds:.3f}" for r in reports)),
         ("images a second", *(f"{n / r.seconds:,.0f}" for r in reports)),
     ]
     first_width = max(len(row[0]) for row in rows)
-    width = max(len(row[1]) for row in rows if len(row) > 2)  # noqa: PLR2004 - with two values
+    width = max(len(row[1]) for row in rows if len(row) > 2)
     return "\n".join(
         f"{row[0]:<{first_width}}   {row[1]:<{width}}   {''.join(row[2:])}".rstrip() for row in rows
     )

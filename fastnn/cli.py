@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = build_parser(next((word for word in words if word in COMMANDS), None))
     args = parser.parse_args(words)
     if args.version:
-        from fastnn import __version__  # noqa: PLC0415 - slow to find, seldom asked for
+        from fastnn import __version__
 
         print(f"fastnn {__version__}")
         return 0
@@ -85,7 +85,7 @@ def require_folder(path: Path) -> None:
 
 def write_json(path: Path | None, results: dict[str, Any]) -> None:
     """Write `results` whole, where a path was given."""
-    from fastnn._files import atomic_write  # noqa: PLC0415 - brings numpy
+    from fastnn._files import atomic_write
 
     if path is not None:
         with atomic_write(path) as file:

@@ -185,7 +185,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Download MNIST and say where it is."""
-    from fastnn.cli import write_json  # noqa: PLC0415 - the command line imports this module
+    from fastnn.cli import write_json
 
     folder = fetch_mnist(args.out, progress=True)
     print(f"MNIST is in {folder}")

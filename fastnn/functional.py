@@ -155,7 +155,7 @@ def cross_entropy(z: ArrayLike, labels: ArrayLike) -> Any:
     The assignment's form, which takes probabilities, is `fastnn.comp7015.cross_entropy`.
     """
     array = _finite_rows(z)
-    if array.ndim > 2:  # noqa: PLR2004 - a batch of rows
+    if array.ndim > 2:
         raise ValueError(f"z must have shape (N, C) or (C,), got {array.shape}")
     rows = array.reshape(-1, array.shape[-1])
     truth = _checks.labels(labels, len(rows), rows.shape[1])
