@@ -52,7 +52,7 @@ def nn_train(
         For the first weights. Default: as the assignment's code, from numpy's global generator, so
         that ``np.random.seed`` holds.
     dtype : float32 or float64, optional
-        What to compute in, whatever the type of the data: float32 is the faster by half.
+        What to compute in, whatever the type of the data: float32 is about twice as fast.
     progress : bool, optional
         Draw a bar on standard error. Otherwise every epoch's number is printed on standard output
         as it begins, ``0,1,2,``, as the assignment's code does.
