@@ -118,7 +118,8 @@ def _require_pixels_within(limits: Bounds | None, name: str) -> None:
 def _require_within(array: NDArray[Any], limits: Bounds, name: str) -> None:
     """Raise for the first entry that is not finite or outside `limits`."""
     # The bounds are compared in the type of the array: 0.1 in float32 is not below 0.1.
-    lower, upper = array.dtype.type(limits.lower), array.dtype.type(limits.upper)
+    with np.errstate(over="ignore"):  # beyond its range they bound nothing
+        lower, upper = array.dtype.type(limits.lower), array.dtype.type(limits.upper)
     for start in range(0, len(array), _BLOCK):
         block = array[start : start + _BLOCK]
         least, most = block.min(), block.max()
@@ -169,7 +170,8 @@ def labels(
     if wrong.any():
         row = int(np.argmax(wrong))
         raise ValueError(f"{name}[{row}] is {array[row]}, outside [0, {classes})")
-    return np.ascontiguousarray(array, dtype=np.int64)
+    # Writable too: numba would compile anew for an array that is not.
+    return np.require(array, np.int64, requirements=["C", "W"])
 
 
 def _from_one_hot(array: NDArray[Any], classes: int, name: str) -> NDArray[np.int64]:

@@ -86,7 +86,8 @@ class Workspace:
     def load(self, x: Array, rows: slice | NDArray[np.int64]) -> None:
         """Take the `rows` of `x` as input; pixels of uint8 become numbers in [0, 1]."""
         if x.dtype == np.uint8:
-            pixels = np.ascontiguousarray(x[rows])
+            # Writable too: numba would compile anew for an array that is not.
+            pixels = np.require(x[rows], requirements=["C", "W"])
             self._resize(len(pixels))
             _kernels._scale_pixels(pixels, self.h[0])
         elif isinstance(rows, slice):
