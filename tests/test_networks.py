@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from fastnn import MLP, _passes, reference
+from fastnn import MLP, _kernels, _passes, reference
 
 # One layer, two and four, from 2 classes to 10, widths on both sides of vector registers.
 SIZES = ((7, 2), (20, 16, 10), (30, 40, 20, 17, 3))
@@ -262,6 +262,21 @@ def test_any_layout_is_taken_and_left_alone(net, samples, layout):
         np.testing.assert_array_equal(found[name], values)
     assert net.loss(seen, labels) == net.loss(before, labels)
     np.testing.assert_array_equal(np.asarray(seen), before)
+
+
+def test_no_layout_makes_numba_compile_anew(make_net, rng):
+    net, labels = make_net((5, 4, 3)), rng.integers(0, 3, 17)
+    pixels = rng.integers(0, 256, (17, 5), dtype=np.uint8)
+
+    def compiled():
+        kernels = [getattr(_kernels, name) for name in dir(_kernels)]
+        return sum(len(getattr(kernel, "signatures", ())) for kernel in kernels)
+
+    all_results(net, pixels, labels)
+    before = compiled()
+    for layout in ("strided", "backwards", "Fortran", "read-only"):
+        all_results(net, LAYOUTS[layout](pixels), frozen(labels))
+    assert 0 < compiled() == before
 
 
 @pytest.mark.parametrize("rows", [1, 61, ABOVE_A_TILE])

@@ -1,0 +1,465 @@
+"""Bad input: refused before any work, in one line that names the row and the value."""
+
+import contextlib
+
+import numpy as np
+import pytest
+
+from fastnn import MLP, _checks, adversarial_accuracy, fgsm, train
+
+ROWS = 2 * 1024 + 300  # more than one block of the check for finite entries
+
+
+def run(net, x, labels, **settings):
+    return train(net, x, labels, **{"epochs": 1, "batch_size": 8, "learning_rate": 0.1} | settings)
+
+
+BY_X = {
+    "logits": lambda net, x, _: net.logits(x),
+    "predict": lambda net, x, _: net.predict(x),
+    "predict_proba": lambda net, x, _: net.predict_proba(x),
+}
+BY_LABELS = {
+    "loss": lambda net, x, labels: net.loss(x, labels),
+    "accuracy": lambda net, x, labels: net.accuracy(x, labels),
+    "gradients": lambda net, x, labels: net.gradients(x, labels),
+    "input_gradient": lambda net, x, labels: net.input_gradient(x, labels),
+    "fgsm": lambda net, x, labels: fgsm(net, x, labels, 0.1),
+    "adversarial_accuracy": adversarial_accuracy,
+    "train": run,
+}
+ALL = BY_X | BY_LABELS
+MEANS = ("loss", "accuracy", "gradients", "train")
+ATTACKS = {"fgsm": fgsm, "adversarial_accuracy": adversarial_accuracy}
+
+
+@pytest.fixture
+def net(make_net):
+    return make_net((4, 5, 3))
+
+
+@pytest.fixture
+def samples(rng):
+    return rng.random((ROWS, 4), dtype=np.float32), rng.integers(0, 3, ROWS)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_trained(net):
+    """No refused call may have touched the network."""
+    before = [p.copy() for p in net.weights + net.biases]
+    yield
+    for array, kept in zip(net.weights + net.biases, before, strict=True):
+        np.testing.assert_array_equal(array, kept)
+
+
+@contextlib.contextmanager
+def refuses(kind, message):
+    """Expect exactly this type of error, its whole message on one line."""
+    with pytest.raises(kind, match=rf"\A{message}\Z") as caught:
+        yield
+    assert caught.type is kind
+
+
+# --- x
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_an_entry_that_is_not_finite_is_named(net, samples, name, value):
+    x, labels = samples
+    x[ROWS - 2, 3] = x[ROWS - 1, 0] = value
+    with refuses(ValueError, rf"x\[{ROWS - 2}, 3\] is {value}; every entry must be finite"):
+        ALL[name](net, x, labels)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("shape", [(7, 5), (5,), (7, 2, 2), (), (4, 7), (0, 5)])
+def test_another_shape_is_refused(net, name, shape):
+    x, labels = np.ones(shape, np.float32), np.zeros(shape[0] if shape else 1, int)
+    numbers = str(shape).replace("(", r"\(").replace(")", r"\)")
+    with refuses(ValueError, rf"x must have shape \(N, 4\) or \(4,\), got {numbers}"):
+        ALL[name](net, x, labels)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize(
+    ("kind", "hint"),
+    [
+        ("float64", r"; use x\.astype\(np\.float32\)"),
+        ("float16", r"; use x\.astype\(np\.float32\)"),
+        ("int64", r"; use x\.astype\(np\.float32\)"),
+        ("bool", r"; use x\.astype\(np\.float32\)"),
+        ("complex64", ""),
+        ("object", ""),
+        ("<U1", ""),
+    ],
+)
+def test_another_type_is_refused(net, name, kind, hint):
+    x = np.ones((7, 4)).astype(kind)
+    with refuses(
+        TypeError, rf"x must be float32 as the network is, or uint8 pixels, got {kind}{hint}"
+    ):
+        ALL[name](net, x, np.zeros(7, int))
+
+
+@pytest.mark.parametrize("name", MEANS)
+def test_a_mean_over_nothing_is_refused(net, name):
+    with refuses(ValueError, "x has no rows"):
+        ALL[name](net, np.empty((0, 4), np.float32), np.empty(0, int))
+
+
+def test_a_single_sample_is_named_as_row_0(net):
+    with refuses(ValueError, r"x\[0, 2\] is nan; every entry must be finite"):
+        net.logits(np.array([0, 0, np.nan, 0], np.float32))
+
+
+# --- labels
+
+
+@pytest.mark.parametrize("name", BY_LABELS)
+@pytest.mark.parametrize(
+    ("change", "kind", "message"),
+    [
+        ({5: 3}, ValueError, r"labels\[5\] is 3, outside \[0, 3\)"),
+        ({5: -1, 6: 9}, ValueError, r"labels\[5\] is -1, outside \[0, 3\)"),
+        (np.float64, TypeError, "labels must be integers, got float64"),
+        (bool, TypeError, "labels must be integers, got bool"),
+        (str, TypeError, r"labels must be integers, got <U\d+"),
+        (np.s_[:-1], ValueError, r"labels must have one entry a row: 17 rows, 16 labels"),
+        (np.s_[0], ValueError, r"labels must have one entry a row: 17 rows, 1 labels"),
+        (np.s_[:, None], ValueError, r"labels must have shape \(17,\), got \(17, 1\)"),
+    ],
+)
+def test_labels_are_refused(net, samples, name, change, kind, message):
+    x, labels = samples[0][:17], samples[1][:17]
+    if isinstance(change, dict):
+        for row, label in change.items():
+            labels[row] = label
+    else:
+        labels = labels.astype(change) if isinstance(change, type) else labels[change]
+    with refuses(kind, message):
+        BY_LABELS[name](net, x, labels)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.uint64])
+def test_labels_of_any_integers_are_taken(kind):
+    found = _checks.labels(np.array([0, 2, 1], kind), 3, 3)
+    assert found.dtype == np.int64
+    assert found.tolist() == [0, 2, 1]
+
+
+def test_labels_are_checked_beyond_int64():
+    with refuses(ValueError, r"labels\[0\] is 18446744073709551615, outside \[0, 3\)"):
+        _checks.labels(np.array([2**64 - 1], np.uint64), 1, 3)
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32, bool, int, np.uint8])
+def test_one_hot_labels_are_turned_where_they_are_expected(kind):
+    found = _checks.labels(np.eye(3, dtype=kind)[[2, 0]], 2, 3, one_hot=True)
+    assert found.dtype == np.int64
+    assert found.tolist() == [2, 0]
+
+
+@pytest.mark.parametrize(
+    ("row", "kind", "message"),
+    [
+        ([0, 0, 0], ValueError, r"labels\[1\] is not one-hot: \[0, 0, 0\]"),
+        ([1, 1, 0], ValueError, r"labels\[1\] is not one-hot: \[1, 1, 0\]"),
+        ([0, 0, 2], ValueError, r"labels\[1\] is not one-hot: \[0, 0, 2\]"),
+        ([0, 0, -1], ValueError, r"labels\[1\] is not one-hot: \[0, 0, -1\]"),
+        ([0, np.nan, 0], ValueError, r"labels\[1\] is not one-hot: \[0.0, nan, 0.0\]"),
+        ([0, 0.5, 0.5], ValueError, r"labels\[1\] is not one-hot: \[0.0, 0.5, 0.5\]"),
+        ([0, "1", 0], TypeError, r"one-hot labels must be numbers, got <U\d+"),
+    ],
+)
+def test_rows_that_are_not_one_hot_are_named(row, kind, message):
+    with refuses(kind, message):
+        _checks.labels(np.array([[1, 0, 0], row]), 2, 3, one_hot=True)
+
+
+def test_one_hot_labels_have_a_column_a_class():
+    with refuses(ValueError, "one-hot labels must have 3 columns, got 4"):
+        _checks.labels(np.eye(4), 4, 3, one_hot=True)
+
+
+# --- eps and bounds
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize(
+    ("eps", "kind", "message"),
+    [
+        (-0.1, ValueError, r"eps must be finite and >= 0, got -0\.1"),
+        (np.nan, ValueError, "eps must be finite and >= 0, got nan"),
+        (np.inf, ValueError, "eps must be finite and >= 0, got inf"),
+        ([0.1, -1], ValueError, r"eps\[1\] must be finite and >= 0, got -1\.0"),
+        ([0.1, np.nan], ValueError, r"eps\[1\] must be finite and >= 0, got nan"),
+        ([], ValueError, r"eps must be one number or a sequence of them, got shape \(0,\)"),
+        ([[0.1]], ValueError, r"eps must be one number or a sequence of them, got shape \(1, 1\)"),
+        ("much", TypeError, "eps must be a number or a sequence of numbers, got 'much'"),
+        ({}, TypeError, r"eps must be a number or a sequence of numbers, got \{\}"),
+    ],
+)
+def test_eps_is_refused(net, samples, name, eps, kind, message):
+    with refuses(kind, message):
+        ATTACKS[name](net, *samples, eps)
+
+
+@pytest.mark.parametrize("eps", [[0.1], [0.1, 0.2]])
+def test_fgsm_takes_a_single_eps(net, samples, eps):
+    with refuses(ValueError, rf"fgsm takes one eps, got {len(eps)}"):
+        fgsm(net, *samples, eps)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize(
+    ("bounds", "kind"),
+    [
+        ((1, 0), ValueError),
+        ((0, 0), ValueError),
+        ((0, np.nan), ValueError),
+        ((0, 1, 2), TypeError),
+        (1, TypeError),
+        (("low", "high"), TypeError),
+    ],
+)
+def test_bounds_are_refused(net, samples, name, bounds, kind):
+    messages = {
+        ValueError: r"bounds must be \(lower, upper\) with lower < upper, got .+",
+        TypeError: r"bounds must be a pair \(lower, upper\) or None, got .+",
+    }
+    with refuses(kind, messages[kind]):
+        ATTACKS[name](net, *samples, 0.1, bounds=bounds)
+
+
+PIXELS = "; this looks like 0-255 pixels: divide by 255"
+NORMALISED = (
+    "; this looks like mean/std-normalised pixels: undo the normalisation, "
+    "or give bounds in its units"
+)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize(
+    ("value", "shown", "hint"),
+    [
+        (254, "254", PIXELS),
+        (1.5, "1.5", PIXELS),
+        (-0.4242, "-0.4242", NORMALISED),
+        (300, "300", ""),
+        (-20, "-20", ""),
+    ],
+)
+def test_an_entry_outside_the_bounds_is_named(net, samples, name, value, shown, hint):
+    x, labels = samples
+    x[1500, 1] = value
+    with refuses(ValueError, rf"x\[1500, 1\] is {shown}, outside the bounds \(0\.0, 1\.0\){hint}"):
+        ATTACKS[name](net, x, labels, 0.1, bounds=(0, 1))
+
+
+@pytest.mark.parametrize("value", [-0.6, 1.6])
+def test_other_bounds_come_without_a_guess(net, samples, value):
+    x, labels = samples
+    x[3, 0] = value
+    with refuses(ValueError, rf"x\[3, 0\] is {value}, outside the bounds \(-0\.5, 1\.5\)"):
+        fgsm(net, x, labels, 0.1, bounds=(-0.5, 1.5))
+
+
+def test_an_entry_at_a_bound_that_float32_rounds_is_inside(net, samples):
+    x, labels = samples
+    x[:] = 0.1  # above 0.1 in float64
+    fgsm(net, x, labels, 0.1, bounds=(0, 0.1))
+    x[:] = 0.7  # below it
+    fgsm(net, x, labels, 0.1, bounds=(0.7, 1))
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_pixels_are_refused_where_the_bounds_cut_them(net, name):
+    pixels, labels = np.zeros((7, 4), np.uint8), np.zeros(7, int)
+    ATTACKS[name](net, pixels, labels, 0.1, bounds=(-1, 1))
+    with refuses(ValueError, r"x is uint8, so in \[0, 1\], but bounds are \(0\.0, 0\.5\)"):
+        ATTACKS[name](net, pixels, labels, 0.1, bounds=(0, 0.5))
+
+
+@pytest.mark.parametrize("bounds", [(-1e300, 1e300), (0, 1e300)])
+def test_bounds_too_wide_for_the_type_are_no_bounds(net, samples, bounds):
+    x, labels = samples
+    np.testing.assert_array_equal(
+        fgsm(net, x, labels, 0.1, bounds=bounds)[x > 0.2], fgsm(net, x, labels, 0.1)[x > 0.2]
+    )
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_a_number_of_threads_is_positive(net, samples, threads):
+    with refuses(ValueError, rf"threads must be at least 1, got {threads}"):
+        adversarial_accuracy(net, *samples, threads=threads)
+
+
+@pytest.mark.parametrize("threads", [1.5, "2", True])
+def test_a_number_of_threads_is_an_integer(net, samples, threads):
+    with refuses(TypeError, rf"threads must be an integer, got {threads!r}"):
+        adversarial_accuracy(net, *samples, threads=threads)
+
+
+# --- networks
+
+
+def layers(*shapes, dtype=np.float32):
+    return [np.ones(shape, dtype) for shape in shapes]
+
+
+BROKEN = {
+    "no layers": ([], [], ValueError, "a network needs at least one layer, got no weights"),
+    "too few biases": (
+        layers((4, 5), (5, 3)),
+        layers(5),
+        ValueError,
+        "one bias a layer: 2 weights, 1 biases",
+    ),
+    "no chain": (
+        layers((4, 5), (6, 3)),
+        layers(5, 3),
+        ValueError,
+        r"weights\[1\] must have 5 rows to follow, got \(6, 3\)",
+    ),
+    "transposed": (
+        layers((4, 5), (3, 5)),
+        layers(5, 3),
+        ValueError,
+        r"weights\[1\] must have 5 rows to follow, got \(3, 5\) \(transposed .+\)",
+    ),
+    "a vector": (
+        layers(4),
+        layers(4),
+        ValueError,
+        r"weights\[0\] must have shape \(d_in, d_out\), got \(4,\)",
+    ),
+    "nothing in it": (
+        layers((4, 0)),
+        layers(0),
+        ValueError,
+        r"weights\[0\] must have shape \(d_in, d_out\), got \(4, 0\)",
+    ),
+    "bias of another layer": (
+        layers((4, 5), (5, 3)),
+        layers(5, 5),
+        ValueError,
+        r"biases\[1\] must have shape \(3,\), got \(5,\)",
+    ),
+    "bias of a batch": (
+        layers((4, 3)),
+        layers((2, 3)),
+        ValueError,
+        r"biases\[0\] must have shape \(3,\), got \(2, 3\)",
+    ),
+    "one class": (
+        layers((4, 1)),
+        layers(1),
+        ValueError,
+        r"weights\[0\] has 1 output; a classifier needs at least 2",
+    ),
+    "integers": (
+        layers((4, 3), dtype=int),
+        layers(3),
+        TypeError,
+        r"weights\[0\] must be float32 or float64, got int64",
+    ),
+    "two types": (
+        layers((4, 3)),
+        layers(3, dtype=float),
+        TypeError,
+        r"biases\[0\] is float64 but weights\[0\] is float32; use one type",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_parameters_are_refused(case):
+    weights, biases, kind, message = BROKEN[case]
+    with refuses(kind, message):
+        MLP(weights, biases)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_parameters_that_are_not_finite_are_named(value):
+    weights, biases = layers((4, 5), (5, 3)), layers(5, 3)
+    weights[1][4, 2] = value
+    with refuses(ValueError, rf"weights\[1\]\[4, 2\] is {value}; every entry must be finite"):
+        MLP(weights, biases)
+    weights[1][4, 2], biases[0][3] = 0, value
+    with refuses(ValueError, rf"biases\[0\]\[3\] is {value}; every entry must be finite"):
+        MLP(weights, biases)
+
+
+def test_another_activation_is_refused():
+    message = r"activation must be one of \('relu', 'sigmoid'\), got 'tanh'"
+    with refuses(ValueError, message):
+        MLP(layers((4, 3)), layers(3), "tanh")
+    with refuses(ValueError, message):
+        MLP.random((4, 3), "tanh")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "kind", "message"),
+    [
+        ((4,), ValueError, r"sizes must name two widths or more, got \(4,\)"),
+        ((4, 0, 3), ValueError, "sizes must be at least 1, got 0"),
+        ((4, 2.0), TypeError, r"sizes must be an integer, got 2\.0"),
+    ],
+)
+def test_sizes_are_refused(sizes, kind, message):
+    with refuses(kind, message):
+        MLP.random(sizes)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int32"])
+def test_other_types_of_network_are_refused(net, dtype):
+    for call in (net.astype, lambda kind: MLP.random((4, 3), dtype=kind)):
+        with refuses(TypeError, f"dtype must be float32 or float64, got {dtype}"):
+            call(dtype)
+
+
+# --- training
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kind", "message"),
+    [
+        ("epochs", 0, ValueError, "epochs must be at least 1, got 0"),
+        ("epochs", 1.0, TypeError, r"epochs must be an integer, got 1\.0"),
+        ("batch_size", 0, ValueError, "batch_size must be at least 1, got 0"),
+        ("batch_size", "8", TypeError, "batch_size must be an integer, got '8'"),
+        ("learning_rate", 0, ValueError, r"learning_rate must be finite and > 0, got 0\.0"),
+        ("learning_rate", np.inf, ValueError, "learning_rate must be finite and > 0, got inf"),
+        ("learning_rate", None, TypeError, "learning_rate must be a number, got None"),
+        ("momentum", -0.1, ValueError, r"momentum must be finite and >= 0, got -0\.1"),
+        ("momentum", 1, ValueError, r"momentum must be in \[0, 1\), got 1"),
+        ("momentum", np.nan, ValueError, "momentum must be finite and >= 0, got nan"),
+        ("l2", -1, ValueError, r"l2 must be finite and >= 0, got -1\.0"),
+        ("l2", [], TypeError, r"l2 must be a number, got \[\]"),
+        ("validation", 3, TypeError, r"validation must be a pair \(x, labels\)"),
+    ],
+)
+def test_settings_of_a_training_are_refused(net, samples, name, value, kind, message):
+    with refuses(kind, message):
+        run(net, *samples, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("x", "labels", "kind", "message"),
+    [
+        (np.ones((3, 5), np.float32), [0, 1, 2], ValueError, r"validation x must have shape .+"),
+        (np.ones((3, 4)), [0, 1, 2], TypeError, r"validation x must be float32 .+"),
+        (np.empty((0, 4), np.float32), np.empty(0, int), ValueError, "validation x has no rows"),
+        (np.ones((3, 4), np.float32), [0, 1, 3], ValueError, r"labels\[2\] is 3, outside .+"),
+    ],
+)
+def test_validation_samples_are_checked_too(net, samples, x, labels, kind, message):
+    with refuses(kind, message):
+        run(net, *samples, validation=(x, labels))
+
+
+@pytest.mark.parametrize("l2", [-1, np.nan])
+def test_weight_decay_of_a_gradient_is_checked(net, samples, l2):
+    with refuses(ValueError, "l2 must be finite and >= 0, got .+"):
+        net.gradients(*samples, l2=l2)
