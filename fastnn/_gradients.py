@@ -49,10 +49,10 @@ class GradientSums:
         workspaces: _passes.Workspaces,
         x: NDArray[Any],
         labels: NDArray[np.int64],
-        order: NDArray[np.int64] | None = None,
+        batch: slice | NDArray[np.int64],
     ) -> None:
-        """Set the sums to those of all rows of `x`, or of the rows that `order` names."""
-        rows = len(x) if order is None else len(order)
+        """Set the sums to those of the rows of `x` that `batch` names, in that order."""
+        rows = batch.stop - batch.start if isinstance(batch, slice) else len(batch)
 
         def task(worker: int, part: int) -> None:
             ws = workspaces[worker]
@@ -61,8 +61,13 @@ class GradientSums:
                 for sums in self.sums:
                     sums[part] = 0
             for first in range(start, stop, self.height):
-                cut = slice(first, min(first + self.height, stop))
-                chosen = cut if order is None else order[cut]
+                last = min(first + self.height, stop)
+                if isinstance(batch, slice):
+                    chosen: slice | NDArray[np.int64] = slice(
+                        batch.start + first, batch.start + last
+                    )
+                else:
+                    chosen = batch[first:last]
                 ws.load(x, chosen)
                 _passes.evaluate_tile(ws, labels, chosen)
                 self._add_tile(ws, part, fresh=first == start)
@@ -100,5 +105,5 @@ def mean_gradients(net: MLP, x: NDArray[Any], labels: NDArray[np.int64]) -> list
     sums = GradientSums(net, len(x))
     workspaces = _passes.Workspaces(net, x, sums.height, backward=True)
     with Team(min(thread_count(), sums.parts)) as team:
-        sums.add(team, workspaces, x, labels)
+        sums.add(team, workspaces, x, labels, slice(0, len(x)))
     return [total / net.dtype.type(len(x)) for total in sums.totals()]

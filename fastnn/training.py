@@ -169,12 +169,10 @@ class Descent:
         """Take one step for every batch of the samples, in the `order` given or as they stand."""
         size = self._settings.batch_size
         for start in range(0, len(x), size):
-            cut = slice(start, start + size)
-            if order is None:
-                self._sums.add(self._team, self._workspaces, x[cut], labels[cut])
-            else:
-                self._sums.add(self._team, self._workspaces, x, labels, order[cut])
-            self._step(min(size, len(x) - start))
+            batch = slice(start, min(start + size, len(x)))
+            rows = batch if order is None else order[batch]
+            self._sums.add(self._team, self._workspaces, x, labels, rows)
+            self._step(batch.stop - batch.start)
 
     def _step(self, rows: int) -> None:
         """Move every parameter against its mean gradient over `rows` samples."""
@@ -186,11 +184,12 @@ class Descent:
         def task(_: int, piece: tuple[int, slice]) -> None:
             k, cut = piece
             _kernels._sgd_step(
-                self._sums.sums[k][:, cut],
                 scale,
                 l2 if k < weights else kind(0),
                 momentum,
                 rate,
+                cut.start,
+                self._sums.sums[k],
                 self._velocities[k][cut],
                 self._parameters[k][cut],
             )

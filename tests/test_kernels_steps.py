@@ -181,14 +181,17 @@ def test_column_sums_are_added_in_the_order_of_the_rows(rng, dtype, shape):
 def test_sgd_step(rng, dtype, size, parts, momentum, l2):
     # Multiples of powers of two, so that nothing is rounded.
     table = rng.integers(-9, 10, (parts, size + 5)).astype(dtype)
-    sums = table[:, 2 : size + 2]  # strided, as the slices of a long parameter are
+    sums = table[:, 2 : size + 2].copy()  # what is stepped is a slice of a longer parameter
     velocity, parameter = rng.integers(-9, 10, (2, size)).astype(dtype)
     step = momentum * velocity + 0.25 * sums.sum(axis=0) + l2 * parameter
     expected = parameter - 0.125 * step
     numbers = [dtype(n) for n in (0.25, l2, momentum, 0.125)]
-    _kernels._sgd_step(sums, *numbers, velocity, parameter)
+    before = table.copy()
+    _kernels._sgd_step(*numbers, 2, table, velocity, parameter)
     np.testing.assert_array_equal(velocity, step)
     np.testing.assert_array_equal(parameter, expected)
+    table[0, 2 : size + 2] = before[0, 2 : size + 2]
+    np.testing.assert_array_equal(table, before)  # other slices are other threads'
 
 
 @pytest.mark.parametrize("broken", ["sums", "velocity", "parameter"])
@@ -200,7 +203,7 @@ def test_a_nan_that_comes_in_goes_out_of_the_training_step(dtype, broken):
     }
     arrays[broken][..., 3] = np.nan
     numbers = [dtype(n) for n in (0.25, 0.5, 0.5, 0.125)]
-    _kernels._sgd_step(arrays["sums"], *numbers, arrays["velocity"], arrays["parameter"])
+    _kernels._sgd_step(*numbers, 0, arrays["sums"], arrays["velocity"], arrays["parameter"])
     assert np.flatnonzero(np.isnan(arrays["parameter"])).tolist() == [3]
 
 
