@@ -35,7 +35,7 @@ _FLAG_BITS = {"avx512bw": 512, "avx": 256, "sse2": 128}
 def machine_info() -> dict[str, Any]:
     """Return everything about this machine and process that moves a time, ready for JSON."""
     # numba takes a third of a second to load, and only this function needs it.
-    import llvmlite  # type: ignore[import-untyped]
+    import llvmlite
     import numba
 
     return {
