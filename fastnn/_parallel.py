@@ -106,9 +106,9 @@ def _quota_of(folder: Path) -> float | None:
         else:
             quota = (folder / "cpu.cfs_quota_us").read_text().strip()
             period = (folder / "cpu.cfs_period_us").read_text().strip()
-    except (OSError, ValueError):
+        return None if quota in ("max", "-1") else int(quota) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):
         return None
-    return None if quota in ("max", "-1") else int(quota) / int(period)
 
 
 class _BlasLimits:
@@ -120,7 +120,7 @@ class _BlasLimits:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._asked: list[int] = []
+        self._asked: list[tuple[int, int]] = []  # the thread that asks, and its limit
         self._before: list[int] = []
 
     def enter(self, n: int) -> None:
@@ -128,26 +128,39 @@ class _BlasLimits:
             libraries = _blas_libraries()
             if not self._asked:
                 self._before = [library.get_num_threads() for library in libraries]
-            self._asked.append(n)
+            self._asked.append((threading.get_ident(), n))
             self._apply(libraries)
 
     def leave(self, n: int) -> None:
         with self._lock:
-            self._asked.remove(n)
+            self._asked.remove((threading.get_ident(), n))
             self._apply(_blas_libraries())
 
     def _apply(self, libraries: list[Any]) -> None:
         for library, before in zip(libraries, self._before, strict=True):
-            wanted = min(self._asked, default=before)
+            wanted = min((n for _, n in self._asked), default=before)
             if library.get_num_threads() != wanted:
+                # threadpoolctl 3.8 obeys the first Python thread that asks and ignores all others,
+                # unless that one is dismissed; here the lowest of all limits is what counts.
+                if hasattr(library, "clear_controlling_thread"):
+                    library.clear_controlling_thread(force=True)
                 library.set_num_threads(wanted)
 
-    def forget(self) -> None:
-        """Start anew in a forked child: the threads that asked for limits are not in it."""
-        self._lock = threading.Lock()
+    def before_fork(self) -> None:
+        """Wait until no thread is changing a limit, so that the child starts from a whole one."""
+        self._lock.acquire()
+
+    def after_fork(self) -> None:
+        """Go on in the parent."""
+        self._lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """Drop what other threads asked for: they are not in the child."""
         if self._asked:
-            self._asked = []
+            mine = threading.get_ident()
+            self._asked = [(thread, n) for thread, n in self._asked if thread == mine]
             self._apply(_blas_libraries())
+        self._lock.release()
 
 
 @functools.cache
@@ -158,7 +171,11 @@ def _blas_libraries() -> list[Any]:
 
 _blas_limits = _BlasLimits()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_blas_limits.forget)
+    os.register_at_fork(
+        before=_blas_limits.before_fork,
+        after_in_parent=_blas_limits.after_fork,
+        after_in_child=_blas_limits.after_fork_in_child,
+    )
 
 
 @contextlib.contextmanager
