@@ -46,10 +46,12 @@ class Numpy:
         return np.array(values, self.dtype if values.dtype.kind == "f" else None)
 
     def sigmoid(self, z: Array, bias: Array) -> Array:
-        """Return the logistic function of z + bias without overflow."""
+        """Return 1 / (1 + e**-(z + bias)), which is right where the exponential overflows, too."""
         z = z + bias
-        e = np.exp(-np.abs(z))  # at most 1
-        return np.asarray(np.where(z >= 0, self.dtype(1), e) / (1 + e))
+        with np.errstate(over="ignore"):
+            np.exp(np.negative(z, out=z), out=z)
+        z += 1
+        return np.reciprocal(z, out=z)
 
     def residual(self, logits: Array, labels: Array) -> tuple[Array, Array]:
         """Return the losses (N,), and softmax minus one_hot (N, C)."""

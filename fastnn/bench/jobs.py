@@ -27,6 +27,7 @@ EPS = 0.1
 SWEEP = tuple(round(0.02 * k, 2) for k in range(16))
 UNIT = (0.0, 1.0)
 HIDDEN = 300  # the assignment's first part is 784-300-10
+PART_ONE_SEED = 0
 
 
 class WrongAnswerError(ArithmeticError):
@@ -130,11 +131,11 @@ def _same_counts(answer: Sequence[Array], truth: Sequence[Array], exact: bool, n
         raise WrongAnswerError(f"counts {answer[0]}, float64 has {truth[0]}")
 
 
-def _same_training(answer: Sequence[Array], truth: Sequence[Array], _exact: bool, _n: int) -> None:
-    """Losses agree to 3 %, accuracies to 0.01: rounding grows from step to step."""
+def _same_training(answer: Sequence[Array], truth: Sequence[Array], exact: bool, _n: int) -> None:
+    """Accuracies agree to 0.01, exact losses to 3 %: rounding grows from step to step."""
     loss_off = np.abs(answer[0][::2] / truth[0][::2] - 1).max()
     accuracy_off = np.abs(answer[0][1::2] - truth[0][1::2]).max()
-    if loss_off > 0.03 or accuracy_off > 0.01:
+    if (exact and loss_off > 0.03) or accuracy_off > 0.01:
         raise WrongAnswerError(f"loss and accuracy {answer[0]}, float64 has {truth[0]}")
 
 
@@ -152,7 +153,7 @@ def _part_two(setting: Setting) -> tuple[Sequence[Array], Sequence[Array], str]:
 
 def _part_one() -> tuple[Sequence[Array], Sequence[Array], str]:
     """Return the assignment's first network with its normal weights, drawn from a fixed seed."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(PART_ONE_SEED)
     weights = [rng.standard_normal(s) for s in ((784, HIDDEN), (HIDDEN, 10))]
     return weights, [np.zeros(HIDDEN), np.zeros(10)], "sigmoid"
 

@@ -26,6 +26,7 @@ from fastnn.bench.machine import peak_memory, reset_peak_memory
 from fastnn.bench.setting import Setting
 
 _SHORTEST = 0.02  # seconds that a measurement lasts: far above the clock's and the system's grain
+_LONG = 3.0  # seconds after which a call is not repeated only to see how long it takes
 
 
 class Worker:
@@ -49,14 +50,20 @@ class Worker:
     def prepare(self, name: str, n: int) -> dict[str, Any]:
         """Check the answer to a job and say how long it takes and what memory it needs."""
         job = make_job(name, self._setting, n)
-        if not hasattr(self._implementation, job.method):
-            return {"absent": f"does not answer {name}"}
-        self._run = job.solve(self._implementation)
-        reset_peak_memory()
-        answer = self._run()
+        if getattr(self._implementation, job.method, None) is None:
+            return {"absent": f"has no {job.method}"}
+        try:
+            self._run = job.solve(self._implementation)
+            reset_peak_memory()
+            start = time.perf_counter()
+            answer = self._run()
+            seconds = time.perf_counter() - start
+        except NotImplementedError as error:
+            return {"absent": str(error)}
         peak = peak_memory()
         checked = job.check(answer, job.truth(self._folder), exact=self._implementation.exact)
-        seconds = self._seconds(1)
+        if seconds < _LONG:
+            seconds = self._seconds(1)  # the first call may have compiled
         calls = 1
         if seconds < _SHORTEST:  # a first guess from one call, then a better one from several
             seconds = self._seconds(max(1, round(_SHORTEST / 4 / seconds)))

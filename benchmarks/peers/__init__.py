@@ -1,0 +1,1 @@
+"""The peers, as implementations: `fastnn.bench.implementations` says what the methods mean."""

@@ -1,0 +1,67 @@
+"""Seconds and peak memory of whole commands, from start to exit, in random order."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from fastnn import MLP, save_mlp
+
+HERE = Path(__file__).parent
+MEGABYTES = (350, 250)  # target and aim for the peak memory of `fastnn attack`
+
+# Runs a command and prints its seconds and peak memory in KiB: from a process so small that the
+# memory of the parent, which a child starts with, does not count.
+LAUNCH = """
+import os, sys, time
+start = time.perf_counter()
+out = os.open(os.devnull, os.O_WRONLY)
+pid = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ,
+                     file_actions=[(os.POSIX_SPAWN_DUP2, out, 1)])
+_, status, usage = os.wait4(pid, 0)
+print(time.perf_counter() - start, usage.ru_maxrss, status)
+"""
+
+
+def commands(setting, data, folder):
+    """Return `fastnn attack` on kept weights, the same again, and a torch script that does it."""
+    if not (Path(data or "") / "t10k-images-idx3-ubyte").is_file():
+        raise FileNotFoundError("needs --data with MNIST's own files, unpacked")
+    weights = folder / "weights"
+    weights.mkdir()
+    save_mlp(MLP(setting.weights, setting.biases), weights)
+    data = str(Path(data).resolve())
+    ours = [sys.executable, "-m", "fastnn", "attack", "--weights", str(weights), "--data", data]
+    script = [sys.executable, str(HERE / "peers/attack_torch.py"), str(weights), data]
+    return {"ours": ours, "twin": ours, "torch": script}
+
+
+def measure_commands(commands, rounds=9):
+    """Return the times of every command, (rounds, 1), and its peak memory in megabytes."""
+    times = {name: [] for name in commands}
+    memory = dict.fromkeys(commands, 0.0)
+    rng = np.random.default_rng(0)
+    for turn in range(rounds + 1):  # the first one fills the caches of disk and numba
+        for name in rng.permutation(list(commands)):
+            seconds, kibibytes = launch(commands[name])
+            memory[name] = max(memory[name], kibibytes * 1024 / 1e6)
+            if turn:
+                times[name].append([seconds])
+    return times, memory
+
+
+def launch(command):
+    """Return seconds and peak memory in KiB of one command."""
+    paths = [str(HERE.parent), os.environ.get("PYTHONPATH")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    launcher = [sys.executable, "-S", "-c", LAUNCH, *command]
+    done = subprocess.run(
+        launcher, capture_output=True, text=True, env=environment, check=True, cwd=HERE
+    )
+    seconds, kibibytes, status = done.stdout.split()
+    if status != "0":
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise ChildProcessError(f"{Path(command[1]).name} failed: {last}")
+    return float(seconds), int(kibibytes)
