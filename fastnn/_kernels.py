@@ -389,23 +389,27 @@ def _direction_and_room(lower, upper, gradient, x):
 
 
 @kernel
-def _stop_at_bounds(direction, room, reached, eps, weights, z, slope):
+def _stop_at_bounds(direction, room, reached, eps, weights, stops, z, slope):
     """Account in z + eps * slope for the inputs that meet their bound between `reached` and `eps`.
 
     Such an input leaves `slope`, where it counted with its direction, and enters z with the whole
-    way that it went: direction * room. Its row of the weights is read once for all eps.
+    way that it went: direction * room. Its row of the weights is read once for all eps. `stops`
+    has place for the columns of a row.
     """
     rows, width = direction.shape
-    outputs = weights.shape[1]
     for i in range(rows):
+        count = 0
         for j in range(width):
-            r = room[i, j]
-            if r >= reached and r < eps and direction[i, j] != 0:
-                sign = direction[i, j]
-                way = sign * r
-                for k in range(outputs):
-                    slope[i, k] -= sign * weights[j, k]
-                    z[i, k] += way * weights[j, k]
+            stops[count] = j
+            count += (room[i, j] >= reached) & (room[i, j] < eps) & (direction[i, j] != 0)
+        base, change = z[i], slope[i]
+        for p in range(count):
+            sign = direction[i, stops[p]]
+            way = sign * room[i, stops[p]]
+            row = weights[stops[p]]
+            for k in range(row.size):
+                change[k] -= sign * row[k]
+                base[k] += way * row[k]
 
 
 @kernel

@@ -257,10 +257,11 @@ class _Attack:
         )
         slope = ws.g[1]
         np.matmul(direction, weights, out=slope)
+        stops = np.empty(len(weights), np.int64)
         reached = kind(0)
         for k in self._ascending:
             eps = self._budgets[k]
-            _kernels._stop_at_bounds(direction, room, reached, eps, weights, z, slope)
+            _kernels._stop_at_bounds(direction, room, reached, eps, weights, stops, z, slope)
             _kernels._shift(z, slope, eps, ws.h[1])
             _passes.activate(ws, 0)
             _passes.forward(ws, first=1)

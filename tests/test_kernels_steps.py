@@ -108,9 +108,9 @@ def test_the_sweep_is_the_product_of_every_clipped_input(rng, dtype, bounds, sha
     direction, room = gradient.copy(), x.copy()
     _kernels._direction_and_room(dtype(bounds[0]), dtype(bounds[1]), direction, room)
     z, slope, out = x @ weights, direction @ weights, np.empty((rows, outputs), dtype)
-    reached = dtype(0)
+    stops, reached = np.empty(width, np.int64), dtype(0)
     for eps in np.array([0, 0.05, 0.05, 0.3, 0.9, 4], dtype):
-        _kernels._stop_at_bounds(direction, room, reached, eps, weights, z, slope)
+        _kernels._stop_at_bounds(direction, room, reached, eps, weights, stops, z, slope)
         _kernels._shift(z, slope, eps, out)
         moved = np.clip(x + eps * gradient, *bounds).astype(np.float64)
         np.testing.assert_allclose(out, moved @ weights, atol=200 * np.finfo(dtype).eps)
@@ -123,7 +123,8 @@ def test_inputs_stop_once_by_hand(dtype):
     room = np.array([[2, 1, 2, 4, 0.5]], dtype)
     weights = np.array([[1, 10], [1, 20], [1, 40], [1, 80], [1, 160]], dtype)
     z, slope = np.zeros((1, 2), dtype), np.zeros((1, 2), dtype)
-    _kernels._stop_at_bounds(direction, room, dtype(1), dtype(4), weights, z, slope)
+    stops = np.empty(5, np.int64)
+    _kernels._stop_at_bounds(direction, room, dtype(1), dtype(4), weights, stops, z, slope)
     assert z.tolist() == [[2 - 1, 20 - 20]]
     assert slope.tolist() == [[-1 + 1, -10 + 20]]
 
@@ -135,7 +136,14 @@ def test_a_nan_that_comes_in_goes_out_of_the_sweep(dtype, broken):
     z, slope = np.zeros((2, 1, 7), dtype)
     room = np.full((1, 1), 0.5, dtype)
     _kernels._stop_at_bounds(
-        arrays["direction"], room, dtype(0), dtype(1), arrays["weights"], z, slope
+        arrays["direction"],
+        room,
+        dtype(0),
+        dtype(1),
+        arrays["weights"],
+        np.empty(1, np.int64),
+        z,
+        slope,
     )
     assert np.isnan(z).all()
     assert np.isnan(slope).all()
