@@ -48,6 +48,8 @@ def run(args: argparse.Namespace) -> int:
     if threads > available_threads():
         raise ValueError(f"{threads} threads asked for, {available_threads()} may be used")
     only = session.check_names(args.only)
+    if args.plot is not None:
+        args.plot.mkdir(parents=True, exist_ok=True)
     old = None if args.compare is None else results.read(args.compare)
     setting = session.make_setting(args.weights, args.data, args.source)
     document = session.short_run(setting, threads, only=only)

@@ -60,7 +60,7 @@ def speedups(document: dict[str, Any]) -> Figure | None:
         return None
     jobs = list(dict.fromkeys(case["job"] for case in cases))
     names = _in_order(case["implementation"] for case in cases)
-    figure = Figure(figsize=(8.6, 1.3 + 0.27 * (len(cases) + len(jobs))), layout="constrained")
+    figure = Figure(figsize=(8.6, 1.7 + 0.27 * (len(cases) + len(jobs))), layout="constrained")
     ax = figure.subplots()
     height, y, ticks = 0.8, 0.0, []
     for job in jobs:
@@ -81,7 +81,7 @@ def speedups(document: dict[str, Any]) -> Figure | None:
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.margins(x=0.13)
     ax.set_xlabel(f"times as fast as vectorised {BASE} in float32 (= 1), with 95 % interval")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.4, 1.0 + 0.9 / len(cases)), ncols=len(names))
+    figure.legend(loc="outside upper center", ncols=len(names))
     _frame(ax, "x")
     _sign(figure, document)
     return figure

@@ -119,6 +119,7 @@ class Process:
     def _reply(self) -> dict[str, Any]:
         line = self._replies.readline()
         if not line:
+            self._process.wait(5)  # its last words may still be on their way
             self._log.seek(0)
             last = (self._log.read().strip().splitlines() or ["no message"])[-1]
             raise ChildProcessError(f"the process of {self.subject.label} ended: {last}")

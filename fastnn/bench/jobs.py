@@ -115,7 +115,7 @@ def _close(answer: Sequence[Array], truth: Sequence[Array], _exact: bool, _n: in
 
 def _same_steps(answer: Sequence[Array], truth: Sequence[Array], exact: bool, _n: int) -> None:
     """Entries agree, but for gradients near 0 and, with a cancelling residual, rows it spoils."""
-    wrong = float((np.abs(answer[0] - truth[0]) > 1e-5).mean())
+    wrong = float((~(np.abs(answer[0] - truth[0]) <= 1e-5)).mean())  # NaN is wrong, too
     allowed = 0.005 if exact else 0.25
     if wrong > allowed:
         raise WrongAnswerError(f"{wrong:.2%} of the entries differ, at most {allowed:.1%} allowed")
@@ -125,9 +125,9 @@ def _same_counts(answer: Sequence[Array], truth: Sequence[Array], exact: bool, n
     """Every count is float64's to 2 in 10,000 rows; a cancelling residual is off by up to 5 %."""
     allowed = max(1, n // 5000) if exact else max(1, n // 20)
     off = np.abs(answer[0] - truth[0])
-    if exact and off.max() > allowed:
+    if exact and not off.max() <= allowed:
         raise WrongAnswerError(f"counts {answer[0]}, float64 has {truth[0]}")
-    if off.flat[:2].max() > allowed:  # of a sweep, the smallest eps
+    if not off.flat[:2].max() <= allowed:  # of a sweep, the smallest eps
         raise WrongAnswerError(f"counts {answer[0]}, float64 has {truth[0]}")
 
 
@@ -135,7 +135,7 @@ def _same_training(answer: Sequence[Array], truth: Sequence[Array], exact: bool,
     """Accuracies agree to 0.01, exact losses to 3 %: rounding grows from step to step."""
     loss_off = np.abs(answer[0][::2] / truth[0][::2] - 1).max()
     accuracy_off = np.abs(answer[0][1::2] - truth[0][1::2]).max()
-    if (exact and loss_off > 0.03) or accuracy_off > 0.01:
+    if (exact and not loss_off <= 0.03) or not accuracy_off <= 0.01:
         raise WrongAnswerError(f"loss and accuracy {answer[0]}, float64 has {truth[0]}")
 
 
