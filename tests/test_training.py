@@ -85,9 +85,9 @@ def test_batches_of_several_parts_and_tiles_are_the_references(make_net, rng):
 
 
 def test_a_last_batch_smaller_than_the_number_of_parts(make_net, rng):
-    # 512 rows are four parts, and two rows are left for the next step.
+    # 512 rows are two parts, and one row is left for the next step.
     net = make_net((4, 3, 2), dtype=np.float64)
-    x, labels = rng.normal(size=(514, 4)), rng.integers(0, 2, 514)
+    x, labels = rng.normal(size=(513, 4)), rng.integers(0, 2, 513)
     expected, _ = steps_of_reference(net, x, labels, 512, 1, np.random.default_rng(0), 0.5)
     train(net, x, labels, epochs=1, batch_size=512, learning_rate=0.5)
     for found, wanted in zip(parameters(net), expected, strict=True):
