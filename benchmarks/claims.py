@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from peers import IMPLEMENTATIONS
 from whole_process import MEGABYTES, commands, measure_commands
 
 from fastnn._parallel import available_threads
@@ -24,20 +25,6 @@ from fastnn.bench.session import make_setting
 from fastnn.bench.statistics import is_resolved, paired_ratio
 
 HERE = Path(__file__).parent
-IMPLEMENTATIONS = {
-    "fastnn float32": "fastnn.bench.ours:Fastnn32",
-    "fastnn float64": "fastnn.bench.ours:Fastnn64",
-    "fastnn nn_train": "peers.baselines:Assignment",
-    "one eps a call": "peers.baselines:OneEpsACall",
-    "numpy": "fastnn.bench.implementations:Numpy",
-    "reference": "fastnn.bench.implementations:Reference",
-    "notebook": "peers.baselines:Notebook",
-    "torch": "peers.eager_torch:Torch",
-    "jax": "peers.jitted_jax:Jax",
-    "foolbox": "peers.attack_libraries:Foolbox",
-    "torchattacks": "peers.attack_libraries:Torchattacks",
-    "art": "peers.attack_libraries:Art",
-}
 ANSWERS = ("fastnn float32", "fastnn float64", "numpy", "torch", "jax")
 ANSWERS += ("foolbox", "torchattacks", "art")
 

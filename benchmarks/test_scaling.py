@@ -1,0 +1,68 @@
+"""How clean and FGSM accuracy scales with batch size, threads and the number of rows."""
+
+import os
+
+import numpy as np
+import pytest
+from timing import implementation_or_skip, run_for
+
+import fastnn
+from fastnn.bench.jobs import EPS, UNIT, make_job
+
+THREADS = range(1, len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else 2)
+ROWS = (1000, 10_000, 100_000, 1_000_000)
+
+
+@pytest.mark.parametrize("name", ["fastnn float32", "numpy", "torch", "jax"])
+@pytest.mark.parametrize("n", [1, 10, 100, 1000, 10_000])
+def test_batch(ask, benchmark, n, name):
+    benchmark.group = f"batch of {n:,}"
+    ask(name, "accuracy", n)
+
+
+@pytest.mark.parametrize("name", ["fastnn float32", "numpy", "torch"])
+@pytest.mark.parametrize("threads", THREADS)
+def test_threads(ask, benchmark, world, threads, name):
+    if threads > world.threads:
+        pytest.skip(f"{world.threads} threads in this run")
+    benchmark.group = f"{threads} thread{'s' * (threads > 1)}"
+    implementation_or_skip(name)
+    if name == "torch":
+        import torch
+
+        torch.set_num_threads(threads)
+    try:
+        with fastnn.threads(threads):
+            ask(name, "accuracy", 2000, threads=threads)
+    finally:
+        if name == "torch":
+            torch.set_num_threads(world.threads)
+
+
+@pytest.mark.parametrize("n", ROWS)
+def test_rows(benchmark, world, request, n):
+    """Pixels as bytes, so that a million rows fit; every thousand of them is the same."""
+    if n > 100_000 and not request.config.getoption("--large"):
+        pytest.skip("only with --large")
+    benchmark.group = "rows"
+    setting = world.setting
+    net = fastnn.MLP(setting.weights, setting.biases)
+    thousand = np.rint(setting.x[:1000] * 255).astype(np.uint8)
+    x, labels = np.tile(thousand, (n // 1000, 1)), np.tile(setting.labels[:1000], n // 1000)
+
+    def run():
+        return fastnn.adversarial_accuracy(net, x, labels, EPS, UNIT)
+
+    truth = make_job("accuracy", setting, 1000).truth(world.folder)[0] * (n // 1000)
+    found = run()
+    assert abs(found.adversarial_correct - truth[1]) <= max(1, n // 1000)
+    assert found.clean_correct == truth[0]
+    run_for(benchmark, run)
+    per_row = sum(w.size for w in setting.weights)
+    rate = 6.0 * per_row * n / benchmark.stats["median"] / 1e9
+    benchmark.extra_info.update(
+        n=n,
+        threads=world.threads,
+        gflops=rate,
+        share_of_peak=rate / world.ceilings["peak_float32"],
+    )

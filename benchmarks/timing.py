@@ -1,0 +1,27 @@
+"""What the cases need besides fixtures."""
+
+import time
+
+import peers
+import pytest
+
+
+def implementation_or_skip(name):
+    """Return the class of that name, or skip with the reason why it cannot be loaded."""
+    try:
+        return peers.load(name)
+    except ImportError as error:
+        pytest.skip(f"{name} is not installed: {error}")
+
+
+def run_for(benchmark, function, *, seconds=1.5, once=False):
+    """Time a compiled function: rounds of at least 5 ms, for about so many seconds."""
+    if once:
+        benchmark.pedantic(function, rounds=1)
+        return
+    start = time.perf_counter()
+    function()
+    taken = time.perf_counter() - start
+    calls = max(1, round(0.005 / taken))
+    rounds = min(50, max(1 if taken > 2 else 3, int(seconds / (calls * taken))))
+    benchmark.pedantic(function, rounds=rounds, iterations=calls)
