@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -25,3 +26,11 @@ def make_net(rng):
         return MLP([w.astype(dtype) for w in weights], biases, activation)
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def _no_figure_left_open():
+    """Close what a test drew through pyplot, which keeps figures for good."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
