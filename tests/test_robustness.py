@@ -13,6 +13,7 @@ from fastnn import MLP, AdversarialReport, _passes, adversarial_accuracy, fgsm, 
 SIZES = ((7, 3), (20, 16, 10), (30, 40, 20, 17, 3))
 BOUNDS = (None, (0, 1), (-0.5, 1.25), (0, math.inf))
 EPS = (0.1, 0.2, 0.3)
+TILES = 300  # a few rows, repeated so often, fill several tiles
 # Out of order, one twice, nothing, and more than there is room for within any of the bounds.
 MANY_EPS = (0.3, 0, 0.1, 0.1, 9, 0.02)
 
@@ -295,19 +296,19 @@ def test_rows_without_a_gradient_are_counted(dtype, eps):
     net = MLP(
         [np.ones((1, 1), dtype), np.array([[1, -1]], dtype)], [[dtype(0)], np.zeros(2, dtype)]
     )
-    x = np.array([[-1], [1], [0], [0.5], [-0.5]], dtype)
-    report = adversarial_accuracy(net, x, [0, 0, 0, 1, 1], eps)
-    assert report.zero_gradient_rows == 3
+    x = np.array([[-1], [1], [0], [0.5], [-0.5]] * TILES, dtype)
+    report = adversarial_accuracy(net, x, [0, 0, 0, 1, 1] * TILES, eps)
+    assert report.zero_gradient_rows == 3 * TILES
 
 
 @pytest.mark.parametrize("eps", [0.5, EPS])
 def test_rows_whose_probability_rounds_to_1_are_counted(dtype, eps):
     # The first logit leads by x: 1 + e**-x is 1 from 16.7 on in float32, from 36.8 in float64.
     net = MLP([np.array([[1, 0]], dtype)], [np.zeros(2, dtype)])
-    x = np.array([[10], [16], [17], [36], [37], [1000], [1000], [-1000]], dtype)
-    labels = [0, 0, 0, 0, 0, 0, 1, 0]
+    x = np.array([[10], [16], [17], [36], [37], [1000], [1000], [-1000]] * TILES, dtype)
+    labels = [0, 0, 0, 0, 0, 0, 1, 0] * TILES
     found = adversarial_accuracy(net, x, labels, eps).saturated_rows
-    assert found == (4 if dtype == np.float32 else 2)
+    assert found == TILES * (4 if dtype == np.float32 else 2)
 
 
 # --- inputs
