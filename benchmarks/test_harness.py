@@ -1,0 +1,49 @@
+"""The harness on this machine: what it must find, and what it must not. Wants a quiet machine."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from fastnn.bench.comparison import compare
+from fastnn.bench.harness import Measurement
+from fastnn.bench.jobs import WrongAnswerError
+from fastnn.bench.results import control_of, to_document
+from fastnn.bench.session import subjects
+from fastnn.bench.statistics import spread
+
+HERE = str(Path(__file__).parent)
+
+
+def measured(world, tmp_path, job, n, planted=None):
+    """Return a measurement of the short run's subjects, fastnn float32 replaced by `planted`."""
+    who = subjects(world.threads)[:3]
+    if planted:
+        change = {"implementation": f"peers.planted:{planted}", "path": HERE}
+        who = [s if s.label == "numpy" else dataclasses.replace(s, **change) for s in who]
+    measurement = Measurement(world.setting, tmp_path)
+    measurement.run(who, [(job, n)], processes=5, rounds=(3, 25), seconds=4)
+    return measurement
+
+
+def test_a_against_a_is_within_three_percent(world, tmp_path):
+    measurement = measured(world, tmp_path, "accuracy", 1000)
+    control = control_of(measurement, "accuracy", 1000, world.threads)
+    assert spread(control) < 1.03, f"A against A is {control}"
+
+
+def test_a_planted_slow_down_is_caught_and_no_other(world, tmp_path):
+    runs = []
+    for i, planted in enumerate((None, None, "Slow")):
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        measurement = measured(world, folder, "sigmoid", 1000, planted)
+        runs.append(to_document(measurement, world.ceilings))
+    old, same, slow = runs
+    assert compare(old, slow)[1], compare(old, slow)[0]
+    assert not compare(old, same)[1], compare(old, same)[0]
+
+
+def test_a_planted_wrong_answer_stops_its_benchmark(world, tmp_path):
+    with pytest.raises(WrongAnswerError, match="fastnn float32: forward: relative error"):
+        measured(world, tmp_path, "forward", 1000, "Wrong")
