@@ -12,6 +12,9 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
+# A setting that is infinite in float32 makes no sense in float64 either.
+_LARGEST = float(np.finfo(np.float32).max)
+
 # Rows looked at in one go: the check of a whole test set allocates nothing that grows with it.
 _BLOCK = 1024
 
@@ -47,9 +50,9 @@ def real(value: Any, name: str, *, lower: float = 0.0, open_below: bool = False)
         number = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, got {value!r}") from None
-    if not math.isfinite(number) or number < lower or (open_below and number == lower):
+    if not abs(number) <= _LARGEST or number < lower or (open_below and number == lower):
         sign = ">" if open_below else ">="
-        raise ValueError(f"{name} must be finite and {sign} {lower:g}, got {number}")
+        raise ValueError(f"{name} must be finite in float32 and {sign} {lower:g}, got {number}")
     return number
 
 
@@ -62,9 +65,9 @@ def eps(value: Any) -> float | NDArray[np.float64]:
     if values.ndim > 1 or values.size == 0:
         raise ValueError(f"eps must be one number or a sequence of them, got shape {values.shape}")
     for i, one in enumerate(np.atleast_1d(values)):
-        if not (0 <= one < math.inf):
+        if not 0 <= one <= _LARGEST:
             where = f"eps[{i}]" if values.ndim else "eps"
-            raise ValueError(f"{where} must be finite and >= 0, got {one}")
+            raise ValueError(f"{where} must be finite in float32 and >= 0, got {one}")
     return values.copy() if values.ndim else float(values)
 
 

@@ -264,13 +264,15 @@ def _log_softmax(logits, out):
 
 
 @kernel
-def _first_not_finite(logits):
+def _first_not_finite(values):
     """Return the first row with a NaN or an infinity, or -1."""
-    rows, classes = logits.shape
+    rows, width = values.shape
     for i in range(rows):
-        for j in range(classes):
-            if not abs(logits[i, j]) < np.inf:
-                return i
+        finite = True
+        for j in range(width):
+            finite &= abs(values[i, j]) < np.inf
+        if not finite:
+            return i
     return -1
 
 

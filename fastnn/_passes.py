@@ -203,14 +203,15 @@ class Workspaces(dict[int, Workspace]):
 def evaluate_tile(ws: Workspace, labels: NDArray[np.int64], rows: slice | NDArray[np.int64]) -> int:
     """Fill ``ws.losses`` and the residual ``ws.g[-1]``; return how many rows are right."""
     logits = forward_loaded(ws)
-    require_finite(int(_kernels._first_not_finite(logits)), rows)
+    require_finite(logits, rows, "logits")
     return int(_kernels._loss_residual(logits, labels[rows], ws.losses, ws.g[-1]))
 
 
-def require_finite(broken: int, rows: slice | NDArray[np.int64]) -> None:
-    """Raise for the row of a tile whose logits a kernel found not to be finite, if there is one."""
+def require_finite(values: Array, rows: slice | NDArray[np.int64], what: str) -> None:
+    """Raise for the first row of a tile with a NaN or an infinity, if there is one."""
+    broken = int(_kernels._first_not_finite(values))
     if broken >= 0:
         row = rows.start + broken if isinstance(rows, slice) else rows[broken]
         raise FloatingPointError(
-            f"row {row}: the logits are not finite; the network overflows its type"
+            f"row {row}: the {what} are not finite; the network overflows its type"
         )

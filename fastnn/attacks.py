@@ -45,7 +45,7 @@ def fgsm(
         Shapes disagree; a label is outside [0, C); `eps` is negative or not finite; an entry of
         `x` is NaN, infinite, or outside `bounds`. The message names the row and the value.
     FloatingPointError
-        The logits of a row overflow.
+        The logits or the gradient of a row overflow.
 
     Notes
     -----
@@ -66,6 +66,7 @@ def fgsm(
         _passes.forward_loaded(ws)
         ascend(ws, truth, tile)
         step(ws, budget, limits)
+        _passes.require_finite(ws.h[0], tile, "steps")
         out[tile] = ws.h[0]
 
     _passes.for_each_tile(net, rows, work, backward=True)
@@ -77,7 +78,7 @@ def ascend(ws: _passes.Workspace, labels: NDArray[np.int64], rows: slice) -> int
 
     Returns the number of rows whose true class has a probability that rounds to 1.
     """
-    _passes.require_finite(int(_kernels._first_not_finite(ws.h[-1])), rows)
+    _passes.require_finite(ws.h[-1], rows, "logits")
     saturated = _kernels._attack_residual(ws.h[-1], labels[rows], ws.g[-1])
     _passes.backward(ws, to=0)
     return int(saturated)

@@ -158,7 +158,7 @@ class MLP:
 
         def work(ws: _passes.Workspace, tile: slice) -> None:
             out[tile] = _passes.forward_loaded(ws)
-            _passes.require_finite(int(_kernels._first_not_finite(ws.h[-1])), tile)
+            _passes.require_finite(ws.h[-1], tile, "logits")
 
         _passes.for_each_tile(self, rows, work)
         return self._like(x, out)
@@ -298,7 +298,7 @@ class MLP:
         Raises
         ------
         TypeError, ValueError, FloatingPointError
-            As `loss`, but N may be 0.
+            As `loss`, but N may be 0; a derivative overflows.
 
         Notes
         -----
@@ -311,6 +311,7 @@ class MLP:
         def work(ws: _passes.Workspace, tile: slice) -> None:
             _passes.evaluate_tile(ws, truth, tile)
             _passes.backward(ws, to=0)
+            _passes.require_finite(ws.g[0], tile, "derivatives")
             out[tile] = ws.g[0]
 
         _passes.for_each_tile(self, rows, work, backward=True)

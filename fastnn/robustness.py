@@ -236,7 +236,7 @@ class _Attack:
 
     def _predict(self, ws: _passes.Workspace, rows: slice, k: int) -> None:
         """Note the prediction under eps number `k`."""
-        _passes.require_finite(int(_kernels._first_not_finite(ws.h[-1])), rows)
+        _passes.require_finite(ws.h[-1], rows, "logits")
         _kernels._argmax(ws.h[-1], self.prediction[k, rows])
 
     def _sweep(self, ws: _passes.Workspace, rows: slice) -> None:

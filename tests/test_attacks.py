@@ -159,3 +159,12 @@ def test_arguments_are_left_alone(net, samples):
     fgsm(net, x, labels, 0.1, (0, 1))
     for before, after in zip(parameters, net.weights + net.biases, strict=True):
         np.testing.assert_array_equal(after, before)
+
+
+def test_a_gradient_that_overflows_is_an_error():
+    # Logits of 0 and 1, but weights whose products with each other are beyond float32.
+    weights = [np.array([[0, 0], [3e38, 3e38]], np.float32), np.array([[3, -3], [3, -3]], "f4")]
+    net = MLP(weights, [np.ones(2, np.float32), np.array([0, 1], "f4")])
+    x = np.zeros((2, 2), np.float32)
+    with pytest.raises(FloatingPointError, match="row 0: the derivatives are not finite"):
+        net.input_gradient(x, [1, 1])

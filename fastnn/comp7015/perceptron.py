@@ -249,7 +249,7 @@ class MultiLayerPerceptron:
                 _kernels._add_bias(bias, z[i][tile])
                 activation: Any = _kernels._relu if i < _LAYERS - 1 else _kernels._softmax
                 activation(z[i][tile], h[i][tile])
-            _passes.require_finite(int(_kernels._first_not_finite(z[-1][tile])), tile)
+            _passes.require_finite(z[-1][tile], tile, "logits")
             if work is not None:
                 work(ws, tile)
 
