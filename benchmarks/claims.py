@@ -17,7 +17,7 @@ from whole_process import MEGABYTES, commands, measure_commands
 
 from fastnn._parallel import available_threads
 from fastnn._progress import Progress
-from fastnn.bench.ceilings import measure_ceilings
+from fastnn.bench.ceilings import highest, measure_ceilings
 from fastnn.bench.harness import Measurement, Subject
 from fastnn.bench.jobs import SWEEP, make_job
 from fastnn.bench.machine import machine_info
@@ -209,7 +209,7 @@ def main(arguments=None):
         measurement = Measurement(setting, Path(folder))
         before = measure_ceilings(args.threads)
         measure(wanted, measurement, args.threads, report)
-        ceilings = max(before, measure_ceilings(args.threads), key=lambda c: c["peak_float32"])
+        ceilings = highest(before, measure_ceilings(args.threads))
         document |= {
             "ceilings": ceilings,
             "claims": list(rows(wanted, measurement, args.threads)),

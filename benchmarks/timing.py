@@ -5,6 +5,8 @@ import time
 import peers
 import pytest
 
+LONG = 3.0  # seconds after which one round is enough
+
 
 def implementation_or_skip(name):
     """Return the class of that name, or skip with the reason why it cannot be loaded."""
@@ -23,5 +25,5 @@ def run_for(benchmark, function, *, seconds=1.5, once=False):
     function()
     taken = time.perf_counter() - start
     calls = max(1, round(0.005 / taken))
-    rounds = min(50, max(1 if taken > 2 else 3, int(seconds / (calls * taken))))
+    rounds = min(50, max(1 if taken > LONG else 3, int(seconds / (calls * taken))))
     benchmark.pedantic(function, rounds=rounds, iterations=calls)

@@ -134,6 +134,11 @@ def measure_ceilings(threads: int, *, seconds: float = 0.25) -> dict[str, Any]:
     }
 
 
+def highest(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """Return the larger of every two limits: a busy moment makes a limit look lower than it is."""
+    return {name: max(value, second[name]) for name, value in first.items()}
+
+
 def peak(ceilings: dict[str, Any], dtype: DTypeLike) -> float:
     """Return the peak rate for `dtype` in GFLOP/s."""
     return float(ceilings["peak_float32" if np.dtype(dtype).itemsize == 4 else "peak_float64"])

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnn._progress import Progress
 from fastnn._recipe import FULL, cached_network
-from fastnn.bench.ceilings import measure_ceilings
+from fastnn.bench.ceilings import highest, measure_ceilings
 from fastnn.bench.harness import Measurement, Subject
 from fastnn.bench.results import to_document
 from fastnn.bench.setting import Setting
@@ -114,8 +114,9 @@ def short_run(
             if asked:
                 who = subjects(count) if count == threads else subjects(count)[:3]
                 measurement.run(who, asked, processes=_PROCESSES, seconds=1, report=report)
-        bar.update(total)
-        return to_document(measurement, ceilings)
+        bar.update(total, "ceilings")
+        ceilings = highest(ceilings, measure_ceilings(threads))
+    return to_document(measurement, ceilings)
 
 
 def make_setting(
