@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import operator
 from collections.abc import Sequence
@@ -46,22 +47,30 @@ def positive_integer(value: Any, name: str) -> int:
 
 def real(value: Any, name: str, *, lower: float = 0.0, open_below: bool = False) -> float:
     """Return `value` as a finite float >= `lower` (> `lower` where `open_below`)."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    number = _number(value, name)
     if not abs(number) <= _LARGEST or number < lower or (open_below and number == lower):
         sign = ">" if open_below else ">="
         raise ValueError(f"{name} must be finite in float32 and {sign} {lower:g}, got {number}")
     return number
 
 
+def _number(value: Any, name: str) -> float:
+    """Return `value` as a float; text and truth values are none."""
+    if not isinstance(value, (str, bytes, bool, np.bool_)):
+        with contextlib.suppress(TypeError, ValueError):
+            return float(value)
+    raise TypeError(f"{name} must be a number, got {value!r}")
+
+
 def eps(value: Any) -> float | NDArray[np.float64]:
     """Return the attack budget: a float, or an array (K,) where several were given."""
     try:
-        values = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"eps must be a number or a sequence of numbers, got {value!r}") from None
+        values = np.asarray(value)
+    except ValueError:
+        values = np.empty((), object)
+    if values.dtype.kind not in "iuf" and values.size:
+        raise TypeError(f"eps must be a number or a sequence of numbers, got {value!r}")
+    values = values.astype(np.float64)
     if values.ndim > 1 or values.size == 0:
         raise ValueError(f"eps must be one number or a sequence of them, got shape {values.shape}")
     for i, one in enumerate(np.atleast_1d(values)):
@@ -76,7 +85,7 @@ def bounds(value: tuple[float, float] | None) -> Bounds:
     if value is None:
         return Bounds(-math.inf, math.inf)
     try:
-        lower, upper = (float(one) for one in value)
+        lower, upper = (_number(one, "a bound") for one in value)
     except (TypeError, ValueError):
         raise TypeError(f"bounds must be a pair (lower, upper) or None, got {value!r}") from None
     if not lower < upper:

@@ -36,7 +36,8 @@ def threads(n: int) -> Iterator[None]:
     ----------
     n : int
         Number of threads, at least 1. fastnn's own setting holds for this Python thread alone;
-        the limit on BLAS holds for the process, as BLAS knows no other.
+        that of BLAS for the process, as BLAS knows no other: of several Python threads the one
+        that asked for the fewest is heard.
 
     Raises
     ------
@@ -112,33 +113,37 @@ def _quota_of(folder: Path) -> float | None:
 
 
 class _BlasLimits:
-    """The BLAS limits now asked for by anyone in the process; the lowest of them is in force.
+    """How many threads BLAS is to have, as asked for by anyone in the process.
 
-    Limits come and go in any order, since callers run in threads of their own: whoever leaves last
-    puts back what BLAS had before the first came.
+    What a Python thread asked for last counts for it, and the lowest of those is in force. Requests
+    come and go in any order: whoever leaves last puts back what BLAS had before the first came.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._asked: list[tuple[int, int]] = []  # the thread that asks, and its limit
+        self._asked: dict[object, tuple[int, int]] = {}  # by ticket: the thread and its number
         self._before: list[int] = []
 
-    def enter(self, n: int) -> None:
+    def enter(self, n: int) -> object:
+        """Ask for `n` threads; return the ticket that takes the request back."""
+        ticket = object()
         with self._lock:
             libraries = _blas_libraries()
             if not self._asked:
                 self._before = [library.get_num_threads() for library in libraries]
-            self._asked.append((threading.get_ident(), n))
+            self._asked[ticket] = threading.get_ident(), n
             self._apply(libraries)
+        return ticket
 
-    def leave(self, n: int) -> None:
+    def leave(self, ticket: object) -> None:
+        """Take a request back, from whatever thread; a forked child may have dropped it."""
         with self._lock:
-            self._asked.remove((threading.get_ident(), n))
+            self._asked.pop(ticket, None)
             self._apply(_blas_libraries())
 
     def _apply(self, libraries: list[Any]) -> None:
         for library, before in zip(libraries, self._before, strict=True):
-            wanted = min((n for _, n in self._asked), default=before)
+            wanted = min(dict(self._asked.values()).values(), default=before)
             if library.get_num_threads() != wanted:
                 # threadpoolctl 3.8 obeys the first Python thread that asks and ignores all others,
                 # unless that one is dismissed; here the lowest of all limits is what counts.
@@ -158,7 +163,7 @@ class _BlasLimits:
         """Drop what other threads asked for: they are not in the child."""
         if self._asked:
             mine = threading.get_ident()
-            self._asked = [(thread, n) for thread, n in self._asked if thread == mine]
+            self._asked = {t: asked for t, asked in self._asked.items() if asked[0] == mine}
             self._apply(_blas_libraries())
         self._lock.release()
 
@@ -180,12 +185,12 @@ if hasattr(os, "register_at_fork"):
 
 @contextlib.contextmanager
 def _blas_limit(n: int) -> Iterator[None]:
-    """Hold BLAS to at most `n` threads while the block runs."""
-    _blas_limits.enter(n)
+    """Have BLAS on `n` threads while the block runs, unless another Python thread wants fewer."""
+    ticket = _blas_limits.enter(n)
     try:
         yield
     finally:
-        _blas_limits.leave(n)
+        _blas_limits.leave(ticket)
 
 
 class Team:

@@ -265,7 +265,7 @@ class MLP:
         Raises
         ------
         TypeError, ValueError, FloatingPointError
-            As `loss`; `l2` is negative or not finite.
+            As `loss`; `l2` is negative or not finite; a derivative overflows.
 
         Notes
         -----
@@ -273,12 +273,9 @@ class MLP:
         ``dL/dW_i = h_(i-1)^T dL/dz_i / N``.
         """
         rows, truth = self._samples(x, labels)
-        decay = self.dtype.type(_checks.real(l2, "l2"))
-        means = _gradients.mean_gradients(self, rows, truth)
-        return Gradients(
-            tuple(mean + decay * w for mean, w in zip(means, self.weights, strict=False)),
-            tuple(means[len(self.weights) :]),
-        )
+        means = _gradients.mean_gradients(self, rows, truth, _checks.real(l2, "l2"))
+        layers = len(self.weights)
+        return Gradients(tuple(means[:layers]), tuple(means[layers:]))
 
     def input_gradient(self, x: ArrayLike, labels: ArrayLike) -> NDArray[Any]:
         """Return the derivative of every sample's own loss by its inputs.

@@ -70,12 +70,13 @@ class AdversarialReport:
         return np.asarray(share)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all but the predictions, ready for `json.dumps`; NaN becomes None."""
+        """Return all but the predictions, ready for `json.dumps`; NaN and infinity become None."""
 
         def plain(value: Any) -> Any:
-            if isinstance(value, np.ndarray):
-                return [plain(one) for one in value.tolist()]
-            return None if isinstance(value, float) and math.isnan(value) else value
+            if isinstance(value, (np.ndarray, tuple)):
+                return [plain(one) for one in value]
+            value = value.item() if isinstance(value, np.generic) else value
+            return None if isinstance(value, float) and not math.isfinite(value) else value
 
         names = ["n", "eps", "bounds", "clean_correct", "clean_accuracy", "adversarial_correct"]
         names += ["adversarial_accuracy", "zero_gradient_rows", "saturated_rows", "seconds"]
@@ -171,7 +172,8 @@ def adversarial_accuracy(
     The clean prediction is that of the gradient's own forward pass. With one eps, the
     adversarial input goes through the network as it is. With several, the first layer's products
     are shared: ``z_1(eps) = z_1 + eps * (sign(g) W_1)``, where an input that meets its bound
-    leaves the second term and stays in the first with the way that it went.
+    leaves the second term and stays in the first with the way that it went. Rounding differs
+    from that of a call for each eps, so where two logits are equal a prediction may differ too.
     """
     limits = _checks.bounds(bounds)
     rows = _checks.inputs(x, net.sizes[0], net.dtype, limits=limits)

@@ -116,8 +116,7 @@ def train(
             _note(descent, samples, history.train_loss, history.train_accuracy)
             if held_out is not None:
                 _note(descent, held_out, history.val_loss, history.val_accuracy)
-            for ours, new in zip(net.weights + net.biases, work.weights + work.biases, strict=True):
-                ours[...] = new
+            _take_over(net, work)
             bar.update(epoch + 1, _remark(history))
     return history
 
@@ -210,6 +209,21 @@ class Descent:
 
         self._team.run(task, range(len(cut)))
         return losses, sum(hits)
+
+
+def _take_over(net: MLP, work: MLP) -> None:
+    """Copy the parameters of `work` to `net`, all of them even if interrupted on the way."""
+    try:
+        _copy(net, work)
+    except KeyboardInterrupt:
+        _copy(net, work)
+        raise
+
+
+def _copy(net: MLP, work: MLP) -> None:
+    """Copy the parameters of `work` to `net`."""
+    for ours, new in zip(net.weights + net.biases, work.weights + work.biases, strict=True):
+        ours[...] = new
 
 
 def _pair(validation: tuple[ArrayLike, ArrayLike]) -> tuple[ArrayLike, ArrayLike]:

@@ -465,3 +465,20 @@ def test_validation_samples_are_checked_too(net, samples, x, labels, kind, messa
 def test_weight_decay_of_a_gradient_is_checked(net, samples, l2):
     with refuses(ValueError, "l2 must be finite in float32 and >= 0, got .+"):
         net.gradients(*samples, l2=l2)
+
+
+@pytest.mark.parametrize("value", ["0.1", b"1", True, np.True_, [True], ["0.1"], [[1], [1, 2]]])
+def test_text_and_truth_values_are_no_eps(make_net, value):
+    with refuses(TypeError, "eps must be a number or a sequence of numbers, got .+"):
+        adversarial_accuracy(make_net((4, 2)), np.zeros((1, 4), np.float32), [0], value)
+
+
+@pytest.mark.parametrize("value", ["0.1", True, [1]])
+def test_text_and_truth_values_are_no_setting(make_net, value):
+    with refuses(TypeError, "l2 must be a number, got .+"):
+        make_net((4, 2)).gradients(np.zeros((1, 4), np.float32), [0], l2=value)
+
+
+def test_text_is_no_pair_of_bounds(make_net):
+    with refuses(TypeError, r"bounds must be a pair \(lower, upper\) or None, got '01'"):
+        adversarial_accuracy(make_net((4, 2)), np.zeros((1, 4), np.float32), [0], bounds="01")

@@ -1,5 +1,6 @@
 """Threads: the same results for any number of them, and nothing left behind, whoever calls."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -427,3 +428,19 @@ def test_a_child_forked_inside_the_limit_keeps_it_and_may_leave_it():
         limit.__exit__(None, None, None)
         assert blas_threads() == before
     """)
+
+
+def test_threads_may_be_left_by_another_python_thread():
+    before = blas_threads()
+    block = fastnn.threads(1)
+    block.__enter__()
+    assert set(blas_threads()) <= {1}
+    with ThreadPoolExecutor(1) as pool, contextlib.suppress(ValueError):
+        # Python's own context variable cannot be reset from there; BLAS can.
+        pool.submit(block.__exit__, None, None, None).result()
+    assert blas_threads() == before
+
+
+def test_the_innermost_threads_count_for_blas_too():
+    with fastnn.threads(1), fastnn.threads(2):
+        assert set(blas_threads()) <= {2}

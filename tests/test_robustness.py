@@ -397,3 +397,11 @@ def test_memory_grows_by_the_results_alone(eps, kind):
 
 def test_a_copy_of_the_inputs_is_noticed():
     assert growth(Copy(0.1, np.uint8)) > 400
+
+
+def test_infinite_bounds_are_nothing_in_json(make_net, rng):
+    net = make_net((4, 3))
+    x = rng.random((5, 4)).astype(np.float32)
+    report = adversarial_accuracy(net, x, np.zeros(5, int), 0.1, bounds=(0, np.inf))
+    assert report.to_dict()["bounds"] == [0, None]
+    json.dumps(report.to_dict(), allow_nan=False)
