@@ -282,3 +282,9 @@ def test_the_command_compares_draws_and_writes(monkeypatch, tmp_path, capsys, no
 
 def test_the_twin_is_named_after_its_like():
     assert numpy_subject().twin().label == "numpy" + TWIN
+
+
+def test_no_generation_begins_that_would_end_too_late(setting, tmp_path):
+    measurement = Measurement(setting, tmp_path)
+    measurement.run([numpy_subject()], [("forward", 5)], processes=9, rounds=(1, 1), within=0)
+    assert len(measurement.timings["forward", 5, "numpy", 1].seconds) == 1

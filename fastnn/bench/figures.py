@@ -219,7 +219,8 @@ def throughput(document: dict[str, Any]) -> Figure | None:
         ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))
         _frame(ax, "y")
     axes[0].set(xscale="log", yscale="log", ylabel="images a second, clean and FGSM")
-    axes[0].xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))
+    for axis in (axes[0].xaxis, axes[0].yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))
     if few:
         axes[1].set_xticks(sorted({c["threads"] for c in few}))
         axes[1].set(xlim=(0.7, most + 0.3), ylim=(0, None))

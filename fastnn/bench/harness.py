@@ -165,6 +165,7 @@ class Measurement:
         processes: int = 3,
         rounds: tuple[int, int] = (3, 15),
         seconds: float = 3.0,
+        within: float = float("inf"),
         report: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Ask every subject every question, in `processes` generations of fresh processes.
@@ -179,6 +180,8 @@ class Measurement:
             Fewest and most rounds for a question in one process.
         seconds : float, optional
             What a question may take in one process, if the fewest rounds allow it.
+        within : float, optional
+            Seconds for all of it: after the first generation, none begins that would end later.
         report : callable, optional
             Called with a few words before every question.
 
@@ -192,7 +195,11 @@ class Measurement:
         for name, n in questions:
             for rows in {min(n, subject.rows or n) for subject in subjects}:
                 make_job(name, self.setting, rows).truth(self.folder)
+        start = time.perf_counter()
         for generation in range(processes):
+            passed = time.perf_counter() - start
+            if generation and passed * (generation + 1) / generation > within:
+                return
             with contextlib.ExitStack() as stack:
                 started = [stack.enter_context(Process(s, self.folder)) for s in subjects]
                 reasons = {p.subject.label: p.reason_absent() for p in started}

@@ -18,6 +18,7 @@ from fastnn.datasets import load_split
 from fastnn.formats import load_mlp
 
 _PROCESSES = 3
+_SECONDS = 95  # of two minutes; a machine so slow or busy does with fewer processes
 _QUESTIONS = (
     ("sigmoid", 1000),
     ("residual", 10_000),
@@ -113,7 +114,9 @@ def short_run(
         for count, asked in plan:
             if asked:
                 who = subjects(count) if count == threads else subjects(count)[:3]
-                measurement.run(who, asked, processes=_PROCESSES, seconds=1, report=report)
+                measurement.run(
+                    who, asked, processes=_PROCESSES, seconds=1, within=_SECONDS, report=report
+                )
         bar.update(total, "ceilings")
         ceilings = highest(ceilings, measure_ceilings(threads))
     return to_document(measurement, ceilings)
@@ -140,11 +143,10 @@ def make_setting(
     x, labels, digits = load_split("test", data, source=source, dtype=np.float32)
     x_train, labels_train, _ = load_split("train", data, source=source, dtype=np.float32)
     if weights is None:
-        net, origin = cached_network(data, source)
+        net, _ = cached_network(data, source)
     else:
-        net, origin = load_mlp(weights).astype(np.float32), "given"
+        net = load_mlp(weights).astype(np.float32)
     if net.sizes != FULL.sizes:
         raise ValueError(f"{weights}: the network's sizes must be {FULL.sizes}, got {net.sizes}")
-    return Setting(
-        f"{digits}; network {origin}", net.weights, net.biases, x, labels, x_train, labels_train
-    )
+    origin = "the network of fastnn attack" if weights is None else "a network that was given"
+    return Setting(f"{digits}; {origin}", net.weights, net.biases, x, labels, x_train, labels_train)
