@@ -81,7 +81,7 @@ class GradientSums:
         layers = len(ws.net.weights)
         for i, weights in enumerate(ws.net.weights):
             total = self.sums[i][part].reshape(weights.shape)
-            product = total if fresh else np.empty_like(total)
+            product = total if fresh else ws.spare(f"product {i}", *weights.shape)
             if i == 0:
                 _passes.multiply_input_transposed(ws, product)
             else:

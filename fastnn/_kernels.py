@@ -1,9 +1,9 @@
-"""Every numba function of the project, compiled the same way.
+"""Numba functions, compiled the same way.
 
 A kernel takes contiguous arrays of one floating type, checks nothing, and writes into its last
 argument or, where it has none to spare, in place. Each works on rows alone, releases the GIL and
-runs on one thread: `fastnn._parallel` deals rows to threads. All of them are in this file since
-numba's cache does not notice a change made in another one.
+runs on one thread: `fastnn._parallel` deals rows to threads. Those that call each other are in one
+file, since numba's cache does not notice a change made in another; `_sparse_kernels` stands alone.
 
 A NaN that comes in goes out: comparisons are written so that a NaN fails them, and no flag lets
 LLVM assume that there is none.

@@ -8,11 +8,12 @@ g_(i-1) = dL/dz_i W_i^T and dL/dW_i = h_(i-1)^T dL/dz_i.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from fastnn import _kernels, _sparse
 from fastnn._parallel import Team, thread_count
@@ -64,8 +65,7 @@ class Workspace:
         self._g = buffers(lambda i: backward or i == last)
         self._slope = buffers(lambda i: sigmoid and 0 < i < last)
         self._losses = np.empty(rows, net.dtype)
-        self._spare = np.empty((0, 0), net.dtype)
-        self._rows = rows
+        self._spares: dict[str, Array] = {}
         self._gathered = SparseRows(rows, net.sizes[0], net.dtype) if sparse else None
         self.input: SparseRows | None = None
         self._resize(rows)
@@ -77,26 +77,26 @@ class Workspace:
         self.slope = [buffer[:rows] for buffer in self._slope]
         self.losses = self._losses[:rows]
 
-    def spare(self, width: int) -> Array:
-        """Return one more buffer of the tile's rows, made when it is first asked for."""
-        if self._spare.shape[1] != width:
-            self._spare = np.empty((self._rows, width), self.net.dtype)
-        return self._spare[: len(self.h[0])]
+    def spare(self, name: str, *shape: int, dtype: DTypeLike | None = None) -> Array:
+        """Return one more buffer, made when it is first asked for or asked for larger."""
+        size = math.prod(shape)
+        buffer = self._spares.get(name)
+        if buffer is None or buffer.size < size:
+            buffer = self._spares[name] = np.empty(size, dtype or self.net.dtype)
+        return buffer[:size].reshape(shape)
 
     def load(self, x: Array, rows: slice | NDArray[np.int64]) -> None:
         """Take the `rows` of `x` as input; pixels of uint8 become numbers in [0, 1]."""
-        if x.dtype == np.uint8:
-            # Writable too: numba would compile anew for an array that is not.
-            pixels = np.require(x[rows], requirements=["C", "W"])
-            self._resize(len(pixels))
-            _kernels._scale_pixels(pixels, self.h[0])
-        elif isinstance(rows, slice):
-            self._resize(len(range(*rows.indices(len(x)))))
-            np.copyto(self.h[0], x[rows])
+        self._resize(rows.stop - rows.start if isinstance(rows, slice) else len(rows))
+        pixels = x.dtype == np.uint8
+        target = self.spare("pixels", *self.h[0].shape, dtype=np.uint8) if pixels else self.h[0]
+        if isinstance(rows, slice):
+            np.copyto(target, x[rows])
         else:
-            self._resize(len(rows))
             # The indices are our own; "clip" lets numpy write without a buffer in between.
-            np.take(x, rows, axis=0, out=self.h[0], mode="clip")
+            np.take(x, rows, axis=0, out=target, mode="clip")
+        if pixels:
+            _kernels._scale_pixels(target, self.h[0])
         self.input = self._gathered if len(self.h[0]) >= _sparse.FEWEST_ROWS else None
         if self.input is not None:
             self.input.gather(self.h[0])
@@ -115,7 +115,7 @@ def multiply_input_transposed(ws: Workspace, out: Array) -> None:
     if ws.input is None:
         np.matmul(ws.h[0].T, ws.g[1], out=out)
     else:
-        ws.input.multiply_transposed(ws.h[0], ws.g[1], out)
+        ws.input.multiply_transposed(ws.g[1], out)
 
 
 def forward_loaded(ws: Workspace) -> Array:

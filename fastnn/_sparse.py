@@ -46,6 +46,7 @@ class SparseRows:
 
     def gather(self, a: Array) -> None:
         """Take the rows of `a`, at least ROWS of them."""
+        self._a = a
         rows, depth = a.shape
         groups = -(-rows // ROWS)
         self._gathered = (
@@ -59,8 +60,9 @@ class SparseRows:
         """out = a @ weights; at least BLOCK_BYTES wide."""
         _sparse_kernels._multiply(*self._gathered, weights, out)
 
-    def multiply_transposed(self, a: Array, b: Array, out: Array) -> None:
-        """out = a.T @ b; at least BLOCK_BYTES wide. What `gather` took stays."""
+    def multiply_transposed(self, b: Array, out: Array) -> None:
+        """out = a.T @ b; at least BLOCK_BYTES wide."""
+        a = self._a
         if self._turned is None:
             rows, depth = self._shape
             self._turned = np.empty(rows * depth, a.dtype), SparseRows(depth, rows, a.dtype)

@@ -35,7 +35,8 @@ def fgsm(
     Returns
     -------
     ndarray, shape of `x`, type of the network
-        A new array, also for ``eps=0``. Row i depends on row i alone.
+        A new array, also for ``eps=0``. Row i depends on row i alone, but for rounding: how many
+        rows there are and how many zeros decide how products are summed.
 
     Raises
     ------

@@ -29,7 +29,8 @@ class MLP:
 
     Every method takes a batch (N, D) or a single sample (D,), of the network's own type or as
     uint8 pixels, which are divided by 255. Row i of a result depends on row i alone; the last bit
-    of a product may depend on how many rows there are, as BLAS chooses its blocks by that.
+    of a product may depend on how many rows there are and on their zeros, which decide how it is
+    summed.
 
     Parameters
     ----------

@@ -245,7 +245,7 @@ class _Attack:
         """Attack with every eps, smallest first; the first layer's products are made but twice."""
         weights = ws.net.weights[0]
         kind = ws.net.dtype.type
-        z = ws.spare(weights.shape[1])
+        z = ws.spare("z", *ws.h[1].shape)
         _passes.multiply_input(ws, z)
         np.copyto(ws.h[1], z)
         _passes.activate(ws, 0)
@@ -259,7 +259,7 @@ class _Attack:
         )
         slope = ws.g[1]
         np.matmul(direction, weights, out=slope)
-        stops = np.empty(len(weights), np.int64)
+        stops = ws.spare("stops", len(weights), dtype=np.int64)
         reached = kind(0)
         for k in self._ascending:
             eps = self._budgets[k]

@@ -40,7 +40,7 @@ def test_transposed_product_agrees_with_a_dense_one(rng, dtype):
     out = np.full((17, width), np.nan, dtype)
     sparse = _sparse.SparseRows(40, 17, np.dtype(dtype))  # made for taller tiles
     sparse.gather(a)
-    sparse.multiply_transposed(a, b, out)
+    sparse.multiply_transposed(b, out)
     tolerance = 40 * np.finfo(dtype).eps
     exact = a.T.astype(np.float64) @ b.astype(np.float64)
     np.testing.assert_allclose(out, exact, rtol=tolerance, atol=tolerance)
