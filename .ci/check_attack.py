@@ -22,6 +22,12 @@ def check(condition, what):
 
 
 first, second = (Path(path).read_text(encoding="utf-8") for path in sys.argv[1:])
+for text, expected in (
+    (first, "trained now, kept for the next run"),
+    (second, "kept from an earlier run"),
+):
+    origin = json.loads(text)["network"]["origin"]
+    check(origin == expected, f"a network {expected}, got one {origin}")
 check("bundled sample, 1,000 held-out digits" in first, f"the source of the digits, got {first}")
 found = reports(json.loads(first))
 check([r["bounds"] for r in found] == [None, [0, 1]], f"unclipped and clipped, got {found}")

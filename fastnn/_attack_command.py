@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from fastnn.robustness import AdversarialReport
 
 _SHOWN = 8
+_WARM_UP = 64
 _WAYS = (("x + eps * sign(gradient)", None), ("clipped to [0, 1]", (0.0, 1.0)))
 
 
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--eps", type=float, nargs="+", default=[0.1], help="attack budgets, by default 0.1"
     )
     parser.add_argument("--threads", type=int, help="by default all that this process may use")
-    parser.add_argument("--plot", metavar="FILE", type=Path, help="draw adversarial digits")
+    add_plot_argument(parser, "draw adversarial digits")
 
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,28 +45,34 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_plot_argument(parser: argparse.ArgumentParser, summary: str) -> None:
+    """Declare the option for a figure."""
+    parser.add_argument("--plot", metavar="FILE", type=Path, help=summary)
+
+
+def require_plot_place(path: Path | None) -> None:
+    """Raise where a figure was asked for that could not be written."""
+    if path is not None:
+        from fastnn import plots
+        from fastnn._files import require_file_place
+
+        require_file_place(path)
+        plots.require_format(path)
+
+
 def run(args: argparse.Namespace) -> int:
     """Attack, print the table, and write what else was asked for."""
-    from fastnn import _checks, datasets, formats, robustness
-    from fastnn._recipe import cached_network
-    from fastnn.cli import require_folder, write_json
+    from fastnn import _checks, robustness
+    from fastnn._parallel import thread_count
+    from fastnn.cli import write_json
 
     eps = _checks.eps(args.eps[0] if len(args.eps) == 1 else args.eps)
-    if args.plot is not None:
-        from fastnn import plots
-
-        require_folder(args.plot)
-        plots.require_format(args.plot)
-    x, labels, digits = datasets.load_split("test", args.data, source=args.source)
-    if args.weights:
-        net, origin = formats.load_mlp(args.weights, activation=args.activation), args.weights
-    else:
-        net, origin = cached_network(args.data, args.source)
+    threads = thread_count(args.threads)
+    require_plot_place(args.plot)
+    net, origin, x, labels, digits = _load(args)
     _warm_up(net, x, labels, eps)
     reports = [
-        robustness.adversarial_accuracy(
-            net, x, labels, eps, bounds, threads=args.threads, progress=True
-        )
+        robustness.adversarial_accuracy(net, x, labels, eps, bounds, threads, progress=True)
         for _, bounds in _WAYS
     ]
     print(_table(digits, net, origin, reports))
@@ -79,6 +86,7 @@ def run(args: argparse.Namespace) -> int:
                 "sizes": list(net.sizes),
                 "activation": net.activation,
                 "dtype": str(net.dtype),
+                "origin": origin,
             },
             "reports": [report.to_dict() for report in reports],
         },
@@ -86,16 +94,38 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _load(args: argparse.Namespace) -> tuple[MLP, str, Any, Any, str]:
+    """Return the network and where it is from, then the digits, their labels and what they are."""
+    from fastnn import datasets, formats
+    from fastnn._recipe import cached_network
+
+    if args.activation and not args.weights:
+        raise ValueError("--activation is that of the network in --weights, which is not given")
+    x, labels, digits = datasets.load_split("test", args.data, source=args.source)
+    if args.weights:
+        net, origin = formats.load_mlp(args.weights, activation=args.activation), args.weights
+    else:
+        net, origin = cached_network(args.data, args.source)
+    if x.dtype not in ("uint8", net.dtype):  # a file of floats: as exact as the network takes them
+        x, _, _ = datasets.load_split("test", args.data, source=args.source, dtype=net.dtype)
+    return net, origin, x, labels, digits
+
+
 def _warm_up(net: MLP, x: Any, labels: Any, eps: Any) -> None:
-    """Load or compile every kernel, so that the times in the table are those of the work."""
+    """Load or compile every kernel, so that the times in the table are those of the work.
+
+    A single row would not do: it takes another way through the first layer.
+    """
     from fastnn import robustness
 
-    robustness.adversarial_accuracy(net, x[:1], labels[:1], eps)
+    robustness.adversarial_accuracy(net, x[:_WARM_UP], labels[:_WARM_UP], eps)
 
 
 def _table(digits: str, net: MLP, origin: str, reports: list[AdversarialReport]) -> str:
     """Return the results as aligned text."""
     import numpy as np
+
+    from fastnn.robustness import _share
 
     first = reports[0]
     n = first.n
@@ -103,12 +133,13 @@ def _table(digits: str, net: MLP, origin: str, reports: list[AdversarialReport])
     rows: list[tuple[str, ...]] = [
         ("digits", digits),
         ("network", f"{sizes}, {net.activation}, {net.dtype} ({origin})"),
-        ("clean accuracy", _share(first.clean_correct, n)),
+        ("clean accuracy", _share(first.clean_correct, n).strip()),
         ("", *(way for way, _ in _WAYS)),
     ]
     for k, eps in enumerate(np.atleast_1d(first.eps)):
         counts = [int(np.atleast_1d(report.adversarial_correct)[k]) for report in reports]
-        rows.append((f"adversarial accuracy, eps {eps:g}", *(_share(count, n) for count in counts)))
+        shares = (_share(count, n).strip() for count in counts)
+        rows.append((f"adversarial accuracy, eps {eps:g}", *shares))
     rows += [
         ("rows with an all-zero gradient", *(f"{r.zero_gradient_rows:,}" for r in reports)),
         ("seconds", *(f"{r.seconds:.3f}" for r in reports)),
@@ -119,11 +150,6 @@ def _table(digits: str, net: MLP, origin: str, reports: list[AdversarialReport])
     return "\n".join(
         f"{row[0]:<{first_width}}   {row[1]:<{width}}   {''.join(row[2:])}".rstrip() for row in rows
     )
-
-
-def _share(count: int, n: int) -> str:
-    """Return a count as a percentage and as it is."""
-    return f"{count / n:.2%} ({count:,})"
 
 
 def _draw(path: Path, net: MLP, x: Any, labels: Any, report: AdversarialReport) -> None:

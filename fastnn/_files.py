@@ -41,17 +41,12 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         `path` is a folder.
     """
     target = Path(path)
-    if target.is_dir():
-        raise IsADirectoryError(f"{target} is a folder, expected the name of a file")
-    if target.exists() and not target.is_file():
+    if target.exists() and not (target.is_file() or target.is_dir()):
         with target.open("wb") as device:
             yield device
         return
     target = Path(os.path.realpath(target))  # a link stays a link
-    if not target.parent.is_dir():
-        raise FileNotFoundError(
-            f"{target.parent}: no such folder, cannot write {target.name} there"
-        )
+    require_file_place(target)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("xb") as file:
@@ -62,6 +57,21 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def require_file_place(path: Path) -> None:
+    """Raise where no file could be written to `path`."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder, expected the name of a file")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path.parent}: no such folder, cannot write {path.name} there")
+
+
+def require_folder_place(path: Path) -> None:
+    """Raise where `path` is no folder and could not be made one, with all that lead to it."""
+    for place in (path, *path.parents):
+        if place.exists() and not place.is_dir():
+            raise NotADirectoryError(f"{place} is a file, expected a folder")
 
 
 def user_cache_dir() -> Path:

@@ -76,11 +76,11 @@ def cached_network(path: str | os.PathLike[str] | None, source: str) -> tuple[ML
     recipes = json.dumps([dataclasses.asdict(recipe) for recipe in (FULL, SAMPLE)])
     key = hashlib.sha256(f"{where}\n{recipes}".encode()).hexdigest()[:16]
     file = user_cache_dir() / "networks" / f"{key}.npz"
-    if file.is_file():
-        try:
+    try:
+        if file.is_file():
             return formats.load_mlp(file), "kept from an earlier run"
-        except (OSError, ValueError) as error:
-            print(f"fastnn: training again: {error}", file=sys.stderr)
+    except (OSError, ValueError) as error:
+        print(f"fastnn: training again: {error}", file=sys.stderr)
     x, labels, _ = datasets.load_split("train", path, source=source)
     if not len(x):
         raise FileNotFoundError("there are no training digits: give --weights")

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict, fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from fastnn._attack_command import add_data_arguments
+from fastnn._attack_command import add_data_arguments, add_plot_argument, require_plot_place
+
+if TYPE_CHECKING:
+    from fastnn._recipe import Recipe
 
 _FIRST = 1000
 
@@ -28,29 +33,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--momentum", type=float, help="share of the last step that is kept")
     parser.add_argument("--l2", type=float, help="weight decay")
     parser.add_argument("--seed", type=int, help="of the weights and of the order of the digits")
-    parser.add_argument("--plot", metavar="FILE", type=Path, help="draw the learning curves")
+    add_plot_argument(parser, "draw the learning curves")
 
 
 def run(args: argparse.Namespace) -> int:
     """Train, write the weights, and print how good they are."""
-    import dataclasses
-
     from fastnn import datasets, formats
-    from fastnn._recipe import recipe_for
-    from fastnn.cli import require_folder, write_json
+    from fastnn.cli import write_json
 
-    if args.plot is not None:
-        from fastnn import plots
-
-        require_folder(args.plot)
-        plots.require_format(args.plot)
+    formats.require_place(args.out)
+    require_plot_place(args.plot)
     data = datasets.load_mnist(args.data, source=args.source, dtype="uint8")
     if not len(data.x_train):
         raise FileNotFoundError(f"{args.data}: no training digits")
-    recipe = recipe_for(len(data.x_train))
-    names = [field.name for field in dataclasses.fields(recipe)]
-    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    recipe = dataclasses.replace(recipe, **given)
+    recipe = _recipe(args, len(data.x_train))
     net, history = recipe.train(data.x_train, data.y_train, (data.x_test, data.y_test))
     formats.save_mlp(net, args.out)
     right = net.predict(data.x_test) == data.y_test
@@ -63,14 +59,18 @@ def run(args: argparse.Namespace) -> int:
     for name, share in shares.items():
         print(f"{name:<22} {share:.2%}")
     if args.plot is not None:
+        from fastnn import plots
+
         plots.save(plots.learning_curves(history), args.plot)
-    write_json(
-        args.json,
-        {
-            "digits": data.source,
-            "recipe": dataclasses.asdict(recipe),
-            "history": dataclasses.asdict(history),
-            **shares,
-        },
-    )
+    results = {"digits": data.source, "recipe": asdict(recipe), "history": asdict(history)}
+    write_json(args.json, results | shares)
     return 0
+
+
+def _recipe(args: argparse.Namespace, rows: int) -> Recipe:
+    """Return the recipe for `rows` digits, with the settings that were given."""
+    from fastnn._recipe import recipe_for
+
+    recipe = recipe_for(rows)
+    given = {field.name: getattr(args, field.name) for field in fields(recipe)}
+    return replace(recipe, **{name: value for name, value in given.items() if value is not None})

@@ -13,7 +13,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 # Each command is a module with `add_arguments(parser)` and `run(args) -> int`. It is imported when
 # it is chosen, and imports what it needs when it runs: starting is part of every command's time.
@@ -25,10 +25,27 @@ COMMANDS = {
     "doctor": ("fastnn.doctor", "look for what makes fastnn slow or wrong here"),
 }
 
+_WRONG_INPUT = (
+    ValueError,
+    TypeError,
+    FileNotFoundError,
+    FileExistsError,
+    IsADirectoryError,
+    NotADirectoryError,
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors take one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, without the usage, and end with status 2."""
+        self.exit(_complain(self.prog, f"{message} (see {self.prog} --help)", 2))
+
 
 def build_parser(chosen: str | None) -> argparse.ArgumentParser:
     """Return the parser of all commands, with the options of the `chosen` one."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="fastnn", description="Small dense networks on the CPU, and how they stand up to FGSM."
     )
     parser.add_argument("--version", action="store_true", help="print the version and stop")
@@ -61,26 +78,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"fastnn {__version__}")
         return 0
     if args.command is None:
-        parser.print_help()
-        return 2
+        parser.error("a command is missing")
+    name = f"fastnn {args.command}"
     try:
         if args.json is not None:
-            require_folder(args.json)
+            from fastnn._files import require_file_place
+
+            require_file_place(args.json)
         return int(args.run(args))
-    except (ValueError, TypeError, FileNotFoundError, IsADirectoryError) as error:
-        return _complain(args.command, error, 2)
-    except (OSError, ArithmeticError, MemoryError) as error:
-        return _complain(args.command, error, 1)
+    except _WRONG_INPUT as error:
+        return _complain(name, error, 2)
+    except (OSError, ArithmeticError, MemoryError, RuntimeError) as error:
+        return _complain(name, error, 1)
     except KeyboardInterrupt:
-        return _complain(args.command, "interrupted", 1)
-
-
-def require_folder(path: Path) -> None:
-    """Raise before any work is done where a result could not be written to `path`."""
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder, expected the name of a file")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path.parent}: no such folder, cannot write {path.name} there")
+        return _complain(name, "interrupted", 1)
 
 
 def write_json(path: Path | None, results: dict[str, Any]) -> None:
@@ -92,10 +103,10 @@ def write_json(path: Path | None, results: dict[str, Any]) -> None:
             file.write(json.dumps(results, indent=2, allow_nan=False).encode() + b"\n")
 
 
-def _complain(command: str, error: object, status: int) -> int:
+def _complain(name: str, error: object, status: int) -> int:
     """Print one line on standard error and return the exit status."""
     text = " ".join(str(error).split()) or type(error).__name__
-    print(f"fastnn {command}: {text}", file=sys.stderr)
+    print(f"{name}: {text}", file=sys.stderr)
     return status
 
 

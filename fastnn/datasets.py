@@ -162,7 +162,7 @@ def load_split(
 
 
 def identity(path: str | os.PathLike[str] | None = None, *, source: str = "auto") -> str:
-    """Return a text that changes when other training digits would be loaded, reading none.
+    """Return a text that changes when other training digits would be loaded, in little time.
 
     Parameters
     ----------
@@ -173,13 +173,22 @@ def identity(path: str | os.PathLike[str] | None = None, *, source: str = "auto"
     ------
     FileNotFoundError, ValueError
         As for `load_mnist`.
+
+    Notes
+    -----
+    Labels are read whole; of the images, 47 MB for MNIST, only name, size and time of change count:
+    reading them would take longer than the attack that a kept network is for.
     """
     files = _locate(path, source)
     if files is None:
         return f"sample {_SAMPLE_SHA256}"
-    pair = files["train"] or ()
-    facts = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in pair]
-    return f"files {facts}"
+    pair = files["train"]
+    if pair is None:
+        return "no training digits"
+    images, labels = pair
+    digest = hashlib.sha256(labels.read_bytes()).hexdigest()
+    facts = images.stat()
+    return f"{images.name} {facts.st_size} {facts.st_mtime_ns} labels {digest}"
 
 
 def _pixel_dtype(dtype: DTypeLike) -> np.dtype[Any]:

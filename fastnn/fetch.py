@@ -179,14 +179,17 @@ def _size(path: Path) -> int:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``fastnn fetch``."""
     parser.add_argument(
-        "--out", metavar="DIR", help="folder for the files; by default the user's cache"
+        "--out", metavar="DIR", type=Path, help="folder for the files; by default the user's cache"
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Download MNIST and say where it is."""
+    from fastnn._files import require_folder_place
     from fastnn.cli import write_json
 
+    if args.out is not None:
+        require_folder_place(args.out)
     folder = fetch_mnist(args.out, progress=True)
     print(f"MNIST is in {folder}")
     write_json(args.json, {"folder": str(folder)})

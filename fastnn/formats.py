@@ -13,7 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn._files import atomic_write, load_npy, load_npz
+from fastnn._files import (
+    atomic_write,
+    load_npy,
+    load_npz,
+    require_file_place,
+    require_folder_place,
+)
 from fastnn.networks import MLP
 
 _PARAMETER = re.compile(r"fc([1-9][0-9]*)\.(weight|bias)")
@@ -93,19 +99,34 @@ def save_mlp(net: MLP, path: str | os.PathLike[str]) -> None:
     stay as they are.
     """
     place = Path(path)
+    require_place(place)
     arrays = {}
     for i, (weight, bias) in enumerate(zip(net.weights, net.biases, strict=True), start=1):
         arrays[f"fc{i}.weight"], arrays[f"fc{i}.bias"] = weight, bias
-    if place.suffix == ".npz" and not place.is_dir():
+    if _is_archive(place):
         with atomic_write(place) as file:
             np.savez(file, **arrays, **{_ACTIVATION: np.array(net.activation)})  # type: ignore[arg-type]
         return
-    if place.suffix and not place.is_dir():
-        raise ValueError(f"{place}: unknown file type {place.suffix}, expected .npz or a folder")
     if net.activation != "relu":
         arrays[_ACTIVATION] = np.array(net.activation)
     place.mkdir(parents=True, exist_ok=True)
     _write_folder(place, arrays)
+
+
+def require_place(path: str | os.PathLike[str]) -> None:
+    """Raise what `save_mlp` would for the name `path`: before a training rather than after it."""
+    place = Path(path)
+    if _is_archive(place):
+        require_file_place(place)
+    elif place.suffix and not place.is_dir():
+        raise ValueError(f"{place}: unknown file type {place.suffix}, expected .npz or a folder")
+    else:
+        require_folder_place(place)
+
+
+def _is_archive(place: Path) -> bool:
+    """Return whether a network goes into one file at `place`, and not into a folder."""
+    return place.suffix == ".npz" and not place.is_dir()
 
 
 def _files_of_network(folder: Path) -> dict[str, list[Path]]:
