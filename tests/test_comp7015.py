@@ -1,11 +1,12 @@
 """The assignment's names over the engine, held to `fastnn.reference.comp7015`."""
 
+import copy
 import inspect
 
 import numpy as np
 import pytest
 
-from fastnn import comp7015, load_mnist, train
+from fastnn import _sparse, comp7015, load_mnist, train
 from fastnn.networks import MLP
 from fastnn.reference import comp7015 as reference
 
@@ -336,13 +337,13 @@ def test_the_perceptron_agrees_with_the_reference_image_by_image(rng, dtype, n):
     layers = {name: getattr(ours, name) for name in LAYERS}
     probs, predicted, moved = ours.forward(x), ours.predict(x), ours.attack(x, y)
     assert probs.dtype == gradient.dtype == moved.dtype == dtype
-    assert np.shape(predicted) == ((n,) if n > 1 else ())
+    assert predicted.shape == (n,)
     for i, (row, label) in enumerate(zip(x.astype(np.float64), y, strict=True)):
         np.testing.assert_allclose(probs[i], theirs.forward(row), **TOLERANCE[dtype])
         for name, layer in layers.items():
             assert layer.shape == (n, *getattr(theirs, name).shape)
             np.testing.assert_allclose(layer[i], getattr(theirs, name), rtol=1e-5, atol=1e-4)
-        assert np.atleast_1d(predicted)[i] == theirs.predict(row)
+        assert predicted[i] == theirs.predict(row)
         slope = theirs.gradient(row, label)
         np.testing.assert_allclose(
             gradient[i], slope, rtol=TOLERANCE[dtype]["rtol"], atol=1e-5 * np.abs(slope).max()
@@ -363,8 +364,9 @@ def test_one_image_gives_what_it_gives_in_a_batch(rng):
             assert np.shape(found) == batch.shape[1:]
             np.testing.assert_allclose(found, batch[i], rtol=1e-10, atol=1e-12)
     assert net.forward(x[:1]).shape == (1, 10)
-    assert net.predict(x[:1]) == net.predict(x[0])
-    assert np.ndim(net.predict(x[:1])) == 0
+    assert net.predict(x[:1]).tolist() == [net.predict(x[0])]
+    assert net.gradient(x[:1], 3).shape == net.attack(x[:1], [3]).shape == (1, 12)
+    assert net.z1.shape == (1, 20)
     assert net.predict(x[:0]).shape == (0,)
 
 
@@ -378,6 +380,72 @@ def test_an_earlier_result_is_not_overwritten(rng):
     np.testing.assert_array_equal(first, kept)
     np.testing.assert_array_equal(hidden, hidden_kept)
     assert net.h1 is not hidden
+
+
+def test_the_layers_are_those_of_the_last_call_whatever_became_of_its_images(rng):
+    net, _ = perceptrons(part2(rng))
+    x, y = rng.normal(size=(70, 12)), rng.integers(0, 10, 70)
+    net.forward(x)
+    expected = {name: getattr(net, name).copy() for name in LAYERS}
+    for call in (
+        net.forward,
+        net.predict,
+        lambda z: net.gradient(z, y),
+        lambda z: net.attack(z, y),
+    ):
+        net.forward(x[::-1])
+        assert not np.array_equal(net.h3, expected["h3"])
+        mine = x.copy()
+        call(mine)
+        mine[:] = 0
+        for name in LAYERS:
+            np.testing.assert_array_equal(getattr(net, name), expected[name])
+    assert net.forward(x) is net.p
+    assert net.z4 is net.z4
+
+
+def test_a_call_needs_no_memory_for_layers_that_nobody_asks_for(rng):
+    import tracemalloc
+
+    net, _ = perceptrons(part2(rng, (4, 500, 500, 500, 10), np.float32))
+    x, y = rng.normal(size=(20_000, 4)).astype(np.float32), np.zeros(20_000, int)
+    tracemalloc.start()
+    for call in (
+        net.forward,
+        net.predict,
+        lambda z: net.gradient(z, y),
+        lambda z: net.attack(z, y),
+    ):
+        call(x)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 30e6
+    assert sum(getattr(net, name).nbytes for name in LAYERS) > 240e6
+
+
+def test_every_pass_leaves_out_the_zeros_of_the_images(rng, monkeypatch):
+    products = []
+
+    def multiply(self, weights, out, true=_sparse.SparseRows.multiply):
+        products.append(out.shape)
+        true(self, weights, out)
+
+    monkeypatch.setattr(_sparse.SparseRows, "multiply", multiply)
+    net, _ = perceptrons(part2(rng, (40, 64, 9, 8, 10), np.float32))
+    x = np.zeros((30, 40), np.float32)
+    x[:, :5] = rng.normal(size=(30, 5))
+    y = np.zeros(30, int)
+    calls = (
+        lambda: net.forward(x),
+        lambda: net.predict(x),
+        lambda: net.gradient(x, y),
+        lambda: net.attack(x, y),
+        lambda: net.z1,
+    )
+    for count, call in enumerate(calls, 1):
+        call()
+        assert products == [(30, 64)] * count
+    np.testing.assert_allclose(net.z1, x @ net.W1 + net.b1, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("lead", [20.0, 80.0, 200.0])
@@ -443,6 +511,38 @@ def test_parameters_are_kept_as_given_and_changed_by_assignment(rng):
     for key, name in zip(FC, PARAMETERS, strict=True):
         setattr(by_hand, name, params[key])
     np.testing.assert_allclose(by_hand.forward(x), perceptrons(params)[0].forward(x), rtol=1e-14)
+
+
+def test_a_copy_takes_its_own_parameters_when_they_are_changed(rng):
+    net, _ = perceptrons(part2(rng))
+    x = rng.normal(size=(3, 12))
+    before = net.forward(x)
+    twin = copy.deepcopy(net)
+    np.testing.assert_array_equal(twin.h1, net.h1)
+    twin.W1[:] = 0
+    expected = np.broadcast_to(net.b1, (3, 20))
+    twin.forward(x)
+    np.testing.assert_array_equal(twin.z1, expected)
+    np.testing.assert_array_equal(net.forward(x), before)
+    with pytest.raises(ValueError, match="read-only"):
+        twin.W1[:] = 1
+
+
+def test_parameters_may_be_archives_of_one_array(rng, tmp_path):
+    params = part2(rng)
+    np.savez(tmp_path / "one.npz", params["fc1.weight"])
+    np.savez(tmp_path / "two.npz", a=params["fc1.weight"], b=1)
+    x = rng.normal(size=12)
+    with np.load(tmp_path / "one.npz") as archive:
+        net, _ = perceptrons(params)
+        expected = net.forward(x)
+        net.load_params(params | {"fc1.weight": archive})
+    np.testing.assert_array_equal(net.forward(x), expected)
+    with (
+        np.load(tmp_path / "two.npz") as archive,
+        pytest.raises(ValueError, match=r"^params\['fc1.weight'\] holds 2 arrays, expected one$"),
+    ):
+        net.load_params(params | {"fc1.weight": archive})
 
 
 # --- files
@@ -560,7 +660,7 @@ param_names = ["fc1.weight", "fc1.bias",
                "fc3.weight", "fc3.bias",
                "fc4.weight", "fc4.bias"]
 for name in param_names:
-    params[name] = np.load("./"+name+'.npy')
+    params[name] = np.load("./"+name+'.npz')
 clf = MultiLayerPerceptron()
 clf.load_params(params)
 x, y = X_test[0], Y_test[0]
@@ -613,7 +713,8 @@ def test_the_cells_of_part_1_run(capsys):
 
 
 @pytest.mark.usefixtures("plots")
-def test_the_cells_of_part_2_run(rng, nowhere, capsys):
+@pytest.mark.parametrize("save", [np.savez, np.save], ids=["archives", "arrays called .npz"])
+def test_the_cells_of_part_2_run(rng, nowhere, capsys, save):
     digits = load_mnist(source="sample")
     net = MLP.random((784, 64, 32, 32, 10), rng=rng)
     train(net, digits.x_train, digits.y_train, epochs=5, batch_size=50, learning_rate=0.1, rng=rng)
@@ -622,7 +723,8 @@ def test_the_cells_of_part_2_run(rng, nowhere, capsys):
     arrays = [p for pair in zip(net.weights, net.biases, strict=True) for p in pair]
     params = dict(zip(FC, arrays, strict=True))
     for name, array in params.items():
-        np.save(nowhere / f"{name}.npy", array)
+        with (nowhere / f"{name}.npz").open("wb") as file:
+            save(file, array)
     exec(PART_2, {})
     _, exact = perceptrons(params)
     pairs = list(zip(digits.x_test.astype(np.float64), digits.y_test, strict=True))
@@ -648,6 +750,13 @@ def changed(array, place, value):
     """Return a copy with another entry."""
     out = np.array(array, dtype=np.float64)
     out[place] = value
+    return out
+
+
+def locked(array):
+    """Return a copy that cannot be written to."""
+    out = array.copy()
+    out.flags.writeable = False
     return out
 
 
@@ -775,6 +884,7 @@ def test_training_is_checked_before_any_work(rng, capsys, change, message):
         (lambda p, g: (p, g | {"b1": changed(g["b1"], (0, 2), np.inf)}, 1), r"grad\['b1'\]\[0, 2"),
         (lambda p, g: (p | {"b2": [0]}, g, 1), r"params\['b2'\] must be an array of .* got list"),
         (lambda p, g: (p | {"b2": np.arange(3)}, g, 1), r"params\['b2'\] must be .* got int64"),
+        (lambda p, g: (p | {"b2": locked(p["b2"])}, g, 1), r"params\['b2'\] is read-only, expec"),
     ],
 )
 def test_updates_are_checked_before_any_is_made(rng, change, message):
@@ -785,6 +895,16 @@ def test_updates_are_checked_before_any_is_made(rng, change, message):
     assert all(np.array_equal(params[key], before[key]) for key in params)
 
 
+def test_an_update_that_overflows_under_strict_numpy_changes_nothing(rng):
+    params = part1(rng, dtype=np.float32)
+    before = {key: params[key].copy() for key in KEYS}
+    grad = {key: np.ones_like(params[key]) for key in KEYS}
+    grad["b2"][0, 0] = 1e30
+    with np.errstate(over="raise"), pytest.raises(FloatingPointError, match="overflow"):
+        comp7015.update_params(params, grad, 1e30)
+    assert all(np.array_equal(params[key], before[key]) for key in KEYS)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -793,8 +913,11 @@ def test_updates_are_checked_before_any_is_made(rng, change, message):
         (lambda: comp7015.one_hot_labels(np.eye(3, dtype=int)), "labels must have shape"),
         (lambda: comp7015.one_hot(-1), r"labels\[0\] is -1, outside"),
         (lambda: comp7015.one_hot(0, 0), "n_classes must be at least 1"),
-        (lambda: comp7015.softmax(np.array([[0, 1], [np.nan, 0]])), r"z row 1 is \[nan, 0.0\]"),
-        (lambda: comp7015.sigmoid(np.array([0, np.nan])), r"z\[1\] is nan"),
+        (lambda: comp7015.softmax(np.array([[0, 1], [np.nan, 0]])), r"x row 1 is \[nan, 0.0\]"),
+        (lambda: comp7015.softmax(1.0), r"x must have shape \(\.\.\., C\) with C > 0, got"),
+        (lambda: comp7015.sigmoid(np.array([0, np.nan])), r"x\[1\] is nan"),
+        (lambda: comp7015.relu(np.nan), "x is nan$"),
+        (lambda: comp7015.relu_grad(np.array([[np.nan]])), r"x\[0, 0\] is nan"),
         (lambda: comp7015.relu("a"), "x must be numbers, got <U1"),
         (lambda: comp7015.relu_grad(np.array([None])), "x must be numbers, got object"),
         (lambda: comp7015.cross_entropy(3, np.ones(3)), r"y\[0\] is 3, outside \[0, 3\)"),
@@ -867,3 +990,41 @@ def test_the_perceptron_names_an_image_that_overflows(rng):
     with pytest.raises(FloatingPointError, match="row 2: the logits are not finite"):
         net.gradient(x, [0, 0, 0])
     assert not hasattr(net, "z1")
+
+
+@pytest.mark.parametrize("method", ["gradient", "attack"])
+def test_the_perceptron_names_an_image_whose_gradient_overflows(method):
+    # Logits of 0 and 1, but weights whose products with each other are beyond float32.
+    eye, zero = np.eye(2, dtype=np.float32), np.zeros(2, np.float32)
+    first, last = np.diag(np.full(2, 3e38, "f4")), np.array([[3, -3], [3, -3]], np.float32)
+    arrays = [first, zero + 1, eye, zero, eye, zero, last, np.array([0, 1], np.float32)]
+    net, _ = perceptrons(dict(zip(FC, arrays, strict=True)))
+    x = np.zeros((2, 2), np.float32)
+    with pytest.raises(FloatingPointError, match=r"^row 0: the derivatives are not finite"):
+        getattr(net, method)(x, [1, 1])
+    net.W1 = np.zeros((2, 2), np.float32)
+    assert not getattr(net, method)(x, [1, 1]).any()
+
+
+def test_the_perceptron_names_a_step_that_overflows(rng):
+    net, _ = perceptrons(
+        dict.fromkeys(FC[1::2], np.zeros(2, "f4")) | dict.fromkeys(FC[::2], np.eye(2, dtype="f4"))
+    )
+    net.eps = 3e38
+    with pytest.raises(FloatingPointError, match=r"^row 0: the steps are not finite"):
+        net.attack(np.full((1, 2), 1e38, "f4") * np.array([3, 1], "f4"), [1])
+
+
+def test_what_is_not_there_yet_is_said_to_be_missing(rng):
+    net = comp7015.MultiLayerPerceptron()
+    x = rng.normal(size=12)
+    calls = (net.forward, net.predict, lambda x: net.gradient(x, 0), lambda x: net.attack(x, 0))
+    for call in calls:
+        with pytest.raises(
+            AttributeError, match=r"^MultiLayerPerceptron has no W1 yet: call load_p"
+        ):
+            call(x)
+    with pytest.raises(AttributeError, match=r"^MultiLayerPerceptron has no h2 yet: call forward"):
+        _ = net.h2
+    with pytest.raises(AttributeError, match=r"^MultiLayerPerceptron has no W5$"):
+        _ = net.W5

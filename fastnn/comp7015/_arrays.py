@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _checks
@@ -74,11 +75,20 @@ def samples(
 
 
 def entries(params: Mapping[str, Any], keys: Sequence[str], name: str = "params") -> list[Any]:
-    """Return ``params[key]`` for every key."""
+    """Return ``params[key]`` for every key, the array itself where it is an archive of one."""
     for key in keys:
         if key not in params:
             raise ValueError(f"{name} lacks {key!r}; it has {sorted(map(str, params))}")
-    return [params[key] for key in keys]
+    return [_only_array(params[key], f"{name}[{key!r}]") for key in keys]
+
+
+def _only_array(value: Any, name: str) -> Any:
+    """Return the one array of an archive, which `np.load` makes of an .npz; all else as it is."""
+    if not isinstance(value, NpzFile):
+        return value
+    if len(value) != 1:
+        raise ValueError(f"{name} holds {len(value)} arrays, expected one")
+    return next(iter(value.values()))
 
 
 def network(arrays: Sequence[ArrayLike], names: Sequence[str], activation: str) -> MLP:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,7 @@ def softmax(x: ArrayLike) -> Array:
     ValueError
         There are no classes, or an entry is NaN or infinite.
     """
-    return functional.softmax(_arrays.numbers(x, "x"))
+    return _of_x(functional.softmax, x)
 
 
 def sigmoid(x: ArrayLike) -> Array:
@@ -96,7 +97,7 @@ def sigmoid(x: ArrayLike) -> Array:
     ValueError
         An entry is NaN.
     """
-    return functional.sigmoid(_arrays.numbers(x, "x"))
+    return _of_x(functional.sigmoid, x)
 
 
 def relu(x: ArrayLike) -> Array:
@@ -117,7 +118,7 @@ def relu(x: ArrayLike) -> Array:
     ValueError
         An entry is NaN.
     """
-    return functional.relu(_arrays.numbers(x, "x"))
+    return _of_x(functional.relu, x)
 
 
 def relu_grad(x: ArrayLike) -> Array:
@@ -138,7 +139,7 @@ def relu_grad(x: ArrayLike) -> Array:
     ValueError
         An entry is NaN.
     """
-    return functional.relu_grad(_arrays.numbers(x, "x"))
+    return _of_x(functional.relu_grad, x)
 
 
 def cross_entropy(y: ArrayLike, y_hat: ArrayLike) -> Any:
@@ -208,3 +209,13 @@ def calc_accuracy(y: ArrayLike, labels: ArrayLike) -> float:
     found = np.empty_like(truth)
     _kernels._argmax(np.require(rows, requirements=["C", "A", "W"]), found)
     return int(np.count_nonzero(found == truth)) / len(rows)
+
+
+def _of_x(function: Callable[[Array], Array], x: ArrayLike) -> Array:
+    """Return `function` of x; what is wrong with x is said by this name, not by the engine's z."""
+    values = _arrays.numbers(x, "x")
+    try:
+        return function(values)
+    except ValueError as error:
+        text = str(error)
+    raise ValueError(text.replace("z", "x", 1))

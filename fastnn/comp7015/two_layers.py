@@ -110,6 +110,8 @@ def backward_prop(data: ArrayLike, labels: ArrayLike, params: Mapping[str, Any])
 def update_params(params: Mapping[str, Any], grad: Mapping[str, Any], learning_rate: float) -> None:
     """``w -= learning_rate * dL/dw`` for ``W1 b1 W2 b2``, in the arrays of `params` themselves.
 
+    All four are changed, or, where there is an error, none.
+
     Parameters
     ----------
     params : dict
@@ -124,7 +126,7 @@ def update_params(params: Mapping[str, Any], grad: Mapping[str, Any], learning_r
         A parameter is no array of floats, a gradient not of numbers.
     ValueError
         A key is missing; a gradient has not the shape of its parameter, or an entry that is NaN or
-        infinite; `learning_rate` is not finite.
+        infinite; a parameter is read-only; `learning_rate` is not finite.
     """
     rate = _checks.real(learning_rate, "learning_rate", lower=-math.inf)
     arrays = _arrays.entries(params, _KEYS)
@@ -136,13 +138,17 @@ def update_params(params: Mapping[str, Any], grad: Mapping[str, Any], learning_r
         if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
             kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
             raise TypeError(f"params[{key!r}] must be an array of floats to change, got {kind}")
+        if not array.flags.writeable:
+            raise ValueError(f"params[{key!r}] is read-only, expected an array to change")
         if step.shape != array.shape:
             raise ValueError(f"grad[{key!r}] must have shape {array.shape}, got {step.shape}")
         if not np.isfinite(step).all():
             place = tuple(int(k) for k in np.argwhere(~np.isfinite(step))[0])
             raise ValueError(f"grad[{key!r}]{list(place)} is {step[place]}")
-    for array, step in zip(arrays, steps, strict=True):
-        np.subtract(array, rate * step, out=array, casting="same_kind")
+    # All are computed before one is written: numpy may be set to raise where one overflows.
+    changed = [array - rate * step for array, step in zip(arrays, steps, strict=True)]
+    for array, values in zip(arrays, changed, strict=True):
+        np.copyto(array, values)
 
 
 def nn_test(data: ArrayLike, labels: ArrayLike, params: Mapping[str, Any]) -> int:
