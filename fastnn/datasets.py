@@ -177,7 +177,7 @@ def identity(path: str | os.PathLike[str] | None = None, *, source: str = "auto"
     Notes
     -----
     Labels are read whole; of the images, 47 MB for MNIST, only name, size and time of change count:
-    reading them would take longer than the attack that a kept network is for.
+    whoever attacks a kept network needs no training image, and should not wait for them.
     """
     files = _locate(path, source)
     if files is None:
