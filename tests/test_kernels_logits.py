@@ -1,5 +1,6 @@
 """The kernels that read logits: probabilities, losses, residuals, predictions."""
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +9,7 @@ from hypothesis.extra.numpy import arrays
 
 from fastnn import _kernels, reference
 
+PLAIN = bool(numba.config.DISABLE_JIT)
 WIDE = np.longdouble
 # Rows with different maxima, ties, and leads at which exponentials vanish in either type.
 PAIRS = ([1000, 0], [0, 1000], [-1000, 0], [40, 0], [0, 17], [2, 2], [0, 0], [-700, -701], [88, 0])
@@ -221,6 +223,118 @@ def test_saturated_rows_are_those_whose_true_probability_rounds_to_1(dtype):
     assert 20 < np.count_nonzero(p == 1) < 60
     found = _kernels._attack_residual(logits, labels, np.empty_like(logits))
     assert found == np.count_nonzero(p == 1)
+
+
+# --- within stated units in the last place, over the whole of float32
+#
+# With d the difference of two logits, which is rounded, e**-d is off by up to d units. Where d is
+# above 104, the exponential is below the smallest number and no unit is lost.
+
+
+def patterns(limit):
+    """Return float32 of evenly spaced bit patterns below `limit`, of every exponent and sign."""
+    count = 3_000 if PLAIN else 200_000
+    top = int(np.float32(limit).view(np.uint32))
+    positive = np.linspace(0, top, count, dtype=np.uint32).view(np.float32)
+    return np.concatenate([positive, -positive])
+
+
+@pytest.fixture(params=[2, 10], ids=["two classes", "ten classes"])
+def classes(request):
+    return request.param
+
+
+@pytest.fixture(params=["all", "differences of every exponent", "differences that round"])
+def swept(request, rng, classes):
+    """Return rows of logits, and a label for each."""
+    values = patterns(np.finfo(np.float32).max if request.param == "all" else 128)
+    rows = rng.permutation(values)[: len(values) // classes * classes].reshape(-1, classes)
+    if request.param == "differences that round":
+        rows = rng.uniform(-110, 0, rows.shape).astype(np.float32) + rows[:, :1]
+    return rows, rng.integers(0, classes, len(rows))
+
+
+def ulps(found, exact):
+    """Return the errors in units in the last place of the exact value, subnormal ones included."""
+    with np.errstate(over="ignore"):
+        rounded = exact.astype(np.float32)
+    unit = np.where(np.isfinite(rounded), np.spacing(np.abs(rounded)), 1)
+    same = found == rounded  # infinities too
+    return np.abs(np.where(same, 0, found.astype(WIDE) - np.where(same, 0, exact))) / unit
+
+
+def below_largest(logits):
+    """Return how far every logit is below the largest of its row, at most 104."""
+    return np.minimum(logits.max(axis=1, keepdims=True) - logits.astype(WIDE), 104)
+
+
+def leads(logits):
+    """Return how far the largest logit of every row is above the next, at most 104."""
+    return np.sort(below_largest(logits), axis=1)[:, 1:2]
+
+
+def test_the_sweep_meets_every_exponent_of_logits_and_of_differences(rng, classes):
+    for limit, top in ((np.finfo(np.float32).max, 128), (128, 8)):
+        exponents = np.frexp(patterns(limit))[1]
+        assert set(range(-125, top)) <= set(exponents.tolist())
+        assert ((patterns(limit) != 0) & (np.abs(patterns(limit)) < 2.0**-126)).any()
+
+
+def test_softmax_is_within_its_ulps(swept, classes):
+    logits, _ = swept
+    out = np.empty_like(logits)
+    _kernels._softmax(logits, out)
+    errors = ulps(out, np.exp(exact_log_softmax(logits)))
+    assert (errors <= classes + 1 + below_largest(logits)).all()
+
+
+def test_log_softmax_is_within_its_ulps(swept):
+    logits, _ = swept
+    out = np.empty_like(logits)
+    _kernels._log_softmax(logits, out)
+    errors = ulps(out, exact_log_softmax(logits))
+    assert (errors <= 4 + np.where(below_largest(logits) == 0, leads(logits), 0)).all()
+
+
+def test_losses_and_residuals_are_within_their_ulps(swept, classes):
+    logits, labels = swept
+    losses, out = np.empty(len(logits), np.float32), np.empty_like(logits)
+    _kernels._loss_residual(logits, labels, losses, out)
+    true = np.arange(classes) == labels[:, None]
+    below = below_largest(logits)
+    lost = np.where(below == 0, leads(logits), 0)
+    errors = ulps(losses, -exact_log_softmax(logits)[true])
+    assert (errors <= 4 + lost[true]).all()
+    errors = ulps(out, exact_residual(logits, labels))
+    assert (errors <= classes + 1 + np.where(true, lost, below)).all()
+
+
+def test_the_residual_of_an_attack_is_within_its_ulps(swept, classes):
+    logits, labels = swept
+    out = np.empty_like(logits)
+    _kernels._attack_residual(logits, labels, out)
+    true = np.arange(classes) == labels[:, None]
+    below = np.where(true, 0, below_largest(np.where(true, -np.inf, logits)))
+    assert (ulps(out, exact_attack_residual(logits, labels)) <= classes + 1 + below).all()
+
+
+def test_the_measure_of_ulps_finds_an_error():
+    exact = np.array([1.0, 2.0, 1e-45, 1e39], WIDE)
+    found = np.array([1.0, 2 + 4 * 2.0**-22, 3e-45, np.inf], np.float32)
+    assert ulps(found, exact).round(3).tolist() == [0, 4, pytest.approx(1.286, abs=0.01), 0]
+
+
+def test_differences_beyond_the_type_are_infinite(dtype):
+    most = np.finfo(dtype).max
+    logits = np.array([[most, -most], [-most, most]], dtype)
+    out, losses = np.empty_like(logits), np.empty(2, dtype)
+    _kernels._log_softmax(logits, out)
+    assert out.tolist() == [[0, -np.inf], [-np.inf, 0]]
+    _kernels._softmax(logits, out)
+    assert out.tolist() == [[1, 0], [0, 1]]
+    assert _kernels._loss_residual(logits, np.array([1, 1]), losses, out) == 1
+    assert losses.tolist() == [np.inf, 0]
+    assert out.tolist() == [[1, -1], [0, 0]]
 
 
 # --- predictions
