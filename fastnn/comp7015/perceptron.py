@@ -272,6 +272,7 @@ class MultiLayerPerceptron:
         """Make the layers those of `images`, to be computed when one is asked for."""
         for name in _LAYERS:
             vars(self).pop(name, None)
+        self._last = None  # two copies of a test set at a time would be one too many
         self._last = net, images.copy()
 
     def _compute_layers(self, net: MLP, images: Array) -> None:
