@@ -82,6 +82,7 @@ def ascend(ws: _passes.Workspace, labels: NDArray[np.int64], rows: slice) -> int
     _passes.require_finite(ws.h[-1], rows, "logits")
     saturated = _kernels._attack_residual(ws.h[-1], labels[rows], ws.g[-1])
     _passes.backward(ws, to=0)
+    _passes.require_finite(ws.g[0], rows, "derivatives")
     return int(saturated)
 
 

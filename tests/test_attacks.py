@@ -171,3 +171,10 @@ def test_a_gradient_that_overflows_is_an_error():
     x = np.zeros((2, 2), np.float32)
     with pytest.raises(FloatingPointError, match="row 0: the derivatives are not finite"):
         net.input_gradient(x, [1, 1])
+
+
+def test_an_attack_does_not_trust_the_sign_of_infinity():
+    weights = [np.array([[0, 0], [3e38, 3e38]], np.float32), np.array([[3, -3], [3, -3]], "f4")]
+    net = MLP(weights, [np.ones(2, np.float32), np.array([0, 1], "f4")])
+    with pytest.raises(FloatingPointError, match="row 0: the derivatives are not finite"):
+        fgsm(net, np.zeros((2, 2), np.float32), [1, 1], 0.1)
