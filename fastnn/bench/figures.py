@@ -221,6 +221,9 @@ def throughput(document: dict[str, Any]) -> Figure | None:
     axes[0].set(xscale="log", yscale="log", ylabel="images a second, clean and FGSM")
     for axis in (axes[0].xaxis, axes[0].yaxis):
         axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))
+    axes[0].yaxis.set_minor_formatter(
+        FuncFormatter(lambda v, _: f"{v:,.0f}" if f"{v:.0e}"[0] in "25" else "")
+    )
     if few:
         axes[1].set_xticks(sorted({c["threads"] for c in few}))
         axes[1].set(xlim=(0.7, most + 0.3), ylim=(0, None))
