@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _checks, _kernels, _passes
-from fastnn.attacks import ascend, step
+from fastnn.attacks import fgsm
 from fastnn.comp7015 import _arrays
 from fastnn.comp7015._arrays import Array
 from fastnn.networks import MLP
@@ -220,20 +220,9 @@ class MultiLayerPerceptron:
         -----
         As `fastnn.fgsm`: the signs hold where the gradient itself underflows.
         """
-        eps, everywhere = _checks.real(self.eps, "eps"), _checks.bounds(None)
+        eps = _checks.real(self.eps, "eps")
         net, images, truth = self._samples(x, y)
-        out = np.empty(images.shape, net.dtype)
-        rows = np.atleast_2d(out)
-
-        def work(ws: _passes.Workspace, tile: slice) -> None:
-            _passes.forward_loaded(ws)
-            ascend(ws, truth, tile)
-            _passes.require_finite(ws.g[0], tile, "derivatives")
-            step(ws, eps, everywhere)
-            _passes.require_finite(ws.h[0], tile, "steps")
-            rows[tile] = ws.h[0]
-
-        _passes.for_each_tile(net, np.atleast_2d(images), work, backward=True)
+        out = fgsm(net, images, truth, eps)
         self._remember(net, images)
         return out
 
