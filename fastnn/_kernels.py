@@ -48,6 +48,7 @@ _ROUND_BITS_32 = np.int32(_ROUND_32.view(np.int32))
 _LN2_HIGH_32 = np.float32(0.693359375)
 _LN2_LOW_32 = np.float32(math.log(2) - 0.693359375)
 _TAYLOR_32 = tuple(np.float32(1 / math.factorial(k)) for k in range(8))
+_LOWER_32 = np.float32(2.0**-64)
 _LOWEST_32 = np.float32(-104.0)  # e**-104 rounds to 0 in float32
 
 _LOG2E_64 = np.float64(1.4426950408889634)
@@ -56,6 +57,7 @@ _ROUND_BITS_64 = np.int64(_ROUND_64.view(np.int64))
 _LN2_HIGH_64 = np.float64.fromhex("0x1.62e42fee00000p-1")
 _LN2_LOW_64 = np.float64.fromhex("0x1.a39ef35793c76p-33")
 _TAYLOR_64 = tuple(np.float64(1 / math.factorial(k)) for k in range(14))
+_LOWER_64 = np.float64(2.0**-600)
 _LOWEST_64 = np.float64(-746.0)  # e**-746 rounds to 0 in float64
 
 
@@ -74,12 +76,9 @@ def _exp_32(x):
     p = p * r + t[3]
     p = p * r + t[2]
     p = p * (r * r) + r + t[0]
-    # Two factors of about 2**(n/2): 2**n alone is not a normal number near underflow.
-    bits = np.int32(np.float32(shifted).view(np.int32) - _ROUND_BITS_32)
-    half = np.int32(bits >> 1)
-    scale = np.int32((half + 127) << 23)
-    rest = np.int32((bits - half + 127) << 23)
-    return p * np.int32(scale).view(np.float32) * np.int32(rest).view(np.float32)
+    # 2**(n + 64) is a normal number for every n, and taking 2**64 away again may underflow.
+    raised = np.int32((np.float32(shifted).view(np.int32) - _ROUND_BITS_32 + 64 + 127) << 23)
+    return p * np.int32(raised).view(np.float32) * _LOWER_32
 
 
 @kernel
@@ -103,11 +102,8 @@ def _exp_64(x):
     p = p * r + t[3]
     p = p * r + t[2]
     p = p * (r * r) + r + t[0]
-    bits = np.float64(shifted).view(np.int64) - _ROUND_BITS_64
-    half = bits >> 1
-    scale = (half + 1023) << 52
-    rest = (bits - half + 1023) << 52
-    return p * np.int64(scale).view(np.float64) * np.int64(rest).view(np.float64)
+    raised = (np.float64(shifted).view(np.int64) - _ROUND_BITS_64 + 600 + 1023) << 52
+    return p * np.int64(raised).view(np.float64) * _LOWER_64
 
 
 @kernel
@@ -184,7 +180,19 @@ def _add_bias_relu(bias, z):
 
 
 @kernel
-def _add_bias_sigmoid(bias, z, slope):
+def _add_bias_sigmoid(bias, z):
+    """z = sigmoid(z + bias), row by row."""
+    one = z.dtype.type(1)
+    rows, width = z.shape
+    for i in range(rows):
+        for j in range(width):
+            v = z[i, j] + bias[j]
+            e = _exp(-abs(v))
+            z[i, j] = (one if v >= 0 else e) / (one + e)
+
+
+@kernel
+def _add_bias_sigmoid_slope(bias, z, slope):
     """z = h = sigmoid(z + bias) and slope = h * (1 - h), the latter without cancellation."""
     one = z.dtype.type(1)
     rows, width = z.shape

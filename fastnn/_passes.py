@@ -44,8 +44,8 @@ class Workspace:
 
     `h[0]` is the input, `h[-1]` the logits; `g[i]` the loss's derivative by `h[i]`, `g[-1]` the
     residual; `slope[i]` the derivative of a sigmoid at `h[i]` (ReLU's can be read off `h[i]`). All
-    are cut to the rows of the tile that was loaded last. Without `backward`, of g there is the
-    residual alone. With `sparse`, the input's zeros are left out of the first product.
+    are cut to the rows of the tile that was loaded last. Without `backward`, there is no slope,
+    and of g the residual alone. With `sparse`, the input's zeros are left out of the first product.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Workspace:
 
         self._h = buffers(lambda i: True)
         self._g = buffers(lambda i: backward or i == last)
-        self._slope = buffers(lambda i: sigmoid and 0 < i < last)
+        self._slope = buffers(lambda i: backward and sigmoid and 0 < i < last)
         self._losses = np.empty(rows, net.dtype)
         self._spares: dict[str, Array] = {}
         self._gathered = SparseRows(rows, net.sizes[0], net.dtype) if sparse else None
@@ -141,8 +141,10 @@ def activate(ws: Workspace, i: int) -> None:
         _kernels._add_bias(net.biases[i], z)
     elif net.activation == "relu":
         _kernels._add_bias_relu(net.biases[i], z)
+    elif len(ws.slope[i + 1]):
+        _kernels._add_bias_sigmoid_slope(net.biases[i], z, ws.slope[i + 1])
     else:
-        _kernels._add_bias_sigmoid(net.biases[i], z, ws.slope[i + 1])
+        _kernels._add_bias_sigmoid(net.biases[i], z)
 
 
 def backward(ws: Workspace, *, to: int) -> None:
