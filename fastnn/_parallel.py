@@ -75,11 +75,13 @@ def available_threads() -> int:
     return allowed if quota is None else max(1, min(allowed, math.ceil(quota)))
 
 
+@functools.cache
 def cpu_quota(root: Path = Path("/")) -> float | None:
     """Return the processors that the control groups of this process grant it, None where unlimited.
 
     A quota anywhere above the process binds it, so every level up to the mount is read: `cpu.max`
-    in version 2, `cpu.cfs_quota_us` over `cpu.cfs_period_us` in version 1.
+    in version 2, `cpu.cfs_quota_us` over `cpu.cfs_period_us` in version 1. It is read once, as
+    every call of the library asks for it.
     """
     groups = root / "proc/self/cgroup"
     mount = root / "sys/fs/cgroup"

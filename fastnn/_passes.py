@@ -26,15 +26,22 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 # A tile has to be tall enough for BLAS to earn back the packing of the weights, and low enough for
-# its activations to stay in the cache. Tiles depend on the number of rows alone, never on threads.
+# its activations to stay in the cache. Fewer rows than a few tall tiles make are cut so that a few
+# threads have as much to do each. Tiles depend on the number of rows alone, never on threads.
 MOST_ROWS = 500
 FEWEST_ROWS = 64
-_WANTED_TILES = 8
+_EVEN = 4
+_FEW = 8
 
 
 def tiles(rows: int) -> list[slice]:
     """Return slices that cut `rows` into tiles of nearly equal height."""
-    count = max(-(-rows // MOST_ROWS), min(_WANTED_TILES, rows // FEWEST_ROWS), 1)
+    if rows > _FEW * MOST_ROWS:
+        count = -(-rows // (_EVEN * MOST_ROWS)) * _EVEN
+    elif rows >= FEWEST_ROWS:
+        count = min(_FEW, max(2, 1 << (rows // FEWEST_ROWS).bit_length() - 1))
+    else:
+        count = 1
     edges = [rows * i // count for i in range(count + 1)]
     return [slice(a, b) for a, b in itertools.pairwise(edges)]
 

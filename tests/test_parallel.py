@@ -14,7 +14,7 @@ import pytest
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
 import fastnn
-from fastnn import _parallel
+from fastnn import _parallel, _passes
 from fastnn._parallel import Team, available_threads, cpu_quota, thread_count
 
 THREADS = (1, 2, 3, 5)
@@ -444,3 +444,13 @@ def test_threads_may_be_left_by_another_python_thread():
 def test_the_innermost_threads_count_for_blas_too():
     with fastnn.threads(1), fastnn.threads(2):
         assert set(blas_threads()) <= {2}
+
+
+@pytest.mark.parametrize("rows", [0, 1, 63, 64, 127, 128, 500, 1000, 4000, 4001, 10_000, 60_001])
+def test_tiles_are_all_rows_in_order_and_of_one_height(rows):
+    cut = _passes.tiles(rows)
+    assert [row for tile in cut for row in range(tile.start, tile.stop)] == list(range(rows))
+    heights = {tile.stop - tile.start for tile in cut}
+    assert max(heights) <= _passes.MOST_ROWS
+    assert max(heights) - min(heights) <= 1
+    assert len(cut) % 2 == 0 or rows < _passes.FEWEST_ROWS  # two threads have as much to do
