@@ -29,6 +29,7 @@ Array = NDArray[Any]
 # its activations to stay in the cache. Fewer rows than a few tall tiles make are cut so that a few
 # threads have as much to do each. Tiles depend on the number of rows alone, never on threads.
 MOST_ROWS = 500
+_GOOD_ROWS = 128
 FEWEST_ROWS = 64
 _EVEN = 4
 _FEW = 8
@@ -39,7 +40,7 @@ def tiles(rows: int) -> list[slice]:
     if rows > _FEW * MOST_ROWS:
         count = -(-rows // (_EVEN * MOST_ROWS)) * _EVEN
     elif rows >= FEWEST_ROWS:
-        count = min(_FEW, max(2, 1 << (rows // FEWEST_ROWS).bit_length() - 1))
+        count = min(_FEW, 1 << max(1, (rows // _GOOD_ROWS).bit_length() - 1))
     else:
         count = 1
     edges = [rows * i // count for i in range(count + 1)]

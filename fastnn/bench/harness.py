@@ -28,8 +28,11 @@ from fastnn.bench.machine import has_numba_cache
 from fastnn.bench.setting import Setting
 
 TWIN = " (again)"
-# A thread pool goes on spinning for a while after its work; the next process waits for it to stop.
-_PAUSE = 0.02
+# A thread pool goes on spinning for a while after its work, OpenBLAS's for a tenth of a second: the
+# next process would share its processors with it, so it waits until nobody is at work.
+_PAUSE = 0.01
+_LONGEST_PAUSE = 0.25
+_IDLE = 0.1  # of a processor
 _THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -92,6 +95,24 @@ class Process:
         )
         self._commands = cast(IO[str], self._process.stdin)
         self._replies = cast(IO[str], self._process.stdout)
+
+    def settle(self) -> None:
+        """Wait until the process's threads rest, where the system tells; else for long enough."""
+        end = time.perf_counter() + _LONGEST_PAUSE
+        used = self._processor_seconds()
+        while time.perf_counter() < end:
+            time.sleep(_PAUSE)
+            before, used = used, self._processor_seconds()
+            if used is not None and before is not None and used - before < _IDLE * _PAUSE:
+                return
+
+    def _processor_seconds(self) -> float | None:
+        """Return the time that the process's threads had a processor, None where it is not told."""
+        try:
+            tasks = list(Path(f"/proc/{self._process.pid}/task").iterdir())
+            return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+        except (OSError, ValueError, IndexError):
+            return None
 
     def reason_absent(self) -> str | None:
         """Wait until the process is ready: None, or why it cannot take part."""
@@ -229,6 +250,7 @@ class Measurement:
                 continue
             calls[process] = ready["calls"]
             one_round += ready["calls"] * ready["seconds"] + _PAUSE
+            process.settle()
             label = process.subject.label
             fresh = Timing(name, label, rows, process.subject.threads, ready["dtype"])
             timing = self.timings.setdefault((name, n, label, fresh.threads), fresh)
@@ -243,6 +265,6 @@ class Measurement:
         for _ in range(self._rounds.setdefault((name, n), fitting)):
             for i in self._rng.permutation(len(calls)):
                 process = list(calls)[i]
-                time.sleep(_PAUSE)
                 taken = process.ask(time=calls[process])["seconds"]
                 turns[process].seconds[-1].append(taken)
+                process.settle()
