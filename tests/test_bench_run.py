@@ -230,11 +230,10 @@ def test_throughput_has_a_panel_for_threads(tmp_path):
 
 
 @compiled
-def test_ceilings_are_in_order():
+def test_the_peak_is_the_highest_of_what_was_measured():
     found = measure_ceilings(1, seconds=0.01)
-    assert found["fma_float32"] > 1.5 * found["fma_float64"] > 0
-    assert found["peak_float32"] >= found["sgemm"] > 0
-    assert found["triad_cache"] > 0 < found["triad_memory"]
+    assert min(found.values()) > 0
+    assert found["peak_float32"] == max(found["fma_float32"], found["sgemm"])
 
 
 def test_peak_memory_starts_anew():
