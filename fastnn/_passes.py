@@ -26,13 +26,12 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 # A tile has to be tall enough for BLAS to earn back the packing of the weights, and low enough for
-# its activations to stay in the cache. Fewer rows than a few tall tiles make are cut so that a few
-# threads have as much to do each. Tiles depend on the number of rows alone, never on threads.
+# its activations to stay in the cache. Tiles depend on the number of rows alone, never on threads.
 MOST_ROWS = 500
-_GOOD_ROWS = 128
-FEWEST_ROWS = 64
-_EVEN = 4
+FEWEST_ROWS = 64  # from here on there are two tiles at least, so that two threads have work
+_GOOD_ROWS = 128  # up to _FEW tiles, more of them only where each keeps this height
 _FEW = 8
+_EVEN = 4  # beyond, a multiple of this many, so that a few threads have as much to do each
 
 
 def tiles(rows: int) -> list[slice]:

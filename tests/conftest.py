@@ -13,6 +13,16 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(20150)
 
 
+@pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
+def dtype(request):
+    return request.param
+
+
+@pytest.fixture(params=["relu", "sigmoid"])
+def activation(request):
+    return request.param
+
+
 @pytest.fixture
 def make_net(rng):
     """Return a function that makes networks with random weights and biases."""

@@ -21,11 +21,6 @@ class Case(NamedTuple):
     logits: Any
 
 
-@pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
-def dtype(request):
-    return request.param
-
-
 @pytest.fixture(params=["relu", "sigmoid"])
 def case(request, rng, make_net, dtype):
     net = make_net((20, 33, 17, 10), request.param, dtype)

@@ -11,16 +11,6 @@ SIZES = ((7, 2), (20, 16, 10), (30, 40, 20, 17, 3))
 FLOOR = {np.float32: 1e-4, np.float64: 1e-11}
 
 
-@pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
-def dtype(request):
-    return request.param
-
-
-@pytest.fixture(params=["relu", "sigmoid"])
-def activation(request):
-    return request.param
-
-
 @pytest.fixture(params=SIZES, ids=lambda sizes: f"depth{len(sizes) - 1}")
 def net(request, make_net, activation, dtype):
     return make_net(request.param, activation, dtype)

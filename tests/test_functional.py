@@ -12,11 +12,6 @@ ENTRIES = (0.0, -0.0, 1e-40, 0.3, 1.0, 17.0, 40.0, 88.0, 700.0, 1000.0)
 TIGHT = {np.float32: 1e-5, np.float64: 1e-14}
 
 
-@pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
-def dtype(request):
-    return request.param
-
-
 def table(dtype):
     """Return rows with entries of every size and either sign, and no two rows alike."""
     z = np.array([*ENTRIES, *(-e for e in ENTRIES)], dtype)

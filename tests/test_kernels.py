@@ -20,11 +20,6 @@ ENTRIES = (*MAGNITUDES, *(-m for m in MAGNITUDES), np.inf, -np.inf)
 WIDE = np.longdouble  # where it is no wider than float64, the errors found are at most doubled
 
 
-@pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
-def dtype(request):
-    return request.param
-
-
 @pytest.fixture(autouse=True)
 def quiet():
     """As plain Python, the kernels' integer and floating tricks warn of overflow."""

@@ -22,11 +22,6 @@ TENS = (
 )
 
 
-@pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
-def dtype(request):
-    return request.param
-
-
 @pytest.fixture(autouse=True)
 def quiet():
     """As plain Python, the kernels' integer and floating tricks warn of overflow."""

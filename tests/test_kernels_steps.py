@@ -8,11 +8,6 @@ from fastnn import _kernels
 SHAPES = ((0, 5), (1, 1), (1, 7), (5, 16), (3, 17), (61, 10))
 
 
-@pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
-def dtype(request):
-    return request.param
-
-
 @pytest.fixture(autouse=True)
 def quiet():
     """Infinite bounds meet arithmetic that warns of it, where the kernels are plain Python."""

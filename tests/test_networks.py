@@ -15,16 +15,6 @@ TIGHT = {np.float32: 1e-5, np.float64: 1e-12}  # relative to the largest entry
 ABOVE_A_TILE = 2 * _passes.MOST_ROWS + 3
 
 
-@pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
-def dtype(request):
-    return request.param
-
-
-@pytest.fixture(params=["relu", "sigmoid"])
-def activation(request):
-    return request.param
-
-
 @pytest.fixture(params=SIZES, ids=lambda sizes: f"depth{len(sizes) - 1}")
 def net(request, make_net, activation, dtype):
     return make_net(request.param, activation, dtype)

@@ -18,16 +18,6 @@ TILES = 300  # a few rows, repeated so often, fill several tiles
 MANY_EPS = (0.3, 0, 0.1, 0.1, 9, 0.02)
 
 
-@pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
-def dtype(request):
-    return request.param
-
-
-@pytest.fixture(params=["relu", "sigmoid"])
-def activation(request):
-    return request.param
-
-
 @pytest.fixture(params=SIZES, ids=lambda sizes: f"depth{len(sizes) - 1}")
 def net(request, make_net, activation, dtype):
     return make_net(request.param, activation, dtype)

@@ -14,11 +14,6 @@ SETTINGS = (
 )
 
 
-@pytest.fixture(params=["relu", "sigmoid"])
-def activation(request):
-    return request.param
-
-
 @pytest.fixture
 def samples(rng):
     """Return 137 samples of three classes that a network can tell apart."""
