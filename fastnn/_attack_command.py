@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from fastnn.robustness import AdversarialReport
 
 _SHOWN = 8
-_WARM_UP = 64
 _WAYS = (("x + eps * sign(gradient)", None), ("clipped to [0, 1]", (0.0, 1.0)))
 
 
@@ -114,11 +113,12 @@ def _load(args: argparse.Namespace) -> tuple[MLP, str, Any, Any, str]:
 def _warm_up(net: MLP, x: Any, labels: Any, eps: Any) -> None:
     """Load or compile every kernel, so that the times in the table are those of the work.
 
-    A single row would not do: it takes another way through the first layer.
+    Fewer rows would not do: their products are left to BLAS.
     """
     from fastnn import robustness
+    from fastnn._sparse import FEWEST_ROWS
 
-    robustness.adversarial_accuracy(net, x[:_WARM_UP], labels[:_WARM_UP], eps)
+    robustness.adversarial_accuracy(net, x[:FEWEST_ROWS], labels[:FEWEST_ROWS], eps)
 
 
 def _table(digits: str, net: MLP, origin: str, reports: list[AdversarialReport]) -> str:

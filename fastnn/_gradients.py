@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn import _kernels, _passes
+from fastnn import _kernels, _passes, _sparse
 from fastnn._parallel import Team, thread_count
 
 if TYPE_CHECKING:
@@ -33,14 +33,15 @@ def part_count(rows: int) -> int:
 
 
 class GradientSums:
-    """Sums of the gradients of up to `rows` samples, in buffers that are made once.
+    """Sums of the gradients of up to `rows` samples like those in `x`, in buffers made once.
 
     `sums[k]` has shape (parts, size of parameter k): weights first, biases after them.
     """
 
-    def __init__(self, net: MLP, rows: int) -> None:
+    def __init__(self, net: MLP, rows: int, x: NDArray[Any]) -> None:
         self.parts = part_count(rows)
         self.height = min(-(-rows // self.parts), _passes.MOST_ROWS)
+        self._mostly_zeros = _sparse.is_mostly_zeros(x)
         self._parameters = (*net.weights, *net.biases)
         self.sums = [np.empty((self.parts, p.size), net.dtype) for p in self._parameters]
 
@@ -73,6 +74,7 @@ class GradientSums:
                 _passes.evaluate_tile(ws, labels, chosen)
                 self._add_tile(ws, part, fresh=first == start)
 
+        workspaces.pack(team, rows)
         team.run(task, range(self.parts))
 
     def _add_tile(self, ws: _passes.Workspace, part: int, *, fresh: bool) -> None:
@@ -82,7 +84,7 @@ class GradientSums:
         for i, weights in enumerate(ws.net.weights):
             total = self.sums[i][part].reshape(weights.shape)
             product = total if fresh else ws.spare(f"product {i}", *weights.shape)
-            if i == 0:
+            if i == 0 and self._mostly_zeros:
                 _passes.multiply_input_transposed(ws, product)
             else:
                 np.matmul(ws.h[i].T, ws.g[i + 1], out=product)
@@ -108,8 +110,8 @@ def mean_gradients(
 
     Raises FloatingPointError where one of them, with ``l2 * W`` added to weights, overflows.
     """
-    sums = GradientSums(net, len(x))
-    workspaces = _passes.Workspaces(net, x, sums.height, backward=True)
+    sums = GradientSums(net, len(x), x)
+    workspaces = _passes.Workspaces(net, sums.height, to=1)
     with Team(min(thread_count(), sums.parts)) as team:
         sums.add(team, workspaces, x, labels, slice(0, len(x)))
     with np.errstate(over="ignore", invalid="ignore"):

@@ -18,12 +18,13 @@ from numpy.typing import DTypeLike, NDArray
 from fastnn import _kernels, _sparse
 from fastnn._parallel import Team, thread_count
 from fastnn._progress import Progress
-from fastnn._sparse import SparseRows
 
 if TYPE_CHECKING:
     from fastnn.networks import MLP
 
 Array = NDArray[Any]
+Rows = slice | NDArray[np.int64]
+Packed = dict[tuple[int, bool], Array]
 
 # A tile has to be tall enough for BLAS to earn back the packing of the weights, and low enough for
 # its activations to stay in the cache. Tiles depend on the number of rows alone, never on threads.
@@ -31,6 +32,7 @@ MOST_ROWS = 500
 FEWEST_ROWS = 64  # from here on there are two tiles at least, so that two threads have work
 _GOOD_ROWS = 128  # up to _FEW tiles, more of them only where each keeps this height
 _FEW = 8
+_LINE_BYTES = 64
 _EVEN = 4  # beyond, a multiple of this many, so that a few threads have as much to do each
 
 
@@ -46,35 +48,43 @@ def tiles(rows: int) -> list[slice]:
     return [slice(a, b) for a, b in itertools.pairwise(edges)]
 
 
+def empty(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+    """Return an array that begins at a cache line: vectors across two lines cost twice."""
+    kind = np.dtype(dtype)
+    spare = _LINE_BYTES // kind.itemsize
+    size = math.prod(shape)
+    buffer = np.empty(size + spare, kind)
+    first = -buffer.ctypes.data % _LINE_BYTES // kind.itemsize
+    return buffer[first : first + size].reshape(shape)
+
+
 class Workspace:
     """The buffers of one thread for tiles of up to `rows` rows.
 
     `h[0]` is the input, `h[-1]` the logits; `g[i]` the loss's derivative by `h[i]`, `g[-1]` the
     residual; `slope[i]` the derivative of a sigmoid at `h[i]` (ReLU's can be read off `h[i]`). All
-    are cut to the rows of the tile that was loaded last. Without `backward`, there is no slope,
-    and of g the residual alone. With `sparse`, the input's zeros are left out of the first product.
+    are cut to the rows of the tile that was loaded last. Gradients go back to ``g[to]``; without
+    `to`, there is no slope, and of g the residual alone. `packed` is that of `Workspaces`.
     """
 
-    def __init__(
-        self, net: MLP, rows: int, *, backward: bool = False, sparse: bool = False
-    ) -> None:
+    def __init__(self, net: MLP, rows: int, to: int | None, packed: Packed) -> None:
         self.net = net
+        self.packed = packed
         last = len(net.weights)
+        lowest = last if to is None else to
         sigmoid = net.activation == "sigmoid"
 
         def buffers(used: Callable[[int], bool]) -> list[Array]:
             return [
-                np.empty((rows if used(i) else 0, width), net.dtype)
+                empty((rows if used(i) else 0, width), net.dtype)
                 for i, width in enumerate(net.sizes)
             ]
 
         self._h = buffers(lambda i: True)
-        self._g = buffers(lambda i: backward or i == last)
-        self._slope = buffers(lambda i: backward and sigmoid and 0 < i < last)
+        self._g = buffers(lambda i: i >= lowest)
+        self._slope = buffers(lambda i: sigmoid and lowest < last and 0 < i < last)
         self._losses = np.empty(rows, net.dtype)
         self._spares: dict[str, Array] = {}
-        self._gathered = SparseRows(rows, net.sizes[0], net.dtype) if sparse else None
-        self.input: SparseRows | None = None
         self._resize(rows)
 
     def _resize(self, rows: int) -> None:
@@ -89,10 +99,10 @@ class Workspace:
         size = math.prod(shape)
         buffer = self._spares.get(name)
         if buffer is None or buffer.size < size:
-            buffer = self._spares[name] = np.empty(size, dtype or self.net.dtype)
+            buffer = self._spares[name] = empty((size,), dtype or self.net.dtype)
         return buffer[:size].reshape(shape)
 
-    def load(self, x: Array, rows: slice | NDArray[np.int64]) -> None:
+    def load(self, x: Array, rows: Rows) -> None:
         """Take the `rows` of `x` as input; pixels of uint8 become numbers in [0, 1]."""
         self._resize(rows.stop - rows.start if isinstance(rows, slice) else len(rows))
         pixels = x.dtype == np.uint8
@@ -104,39 +114,37 @@ class Workspace:
             np.take(x, rows, axis=0, out=target, mode="clip")
         if pixels:
             _kernels._scale_pixels(target, self.h[0])
-        self.input = self._gathered if len(self.h[0]) >= _sparse.FEWEST_ROWS else None
-        if self.input is not None:
-            self.input.gather(self.h[0])
 
 
-def multiply_input(ws: Workspace, out: Array) -> None:
-    """out = x W_1, for the input as it was loaded."""
-    if ws.input is None:
-        np.matmul(ws.h[0], ws.net.weights[0], out=out)
-    else:
-        ws.input.multiply(ws.net.weights[0], out)
+def multiply(ws: Workspace, a: Array, i: int, out: Array, *, transposed: bool = False) -> None:
+    """out = a W, or a W^T, for the weights number `i`."""
+    weights, panels = ws.net.weights[i], ws.packed.get((i, transposed))
+    if panels is not None:
+        masks = ws.spare("masks", *_sparse.masks_shape(*a.shape), dtype=np.uint64)
+        if _sparse.multiply(a, panels, masks, out):
+            return
+    np.matmul(a, weights.T if transposed else weights, out=out)
 
 
 def multiply_input_transposed(ws: Workspace, out: Array) -> None:
-    """out = x^T g_1, for the input as it was loaded."""
-    if ws.input is None:
-        np.matmul(ws.h[0].T, ws.g[1], out=out)
-    else:
-        ws.input.multiply_transposed(ws.g[1], out)
-
-
-def forward_loaded(ws: Workspace) -> Array:
-    """Fill ``ws.h[1:]`` from the input as it was loaded and return the logits."""
-    multiply_input(ws, ws.h[1])
-    activate(ws, 0)
-    return forward(ws, first=1)
+    """out = x^T g_1, of an input that is mostly zeros."""
+    x, g = ws.h[0], ws.g[1]
+    shape = _sparse.panels_shape(len(g), g.shape[1], g.dtype)
+    if shape is not None:
+        panels = ws.spare("panels", *shape)
+        _sparse.pack(g, panels)
+        turned = ws.spare("turned", *x.shape[::-1])
+        np.copyto(turned, x.T)
+        masks = ws.spare("turned masks", *_sparse.masks_shape(*turned.shape), dtype=np.uint64)
+        if _sparse.multiply(turned, panels, masks, out):
+            return
+    np.matmul(x.T, g, out=out)
 
 
 def forward(ws: Workspace, *, first: int = 0) -> Array:
-    """Fill ``ws.h[first + 1:]`` from ``ws.h[first]``, which may be new, and return the logits."""
-    net = ws.net
-    for i in range(first, len(net.weights)):
-        np.matmul(ws.h[i], net.weights[i], out=ws.h[i + 1])
+    """Fill ``ws.h[first + 1:]`` from ``ws.h[first]`` and return the logits."""
+    for i in range(first, len(ws.net.weights)):
+        multiply(ws, ws.h[i], i, ws.h[i + 1])
         activate(ws, i)
     return ws.h[-1]
 
@@ -157,7 +165,7 @@ def activate(ws: Workspace, i: int) -> None:
 def backward(ws: Workspace, *, to: int) -> None:
     """Fill ``ws.g[to:-1]`` from ``ws.g[-1]``, the residual; g by hidden layers end as dL/dz."""
     for i in range(len(ws.net.weights), to, -1):
-        np.matmul(ws.g[i], ws.net.weights[i - 1].T, out=ws.g[i - 1])
+        multiply(ws, ws.g[i], i - 1, ws.g[i - 1], transposed=True)
         if i > 1:
             deactivate(ws, i - 1)
 
@@ -173,50 +181,86 @@ def deactivate(ws: Workspace, i: int) -> None:
 def for_each_tile(
     net: MLP,
     x: Array,
-    work: Callable[[Workspace, slice], None],
+    work: Callable[[Workspace, Rows], None],
     *,
-    backward: bool = False,
+    to: int | None = None,
+    order: NDArray[np.int64] | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> None:
-    """Call ``work(workspace, rows)`` for every tile of `x`, loaded; one workspace a thread."""
+    """Call ``work(workspace, rows)`` for every tile of `x`, loaded; one workspace a thread.
+
+    Rows are taken as they stand, or in the `order` given. Gradients go back to layer `to`.
+    """
     cut = tiles(len(x))
     with Team(min(thread_count(threads), len(cut))) as team:
-        tallest = max(rows.stop - rows.start for rows in cut)
-        workspaces = Workspaces(net, x, tallest, backward=backward)
+        workspaces = Workspaces(net, max(tile.stop - tile.start for tile in cut), to)
+        workspaces.pack(team, len(x))
 
-        def task(worker: int, rows: slice) -> None:
+        def task(worker: int, tile: slice) -> None:
+            rows = tile if order is None else order[tile]
             workspaces[worker].load(x, rows)
             work(workspaces[worker], rows)
             if progress is not None and worker == 0:  # only the calling thread draws
-                progress.update(rows.stop)
+                progress.update(tile.stop)
 
         team.run(task, cut if len(x) else [])
 
 
 class Workspaces(dict[int, Workspace]):
-    """The workspaces of a team for tiles of `x`, each made by the worker that first needs it."""
+    """The workspaces of a team, each made by the worker that first needs it.
 
-    def __init__(self, net: MLP, x: Array, rows: int, *, backward: bool) -> None:
+    `packed` has the weights that are packed for `_sparse`, by their number and whether transposed;
+    it must be renewed or cleared whenever the weights change.
+    """
+
+    def __init__(self, net: MLP, rows: int, to: int | None = None) -> None:
         super().__init__()
-        sparse = _sparse.pays(x, net.sizes[1], net.dtype)
-        self._make: Callable[[], Workspace] = lambda: Workspace(
-            net, rows, backward=backward, sparse=sparse
-        )
+        self._net, self._rows, self._to = net, rows, to
+        self._panels: Packed = {}
+        self.packed: Packed = {}
 
     def __missing__(self, worker: int) -> Workspace:
-        self[worker] = self._make()
+        self[worker] = Workspace(self._net, self._rows, self._to, self.packed)
         return self[worker]
 
+    def pack(self, team: Team, rows: int) -> None:
+        """Pack the weights as they are now, if a call on `rows` rows is worth it."""
+        self.packed.clear()
+        if rows < _sparse.FEWEST_ROWS:
+            return
+        if not self._panels:
+            self._panels = self._make_panels()
 
-def evaluate_tile(ws: Workspace, labels: NDArray[np.int64], rows: slice | NDArray[np.int64]) -> int:
+        def task(_: int, key: tuple[int, bool]) -> None:
+            i, transposed = key
+            _sparse.pack(self._net.weights[i], self._panels[key], transposed=transposed)
+
+        team.run(task, sorted(self._panels, key=lambda key: -self._panels[key].size))
+        self.packed.update(self._panels)
+
+    def _make_panels(self) -> Packed:
+        """Return buffers for all weights, and for their transposes where gradients go back."""
+        net = self._net
+        panels = {}
+        for i, weights in enumerate(net.weights):
+            for transposed in (False, True):
+                depth, width = weights.shape[::-1] if transposed else weights.shape
+                shape = _sparse.panels_shape(depth, width, net.dtype)
+                needed = not transposed or (self._to is not None and i >= self._to)
+                if shape is not None and needed:
+                    panels[i, transposed] = empty(shape, net.dtype)
+        return panels
+
+
+def evaluate_tile(ws: Workspace, labels: NDArray[np.int64], rows: Rows) -> int:
     """Fill ``ws.losses`` and the residual ``ws.g[-1]``; return how many rows are right."""
-    logits = forward_loaded(ws)
+    logits = forward(ws)
     require_finite(logits, rows, "logits")
     return int(_kernels._loss_residual(logits, labels[rows], ws.losses, ws.g[-1]))
 
 
-def require_finite(values: Array, rows: slice | NDArray[np.int64], what: str) -> None:
+def require_finite(values: Array, rows: Rows, what: str) -> None:
     """Raise for the first row of a tile with a NaN or an infinity, if there is one."""
     broken = int(_kernels._first_not_finite(values))
     if broken >= 0:

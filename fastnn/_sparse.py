@@ -1,9 +1,10 @@
-"""Products with a matrix that is mostly zeros: the first layer's input, and its transpose.
+"""Products that leave zeros out: of digits with weights, and of what ReLU lets through.
 
-Four out of five pixels of a digit are 0, in much the same places. Rows are taken in groups of five;
-the columns in which any of the five is not 0 are gathered, and a product over those columns alone
-keeps a block of results in registers. Zeros that remain add nothing, so a row's result does not
-depend on its group.
+Four out of five pixels of a digit are 0, and more than half of the units behind a ReLU. Rows are
+taken in pairs; only the columns in which either of the two is not 0 enter the product. The other
+matrix is packed beforehand into panels of columns, so narrow that a piece of 64 rows stays in the
+first-level cache while all pairs pass by. Zeros that remain add nothing, so a row's result does not
+depend on its neighbour.
 """
 
 from __future__ import annotations
@@ -14,73 +15,54 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn import _sparse_kernels
-from fastnn._sparse_kernels import BLOCK_BYTES, ROWS
+from fastnn._sparse_kernels import DEPTH, ROWS, VECTOR_BYTES, VECTORS, WIDE
 
 Array = NDArray[Any]
 
-FEWEST_ROWS = ROWS
+# Measured: packing the weights takes as long as it saves on about this many rows.
+FEWEST_ROWS = 200
+# Measured: where a larger share of the columns enters, BLAS is faster; beside wide vectors never.
+_MOST_DENSE = 1.0 if WIDE else 0.75
+_SAMPLED_ROWS = 32
+_FEW_PIXELS = 0.5
 
-# Measured: above this share of gathered columns, BLAS is as fast.
-_MOST_DENSE = 0.6
-_SAMPLED_GROUPS = 16
 
+def panels_shape(depth: int, width: int, dtype: np.dtype[Any]) -> tuple[int, int, int] | None:
+    """Return (blocks, depth, columns of a block) for a (depth, width) matrix; None if too narrow.
 
-class SparseRows:
-    """Rows of a matrix that is mostly zeros, gathered, in buffers that are made once.
-
-    Parameters
-    ----------
-    rows, depth : int
-        The largest shape that will be gathered.
-    dtype : float32 or float64
+    Of the widths that there are, the one that leaves the fewest columns over.
     """
-
-    def __init__(self, rows: int, depth: int, dtype: np.dtype[Any]) -> None:
-        groups = -(-rows // ROWS)
-        self._flags = np.empty(depth, np.uint8)
-        self._counts = np.empty(groups, np.int64)
-        self._columns = np.empty(groups * depth, np.int32)
-        self._values = np.empty((groups * depth, ROWS), dtype)
-        self._shape = (rows, depth)
-        self._turned: tuple[Array, SparseRows] | None = None
-
-    def gather(self, a: Array) -> None:
-        """Take the rows of `a`, at least ROWS of them."""
-        self._a = a
-        rows, depth = a.shape
-        groups = -(-rows // ROWS)
-        self._gathered = (
-            self._counts[:groups],
-            self._columns[: groups * depth],
-            self._values[: groups * depth],
-        )
-        _sparse_kernels._gather(a, self._flags[:depth], *self._gathered)
-
-    def multiply(self, weights: Array, out: Array) -> None:
-        """out = a @ weights; at least BLOCK_BYTES wide."""
-        _sparse_kernels._multiply(*self._gathered, weights, out)
-
-    def multiply_transposed(self, b: Array, out: Array) -> None:
-        """out = a.T @ b; at least BLOCK_BYTES wide."""
-        a = self._a
-        if self._turned is None:
-            rows, depth = self._shape
-            self._turned = np.empty(rows * depth, a.dtype), SparseRows(depth, rows, a.dtype)
-        buffer, columns = self._turned
-        turned = buffer[: a.size].reshape(a.shape[::-1])
-        np.copyto(turned, a.T)
-        columns.gather(turned)
-        columns.multiply(b, out)
+    widths = [vectors * VECTOR_BYTES // dtype.itemsize for vectors in VECTORS]
+    fitting = [(-(-width // across) * across, across) for across in widths if across <= width]
+    if not fitting:
+        return None
+    total, across = min(fitting)
+    return total // across, depth, across
 
 
-def pays(x: Array, width: int, dtype: np.dtype[Any]) -> bool:
-    """Say whether products of rows of `x` with `width` columns are faster here than in BLAS.
+def masks_shape(rows: int, depth: int) -> tuple[int, int]:
+    """Return the shape of the masks of a (rows, depth) matrix, of type uint64."""
+    return -(-depth // DEPTH), -(-rows // ROWS)
 
-    That depends on the shape and on how many columns would be gathered, which is measured on a few
-    groups spread over `x`.
+
+def pack(matrix: Array, panels: Array, *, transposed: bool = False) -> None:
+    """Fill `panels`, of the shape that `panels_shape` gives, with the matrix or its transpose."""
+    _sparse_kernels._pack(matrix, transposed, panels)
+
+
+def multiply(a: Array, panels: Array, masks: Array, out: Array) -> bool:
+    """out = a @ the matrix in `panels`; False, and nothing done, where `a` has too few zeros.
+
+    `masks` is overwritten.
     """
-    if min(x.shape) < ROWS or width * dtype.itemsize < BLOCK_BYTES:
+    entering = _sparse_kernels._mark(a, masks)
+    if entering > _MOST_DENSE * masks.shape[1] * a.shape[1]:
         return False
-    starts = np.linspace(0, len(x) - ROWS, _SAMPLED_GROUPS).astype(int)
-    dense = [np.mean((x[start : start + ROWS] != 0).any(axis=0)) for start in starts]
-    return bool(np.mean(dense) < _MOST_DENSE)
+    _sparse_kernels._multiply(a, masks, panels, out)
+    return True
+
+
+def is_mostly_zeros(x: Array) -> bool:
+    """Say whether fewer than half of the entries of a few rows spread over `x` are not 0."""
+    rows = np.linspace(0, len(x) - 1, _SAMPLED_ROWS).astype(int)
+    return bool(len(x)) and bool(np.mean(x[rows] != 0) < _FEW_PIXELS)

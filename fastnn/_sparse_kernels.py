@@ -1,4 +1,4 @@
-"""Kernels for products with a matrix that is mostly zeros; `fastnn._sparse` says what they do."""
+"""Kernels for products that leave zeros out; `fastnn._sparse` says what they do."""
 
 from __future__ import annotations
 
@@ -11,127 +11,198 @@ from numba.extending import intrinsic
 
 from fastnn._kernels import kernel
 
-ROWS = 5  # of a group: 5 x _VECTORS accumulators, the weights and one input fill the registers
-_WIDE = "avx512f" in {
+ROWS = 2  # of a group: more would share fewer zeros
+DEPTH = 64  # columns of a chunk, a bit for each in a mask
+WIDE = "avx512f" in {
     name for name, there in llvmlite.binding.get_host_cpu_features().items() if there
 }
-_VECTOR_BYTES, _VECTORS = (64, 4) if _WIDE else (32, 2)
-BLOCK_BYTES = _VECTOR_BYTES * _VECTORS
+# Sums for every row and vector, the vectors of the weights and the rows' values fill the registers.
+VECTOR_BYTES, VECTORS = (64, (7, 8)) if WIDE else (32, (4,))
+_LINE_BYTES = 64
+_BIT, _WORD, _INTEGER = ir.IntType(1), ir.IntType(32), ir.IntType(64)
+_BYTES = ir.IntType(8).as_pointer()
 
 
-def _multiply_block(values, columns, start, count, weights, row, column, out):
-    """Set a block of `out`, ROWS x BLOCK_BYTES, to the products over the gathered columns."""
-    chosen = slice(start, start + count)
-    across = slice(column, column + BLOCK_BYTES // out.itemsize)
-    out[row : row + ROWS, across] = values[chosen].T @ weights[columns[chosen], across]
+def _add_block(a, row, start, mask, panel, vectors, out, column, fresh):
+    """Add products of a chunk of ROWS rows, over the columns in `mask`, to a block of `out`."""
+    count = vectors * VECTOR_BYTES // out.itemsize
+    columns = [k for k in range(DEPTH) if int(mask) >> k & 1]
+    group = [min(row + r, len(a) - 1) for r in range(ROWS)]
+    for r in set(group):
+        block = out[r, column : column + count]
+        products = a[r, [start + k for k in columns]] @ panel[columns]
+        block[:] = products if fresh else block + products
 
 
-def _emit_multiply_block(context, builder, signature, args):  # pragma: no cover - for LLVM
-    """Emit `_multiply_block` as a loop over the columns with every result in a register."""
-    arrays = {
-        k: context.make_array(signature.args[k])(context, builder, args[k]) for k in (0, 1, 4, 7)
-    }
-    values, columns, weights, out = (arrays[k] for k in (0, 1, 4, 7))
-    _, _, start, count, _, row, column, _ = args
+def _emit_add_block(context, builder, signature, args):  # pragma: no cover - for LLVM
+    """Emit `_add_block`, for every number of vectors that there is."""
+    a, panel, out = (
+        context.make_array(signature.args[k])(context, builder, args[k]) for k in (0, 4, 6)
+    )
+    _, row, start, mask, _, vectors, _, column, fresh = args
     number = context.get_value_type(signature.args[0].dtype)
     size = context.get_abi_sizeof(number)
-    integer = ir.IntType(64)
-    vector = ir.VectorType(number, _VECTOR_BYTES // size)
+    last = builder.sub(cgutils.unpack_tuple(builder, a.shape)[0], _INTEGER(1))
+
+    def pointer_at(array, r, index):
+        # A group that is cut off has its last row twice: computed twice, stored twice.
+        line = builder.add(row, _INTEGER(r))
+        line = builder.select(builder.icmp_signed("<", line, last), line, last)
+        stride = builder.sdiv(cgutils.unpack_tuple(builder, array.strides)[0], _INTEGER(size))
+        return builder.gep(array.data, [builder.add(builder.mul(line, stride), index)])
+
+    for r in range(ROWS, 2 * ROWS):  # the next group's: no processor guesses so long a stride
+        _emit_prefetch(builder, pointer_at(a, r, start), DEPTH * size)
+        _emit_prefetch(builder, pointer_at(out, r, column), max(VECTORS) * VECTOR_BYTES)
+    sources = [pointer_at(a, r, start) for r in range(ROWS)]
+    targets = [pointer_at(out, r, column) for r in range(ROWS)]
+    end = builder.append_basic_block("end")
+    choice = builder.switch(vectors, end)
+    vector = ir.VectorType(number, VECTOR_BYTES // size)
+    for count in VECTORS:
+        begin = builder.append_basic_block("begin")
+        choice.add_case(_INTEGER(count), begin)
+        builder.position_at_end(begin)
+        _emit_sums(builder, vector, count, sources, mask, panel.data, fresh, targets)
+        builder.branch(end)
+    builder.position_at_end(end)
+    return context.get_dummy_value()
+
+
+def _emit_prefetch(builder, pointer, size):  # pragma: no cover - for LLVM
+    """Emit fetching so many bytes into the first-level cache."""
+    kind = ir.FunctionType(ir.VoidType(), [_BYTES, _WORD, _WORD, _WORD])
+    fetch = builder.module.declare_intrinsic("llvm.prefetch", [_BYTES], kind)
+    start = builder.bitcast(pointer, _BYTES)
+    for offset in range(0, size, _LINE_BYTES):
+        line = builder.gep(start, [_INTEGER(offset)])
+        builder.call(fetch, [line, _WORD(0), _WORD(3), _WORD(1)])  # to read, to keep, data
+
+
+def _emit_sums(
+    builder, vector, count, sources, mask, panel, fresh, targets
+):  # pragma: no cover - for LLVM
+    """Emit a loop over the bits of the mask that keeps every sum in a register."""
     lanes = vector.count
+    size = VECTOR_BYTES // lanes
     fma = builder.module.declare_intrinsic(
-        f"llvm.fma.v{lanes}f{size * 8}", (), ir.FunctionType(vector, [vector] * 3)
+        f"llvm.fma.v{lanes}f{8 * size}", (), ir.FunctionType(vector, [vector] * 3)
     )
-    nothing = ir.Constant(vector, ir.Undefined)
-    first_lane = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
-    block = [(r, v) for r in range(ROWS) for v in range(_VECTORS)]
+    lowest_bit = builder.module.declare_intrinsic(
+        "llvm.cttz.i64", (), ir.FunctionType(_INTEGER, [_INTEGER, _BIT])
+    )
+    nothing, zero = ir.Constant(vector, ir.Undefined), ir.Constant(vector, [0.0] * lanes)
+    first_lane = ir.Constant(ir.VectorType(_WORD, lanes), [0] * lanes)
 
-    def stride(array):
-        return builder.sdiv(cgutils.unpack_tuple(builder, array.strides)[0], integer(size))
+    def vector_at(pointer, v):
+        place = builder.gep(pointer, [_INTEGER(v * lanes)])
+        return builder.bitcast(place, vector.as_pointer())
 
-    def vector_at(array, index, v):
-        pointer = builder.gep(array.data, [builder.add(index, integer(v * lanes))])
-        return builder.bitcast(pointer, vector.as_pointer())
+    def joined(*incoming):
+        """Return what the values are, coming from one block or the other."""
+        phis = [builder.phi(vector) for _ in incoming[0][0]]
+        for values, block in incoming:
+            for phi, value in zip(phis, values, strict=True):
+                phi.add_incoming(value, block)
+        return phis
 
-    weight_stride, out_stride = stride(weights), stride(out)
-    before = builder.block
-    loop, after = builder.append_basic_block("loop"), builder.append_basic_block("after")
-    builder.cbranch(builder.icmp_signed(">", count, integer(0)), loop, after)
+    begin = builder.block
+    old, first, loop, after = map(builder.append_basic_block, ("old", "first", "loop", "after"))
+    places = [(r, v) for r in range(ROWS) for v in range(count)]
+    builder.cbranch(fresh, first, old)
+    builder.position_at_end(old)
+    kept = [builder.load(vector_at(targets[r], v), align=size) for r, v in places]
+    builder.branch(first)
+    builder.position_at_end(first)
+    before = joined(([zero] * len(places), begin), (kept, old))
+    builder.cbranch(builder.icmp_unsigned("!=", mask, _INTEGER(0)), loop, after)
 
     builder.position_at_end(loop)
-    k = builder.phi(integer)
-    sums = {at: builder.phi(vector) for at in block}
-    place = builder.add(start, k)
-    which = builder.sext(builder.load(builder.gep(columns.data, [place])), integer)
-    source = builder.add(builder.mul(which, weight_stride), column)
-    loaded = [builder.load(vector_at(weights, source, v), align=size) for v in range(_VECTORS)]
-    new = {}
-    for r in range(ROWS):
-        index = builder.add(builder.mul(place, integer(ROWS)), integer(r))
-        value = builder.load(builder.gep(values.data, [index]))
-        spread = builder.insert_element(nothing, value, ir.IntType(32)(0))
-        spread = builder.shuffle_vector(spread, nothing, first_lane)
-        for v in range(_VECTORS):
-            new[r, v] = builder.call(fma, [spread, loaded[v], sums[r, v]])
-    following = builder.add(k, integer(1))
-    k.add_incoming(integer(0), before)
-    k.add_incoming(following, loop)
-    zero = ir.Constant(vector, [0.0] * lanes)
-    for at in block:
-        sums[at].add_incoming(zero, before)
-        sums[at].add_incoming(new[at], loop)
-    builder.cbranch(builder.icmp_signed("<", following, count), loop, after)
+    rest = builder.phi(_INTEGER)
+    sums = joined((before, first))
+    k = builder.call(lowest_bit, [rest, _BIT(1)])
+    following = builder.and_(rest, builder.sub(rest, _INTEGER(1)))
+    line = builder.gep(panel, [builder.mul(k, _INTEGER(count * lanes))])
+    weights = [builder.load(vector_at(line, v), align=size) for v in range(count)]
+    spread = []
+    for source in sources:
+        value = builder.load(builder.gep(source, [k]))
+        value = builder.insert_element(nothing, value, _WORD(0))
+        spread.append(builder.shuffle_vector(value, nothing, first_lane))
+    new = [
+        builder.call(fma, [spread[r], weights[v], total])
+        for (r, v), total in zip(places, sums, strict=True)
+    ]
+    rest.add_incoming(mask, first)
+    rest.add_incoming(following, loop)
+    for phi, value in zip(sums, new, strict=True):
+        phi.add_incoming(value, loop)
+    builder.cbranch(builder.icmp_unsigned("!=", following, _INTEGER(0)), loop, after)
 
     builder.position_at_end(after)
-    results = {at: builder.phi(vector) for at in block}
-    for at in block:
-        results[at].add_incoming(zero, before)
-        results[at].add_incoming(new[at], loop)
-    for r, v in block:
-        target = builder.mul(builder.add(row, integer(r)), out_stride)
-        builder.store(results[r, v], vector_at(out, builder.add(target, column), v), align=size)
-    return context.get_dummy_value()
+    for (r, v), value in zip(places, joined((before, first), (new, loop)), strict=True):
+        builder.store(value, vector_at(targets[r], v), align=size)
 
 
 # Without the compiler the plain function above is what runs.
 if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # pragma: no cover
 
     @intrinsic
-    def _multiply_block(typing, values, columns, start, count, weights, row, column, out):
-        """Type `_multiply_block`: arrays of one float type, int32 columns, int64 numbers."""
-        return types.void(
-            values, columns, start, count, weights, row, column, out
-        ), _emit_multiply_block
+    def _add_block(typing, a, row, start, mask, panel, vectors, out, column, fresh):
+        """Type `_add_block`: arrays of one float type, integers of 64 bits, a boolean."""
+        return types.void(a, row, start, mask, panel, vectors, out, column, fresh), _emit_add_block
 
 
 @kernel
-def _gather(a, flags, counts, columns, values):
-    """Note for every group of rows the columns that are not all 0, and the rows' values there."""
+def _mark(a, masks):
+    """masks = for a chunk of columns and a group of rows, which columns are not all 0.
+
+    Returns the number of those columns, of all groups together.
+    """
     rows, depth = a.shape
-    for g in range(counts.size):
-        row = min(g * ROWS, rows - ROWS)  # the last group may overlap the one before
-        for k in range(depth):
-            flags[k] = 0
-        for r in range(ROWS):
-            for k in range(depth):
-                flags[k] |= np.uint8(a[row + r, k] != 0)
-        start = end = g * depth
-        for k in range(depth):
-            columns[end] = k
-            end += flags[k]
-        counts[g] = end - start
-        for p in range(start, end):
-            for r in range(ROWS):
-                values[p, r] = a[row + r, columns[p]]
+    count = 0
+    for c in range(masks.shape[0]):
+        start = c * DEPTH
+        for g in range(masks.shape[1]):
+            row, other = g * ROWS, min(g * ROWS + 1, rows - 1)
+            mask = np.uint64(0)
+            for k in range(min(DEPTH, depth - start)):
+                there = (a[row, start + k] != 0) | (a[other, start + k] != 0)
+                mask |= np.uint64(there) << np.uint64(k)
+                count += there
+            masks[c, g] = mask
+    return count
 
 
 @kernel
-def _multiply(counts, columns, values, weights, out):
-    """out = a @ weights, for the rows of `a` that were gathered."""
-    rows, width = out.shape
-    depth = columns.size // counts.size
-    across = BLOCK_BYTES // out.itemsize
-    for b in range(-(-width // across)):
-        column = min(b * across, width - across)  # here too the last block may overlap
-        for g in range(counts.size):
-            row = min(g * ROWS, rows - ROWS)
-            _multiply_block(values, columns, g * depth, counts[g], weights, row, column, out)
+def _pack(weights, transposed, panels):
+    """panels = blocks of the columns of the weights, or of their transpose."""
+    blocks, depth, across = panels.shape
+    width = weights.shape[0] if transposed else weights.shape[1]
+    if transposed:
+        for b in range(blocks):
+            column = min(b * across, width - across)
+            for start in range(0, depth, DEPTH):  # a panel's chunk stays in the cache
+                for j in range(across):
+                    for k in range(start, min(start + DEPTH, depth)):
+                        panels[b, k, j] = weights[column + j, k]
+    else:
+        for k in range(depth):
+            for b in range(blocks):
+                column = min(b * across, width - across)
+                for j in range(across):
+                    panels[b, k, j] = weights[k, column + j]
+
+
+@kernel
+def _multiply(a, masks, panels, out):
+    """out = a @ the matrix in `panels`, over the columns in `masks`."""
+    blocks, _, across = panels.shape
+    vectors = across * out.itemsize // VECTOR_BYTES
+    for b in range(blocks):
+        column = min(b * across, out.shape[1] - across)
+        for c in range(masks.shape[0]):
+            start = c * DEPTH
+            panel = panels[b, start : start + DEPTH]
+            for g in range(masks.shape[1]):
+                _add_block(a, g * ROWS, start, masks[c, g], panel, vectors, out, column, c == 0)

@@ -63,18 +63,18 @@ def fgsm(
         raise ValueError(f"fgsm takes one eps, got {len(budget)}")
     out = np.empty(rows.shape, net.dtype)
 
-    def work(ws: _passes.Workspace, tile: slice) -> None:
-        _passes.forward_loaded(ws)
+    def work(ws: _passes.Workspace, tile: _passes.Rows) -> None:
+        _passes.forward(ws)
         ascend(ws, truth, tile)
         step(ws, budget, limits)
         _passes.require_finite(ws.h[0], tile, "steps")
         out[tile] = ws.h[0]
 
-    _passes.for_each_tile(net, rows, work, backward=True)
+    _passes.for_each_tile(net, rows, work, to=0)
     return out[0] if np.ndim(x) == 1 else out
 
 
-def ascend(ws: _passes.Workspace, labels: NDArray[np.int64], rows: slice) -> int:
+def ascend(ws: _passes.Workspace, labels: NDArray[np.int64], rows: _passes.Rows) -> int:
     """Fill ``ws.g[0]`` with a positive multiple of every row's gradient; the forward pass is done.
 
     Returns the number of rows whose true class has a probability that rounds to 1.

@@ -157,8 +157,8 @@ class MLP:
         rows = self._inputs(x)
         out = np.empty((len(rows), self.sizes[-1]), self.dtype)
 
-        def work(ws: _passes.Workspace, tile: slice) -> None:
-            out[tile] = _passes.forward_loaded(ws)
+        def work(ws: _passes.Workspace, tile: _passes.Rows) -> None:
+            out[tile] = _passes.forward(ws)
             _passes.require_finite(ws.h[-1], tile, "logits")
 
         _passes.for_each_tile(self, rows, work)
@@ -223,7 +223,7 @@ class MLP:
         rows, truth = self._samples(x, labels)
         losses = np.empty(len(rows), self.dtype)
 
-        def work(ws: _passes.Workspace, tile: slice) -> None:
+        def work(ws: _passes.Workspace, tile: _passes.Rows) -> None:
             _passes.evaluate_tile(ws, truth, tile)
             losses[tile] = ws.losses
 
@@ -306,13 +306,13 @@ class MLP:
         truth = _checks.labels(labels, len(rows), self.sizes[-1])
         out = np.empty(rows.shape, self.dtype)
 
-        def work(ws: _passes.Workspace, tile: slice) -> None:
+        def work(ws: _passes.Workspace, tile: _passes.Rows) -> None:
             _passes.evaluate_tile(ws, truth, tile)
             _passes.backward(ws, to=0)
             _passes.require_finite(ws.g[0], tile, "derivatives")
             out[tile] = ws.g[0]
 
-        _passes.for_each_tile(self, rows, work, backward=True)
+        _passes.for_each_tile(self, rows, work, to=0)
         return self._like(x, out)
 
     def _inputs(self, x: ArrayLike) -> NDArray[Any]:

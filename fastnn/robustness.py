@@ -183,7 +183,16 @@ def adversarial_accuracy(
     start = time.perf_counter()
     attack = _Attack(net, truth, np.atleast_1d(budget), limits)
     with Progress("attack", len(rows), enabled=progress) as bar:
-        _passes.for_each_tile(net, rows, attack.tile, backward=True, threads=count, progress=bar)
+        _passes.for_each_tile(
+            net,
+            rows,
+            attack.tile,
+            to=0,
+            # Samples of a class have zeros in the same places, which products leave out.
+            order=np.argsort(truth, kind="stable"),
+            threads=count,
+            progress=bar,
+        )
         bar.update(len(rows))
     hits = np.count_nonzero(attack.prediction == truth, axis=1)
     single = isinstance(budget, float)
@@ -195,8 +204,8 @@ def adversarial_accuracy(
         adversarial_correct=int(hits[0]) if single else hits.astype(np.int64),
         clean_prediction=attack.clean,
         adversarial_prediction=attack.prediction[0] if single else attack.prediction,
-        zero_gradient_rows=sum(attack.still.values()),
-        saturated_rows=sum(attack.saturated.values()),
+        zero_gradient_rows=sum(attack.still),
+        saturated_rows=sum(attack.saturated),
         seconds=time.perf_counter() - start,
     )
 
@@ -217,48 +226,45 @@ class _Attack:
         self._limits = limits
         self.clean = np.empty(len(labels), np.int64)
         self.prediction = np.empty((len(budgets), len(labels)), np.int64)
-        self.still: dict[int, int] = {}  # by the first row of a tile
-        self.saturated: dict[int, int] = {}
+        self.still: list[int] = []  # of every tile
+        self.saturated: list[int] = []
 
-    def tile(self, ws: _passes.Workspace, rows: slice) -> None:
+    def tile(self, ws: _passes.Workspace, rows: _passes.Rows) -> None:
         """Attack the rows in `ws` with every eps."""
         if len(self._budgets) > 1:
             self._sweep(ws, rows)
             return
-        _passes.forward_loaded(ws)
+        _passes.forward(ws)
         self._climb(ws, rows)
-        self.still[rows.start] = step(ws, self._budgets[0], self._limits)
+        self.still.append(step(ws, self._budgets[0], self._limits))
         _passes.forward(ws)
         self._predict(ws, rows, 0)
 
-    def _climb(self, ws: _passes.Workspace, rows: slice) -> None:
+    def _climb(self, ws: _passes.Workspace, rows: _passes.Rows) -> None:
         """Note the clean prediction and go back to the gradient by the inputs."""
-        self.saturated[rows.start] = ascend(ws, self._labels, rows)
-        _kernels._argmax(ws.h[-1], self.clean[rows])
+        self.saturated.append(ascend(ws, self._labels, rows))
+        self.clean[rows] = _predictions(ws)
 
-    def _predict(self, ws: _passes.Workspace, rows: slice, k: int) -> None:
+    def _predict(self, ws: _passes.Workspace, rows: _passes.Rows, k: int) -> None:
         """Note the prediction under eps number `k`."""
         _passes.require_finite(ws.h[-1], rows, "logits")
-        _kernels._argmax(ws.h[-1], self.prediction[k, rows])
+        self.prediction[k, rows] = _predictions(ws)
 
-    def _sweep(self, ws: _passes.Workspace, rows: slice) -> None:
+    def _sweep(self, ws: _passes.Workspace, rows: _passes.Rows) -> None:
         """Attack with every eps, smallest first; the first layer's products are made but twice."""
         weights = ws.net.weights[0]
         kind = ws.net.dtype.type
         z = ws.spare("z", *ws.h[1].shape)
-        _passes.multiply_input(ws, z)
+        _passes.multiply(ws, ws.h[0], 0, z)
         np.copyto(ws.h[1], z)
         _passes.activate(ws, 0)
         _passes.forward(ws, first=1)
         self._climb(ws, rows)
         direction, room = ws.g[0], ws.h[0]
-        self.still[rows.start] = int(
-            _kernels._direction_and_room(
-                kind(self._limits.lower), kind(self._limits.upper), direction, room
-            )
-        )
+        lower, upper = kind(self._limits.lower), kind(self._limits.upper)
+        self.still.append(int(_kernels._direction_and_room(lower, upper, direction, room)))
         slope = ws.g[1]
-        np.matmul(direction, weights, out=slope)
+        _passes.multiply(ws, direction, 0, slope)
         stops = ws.spare("stops", len(weights), dtype=np.int64)
         reached = kind(0)
         for k in self._ascending:
@@ -269,3 +275,10 @@ class _Attack:
             _passes.forward(ws, first=1)
             self._predict(ws, rows, k)
             reached = eps
+
+
+def _predictions(ws: _passes.Workspace) -> NDArray[np.int64]:
+    """Return the class of the largest logit of every row."""
+    found = ws.spare("predictions", len(ws.h[-1]), dtype=np.int64)
+    _kernels._argmax(ws.h[-1], found)
+    return found

@@ -154,8 +154,8 @@ class Descent:
         self._team = team
         self._parameters = [p.reshape(-1) for p in (*net.weights, *net.biases)]
         self._velocities = [np.zeros_like(p) for p in self._parameters]
-        self._sums = GradientSums(net, settings.batch_size)
-        self._workspaces = _passes.Workspaces(net, x, _passes.MOST_ROWS, backward=True)
+        self._sums = GradientSums(net, settings.batch_size, x)
+        self._workspaces = _passes.Workspaces(net, _passes.MOST_ROWS, to=1)
         self._slices = [
             (k, slice(start, start + self._SLICE))
             for k, p in enumerate(self._parameters)
@@ -207,6 +207,7 @@ class Descent:
             hits[i] = _passes.evaluate_tile(ws, labels, cut[i])
             losses[cut[i]] = ws.losses
 
+        self._workspaces.pack(self._team, len(x))
         self._team.run(task, range(len(cut)))
         return losses, sum(hits)
 

@@ -15,7 +15,7 @@ from fastnn._recipe import Recipe
 from fastnn.cli import main
 from fastnn.datasets import load_split
 
-SIZES = (784, 64, 10)  # wide enough for the sparse kernels
+SIZES = (784, 128, 10)  # wide enough for the sparse kernels
 TINY = Recipe(sizes=SIZES, epochs=2, batch_size=50, learning_rate=0.05)
 
 
@@ -99,7 +99,7 @@ def test_the_table_has_the_library_s_numbers(fastnn, tmp_path):
     assert plain.clean_correct > 500
     assert plain.adversarial_correct < plain.clean_correct
     assert table["digits"] == ["bundled sample, 1,000 held-out digits"]
-    assert table["network"] == ["784-64-10, relu, float32 (trained now, kept for the next run)"]
+    assert table["network"] == ["784-128-10, relu, float32 (trained now, kept for the next run)"]
     assert table["clean accuracy"] == [share(plain.clean_correct)]
     assert table["adversarial accuracy, eps 0.1"] == [
         share(plain.adversarial_correct),
@@ -175,7 +175,7 @@ def test_what_train_writes_attack_reads(fastnn, tmp_path):
     assert attacked["network"]["origin"] == "new/net"
     assert attacked["network"]["activation"] == "sigmoid"
     assert attacked["reports"][0]["clean_accuracy"] == accuracy
-    assert "784-64-10, sigmoid, float32 (new/net)" in out
+    assert "784-128-10, sigmoid, float32 (new/net)" in out
     assert not (tmp_path / "cache").exists()
 
 
@@ -204,10 +204,10 @@ def test_digits_take_the_type_of_the_network(fastnn, tmp_path, make_net, rng, st
 def test_the_warm_up_takes_the_way_of_the_work(fastnn, weights, monkeypatch):
     from fastnn import _sparse
 
-    decided, real = [], _sparse.pays
-    monkeypatch.setattr(_sparse, "pays", lambda *a: decided.append(real(*a)) or decided[-1])
+    products, real = [], _sparse.multiply
+    monkeypatch.setattr(_sparse, "multiply", lambda *a: products.append(len(a[0])) or real(*a))
     assert fastnn("attack", "--weights", weights)[0] == 0
-    assert decided == [True, True, True]
+    assert sum(products[:2]) == _sparse.FEWEST_ROWS  # two tiles, before those of the work
 
 
 WRONG_OPTIONS = {
@@ -263,8 +263,8 @@ def test_settings_that_no_training_takes(fastnn, tmp_path, words):
 
 
 BAD_NETWORKS = {
-    "nan": ("fc1.weight", np.full((784, 64), np.nan, np.float32), ".*fc1.weight.*nan.*finite"),
-    "shape": ("fc2.weight", np.zeros((63, 10), np.float32), ".*fc2.weight must have 64 rows.*"),
+    "nan": ("fc1.weight", np.full((784, 128), np.nan, np.float32), ".*fc1.weight.*nan.*finite"),
+    "shape": ("fc2.weight", np.zeros((127, 10), np.float32), ".*fc2.weight must have 128 rows.*"),
     "type": ("fc2.bias", np.zeros(10, np.int64), ".*fc2.bias must be float32 or float64.*int64"),
     "pickle": ("fc2.bias", np.array([{}], object), ".*fc2.bias.npy holds pickled objects.*"),
 }
@@ -416,7 +416,7 @@ TWO_ATTACKS = textwrap.dedent(
         return report
 
     robustness.adversarial_accuracy = counted
-    _recipe.SAMPLE = _recipe.Recipe(sizes=(784, 64, 10), epochs=1)
+    _recipe.SAMPLE = _recipe.Recipe(sizes=(784, 128, 10), epochs=1)
     for eps in (["0.1"], ["0.1", "0.2"]):
         assert cli.main(["attack", "--eps", *eps]) == 0
     hits, misses = (sum(sum(getattr(k.stats, name).values()) for k in kernels)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fastnn import _sparse
-from fastnn._sparse_kernels import BLOCK_BYTES, ROWS
+from fastnn._sparse_kernels import DEPTH, VECTOR_BYTES, VECTORS
 
 
 def mostly_zeros(rng, rows, depth, dtype, share=0.2):
@@ -15,56 +15,83 @@ def mostly_zeros(rng, rows, depth, dtype, share=0.2):
     return np.where(there, rng.standard_normal((rows, depth)), 0).astype(dtype)
 
 
-# Below, at and above a group of rows and a block of columns.
-@pytest.mark.parametrize("rows", [ROWS, ROWS + 1, 3 * ROWS - 1, 3 * ROWS])
-@pytest.mark.parametrize("extra", [0, 1, 44])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_products_agree_with_dense_ones(rng, rows, extra, dtype):
-    width = BLOCK_BYTES // np.dtype(dtype).itemsize + extra
-    a = mostly_zeros(rng, rows, 33, dtype)
-    b = rng.standard_normal((33, width)).astype(dtype)
-    out = np.full((rows, width), np.nan, dtype)
-    sparse = _sparse.SparseRows(rows, 33, np.dtype(dtype))
-    sparse.gather(a)
-    sparse.multiply(b, out)
-    tolerance = 40 * np.finfo(dtype).eps
-    exact = a.astype(np.float64) @ b.astype(np.float64)
-    np.testing.assert_allclose(out, exact, rtol=tolerance, atol=tolerance)
+def multiply(a, b, *, transposed=False):
+    """Return a @ b, or a @ b.T, by way of panels, in a buffer that was full of NaN."""
+    width = b.shape[0] if transposed else b.shape[1]
+    panels = np.full(_sparse.panels_shape(a.shape[1], width, a.dtype), np.nan, a.dtype)
+    _sparse.pack(b, panels, transposed=transposed)
+    masks = np.full(_sparse.masks_shape(*a.shape), 2**64 - 1, np.uint64)
+    out = np.full((len(a), width), np.nan, a.dtype)
+    assert _sparse.multiply(a, panels, masks, out)
+    return out
 
 
+def widths(dtype):
+    """Return the widths of a block of every number of vectors, and wider ones that leave some."""
+    blocks = [vectors * VECTOR_BYTES // np.dtype(dtype).itemsize for vectors in VECTORS]
+    return [*blocks, blocks[0] + 1, 2 * blocks[-1] - 1, 784]
+
+
+# Below, at and above a pair of rows and a chunk of columns.
+@pytest.mark.parametrize("rows", [1, 2, 3, 10, 11])
+@pytest.mark.parametrize("depth", [1, DEPTH - 1, DEPTH, DEPTH + 1, 2 * DEPTH + 33])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_transposed_product_agrees_with_a_dense_one(rng, dtype):
-    width = BLOCK_BYTES // np.dtype(dtype).itemsize + 3
-    a = mostly_zeros(rng, 23, 17, dtype)
-    b = rng.standard_normal((23, width)).astype(dtype)
-    out = np.full((17, width), np.nan, dtype)
-    sparse = _sparse.SparseRows(40, 17, np.dtype(dtype))  # made for taller tiles
-    sparse.gather(a)
-    sparse.multiply_transposed(b, out)
-    tolerance = 40 * np.finfo(dtype).eps
-    exact = a.T.astype(np.float64) @ b.astype(np.float64)
-    np.testing.assert_allclose(out, exact, rtol=tolerance, atol=tolerance)
-    sparse.multiply(rng.standard_normal((17, width)).astype(dtype), np.empty((23, width), dtype))
+def test_products_agree_with_dense_ones(rng, rows, depth, dtype):
+    for width in widths(dtype):
+        a = mostly_zeros(rng, rows, depth, dtype)
+        b = rng.standard_normal((depth, width)).astype(dtype)
+        tolerance = 40 * np.finfo(dtype).eps
+        exact = a.astype(np.float64) @ b.astype(np.float64)
+        np.testing.assert_allclose(multiply(a, b), exact, rtol=tolerance, atol=tolerance)
+        turned = multiply(a, np.ascontiguousarray(b.T), transposed=True)
+        np.testing.assert_allclose(turned, exact, rtol=tolerance, atol=tolerance)
+
+
+def test_blocks_leave_few_columns_over():
+    for dtype in (np.float32, np.float64):
+        few, *_, many = sorted({VECTORS[0], VECTORS[-1], max(VECTORS) + 1})
+        per_vector = VECTOR_BYTES // np.dtype(dtype).itemsize
+        for vectors in VECTORS:
+            blocks = _sparse.panels_shape(5, 3 * vectors * per_vector, np.dtype(dtype))
+            assert blocks == (3, 5, vectors * per_vector)
+        assert _sparse.panels_shape(5, few * per_vector - 1, np.dtype(dtype)) is None
+        count, depth, across = _sparse.panels_shape(5, many * per_vector, np.dtype(dtype))
+        assert (count, depth) == (2, 5)
+        assert count * across >= many * per_vector
 
 
 def test_rows_of_nothing_but_zeros_give_zeros(rng):
-    b = rng.standard_normal((9, 64)).astype(np.float32)
-    out = np.full((7, 64), np.nan, np.float32)
-    sparse = _sparse.SparseRows(7, 9, np.dtype(np.float32))
-    sparse.gather(np.zeros((7, 9), np.float32))
-    sparse.multiply(b, out)
-    assert not out.any()
+    b = rng.standard_normal((9, 200)).astype(np.float32)
+    assert not multiply(np.zeros((7, 9), np.float32), b).any()
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_no_zero(rng, broken):
+    a = mostly_zeros(rng, 5, 70, np.float32)
+    a[2, 66] = broken
+    out = multiply(a, rng.standard_normal((70, 200)).astype(np.float32))
+    assert not np.isfinite(out[2]).any()
+    assert np.isfinite(np.delete(out, 2, axis=0)).all()
+
+
+def test_a_matrix_with_too_few_zeros_is_refused(rng, monkeypatch):
+    monkeypatch.setattr(_sparse, "_MOST_DENSE", 0.75)
+    b = rng.standard_normal((40, 200)).astype(np.float32)
+    panels = np.empty(_sparse.panels_shape(40, 200, b.dtype), b.dtype)
+    _sparse.pack(b, panels)
+    for entering, done in ((30, True), (31, False)):
+        a = np.zeros((3, 40), np.float32)
+        a[0, : entering - 5] = a[1, 5:entering] = a[2, :entering] = 1
+        out = np.full((3, 200), np.nan, np.float32)
+        masks = np.empty(_sparse.masks_shape(*a.shape), np.uint64)
+        assert _sparse.multiply(a, panels, masks, out) is done
+        assert np.isnan(out).all() != done
 
 
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="the stand-in is a product of numpy's")
-def test_a_row_does_not_depend_on_its_group(rng):
-    a = mostly_zeros(rng, 11, 50, np.float32)
-    b = rng.standard_normal((50, 64)).astype(np.float32)
-    results = []
-    for order in (np.arange(11), rng.permutation(11)):
-        sparse = _sparse.SparseRows(11, 50, np.dtype(np.float32))
-        sparse.gather(a[order])
-        out = np.empty((11, 64), np.float32)
-        sparse.multiply(b, out)
-        results.append(out[np.argsort(order)])
-    np.testing.assert_array_equal(*results)
+def test_a_row_does_not_depend_on_its_neighbour(rng):
+    a = mostly_zeros(rng, 11, 150, np.float32)
+    b = rng.standard_normal((150, 200)).astype(np.float32)
+    order = rng.permutation(11)
+    np.testing.assert_array_equal(multiply(a[order], b), multiply(a, b)[order])
+    np.testing.assert_array_equal(multiply(a[3:4], b), multiply(a, b)[3:4])

@@ -4,31 +4,88 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import _passes, _sparse
+from fastnn import _sparse
+
+ROWS = _sparse.FEWEST_ROWS
 
 
-def test_density_decides(rng):
-    narrow, wide = 8, 300
-    float32 = np.dtype(np.float32)
+def test_digits_are_mostly_zeros(rng):
     digits = fastnn.load_mnist(source="sample").x_test
-    assert _sparse.pays(digits, wide, float32)
-    assert _sparse.pays((255 * digits).astype(np.uint8), wide, float32)
-    assert not _sparse.pays(digits, narrow, float32)
-    assert not _sparse.pays(digits[: _sparse.FEWEST_ROWS - 1], wide, float32)
-    assert not _sparse.pays(rng.random((100, 784), np.float32), wide, float32)
+    assert _sparse.is_mostly_zeros(digits)
+    assert _sparse.is_mostly_zeros((255 * digits).astype(np.uint8))
+    assert _sparse.is_mostly_zeros(digits[:1])
+    assert not _sparse.is_mostly_zeros(digits[:0])
+    assert not _sparse.is_mostly_zeros(rng.random((100, 784), np.float32))
+
+
+def spied(monkeypatch):
+    """Return the list that the shapes of all products that leave zeros out are appended to."""
+    shapes, multiply = [], _sparse.multiply
+
+    def noted(a, panels, masks, out):
+        shapes.append((a.shape[1], out.shape[1]))
+        return multiply(a, panels, masks, out)
+
+    monkeypatch.setattr(_sparse, "multiply", noted)
+    return shapes
+
+
+def test_every_wide_product_of_enough_rows_leaves_zeros_out(rng, monkeypatch):
+    shapes = spied(monkeypatch)
+    net = fastnn.MLP.random((784, 300, 200, 10), rng=rng)
+    x, labels = rng.random((ROWS, 784), np.float32), np.arange(ROWS) % 10
+    forward, back = [(784, 300), (300, 200)], [(10, 200), (200, 300), (300, 784)]
+    net.logits(x)
+    assert set(shapes) == set(forward)
+    shapes.clear()
+    net.input_gradient(x, labels)
+    assert set(shapes) == {*forward, *back}
+    shapes.clear()
+    net.gradients(x, labels)  # nothing flows back to the input
+    assert set(shapes) == {*forward, *back[:2]}
+    shapes.clear()
+    net.input_gradient(x[1:], labels[1:])
+    assert not shapes
+
+
+def test_gradients_leave_out_the_zeros_of_a_small_batch(rng, monkeypatch):
+    shapes = spied(monkeypatch)
+    net = fastnn.MLP.random((784, 300, 10), rng=rng)
+    x, labels = rng.random((50, 784), np.float32), np.arange(50) % 10
+    net.gradients(x, labels)
+    assert not shapes
+    x[:, 100:] = 0
+    net.gradients(x, labels)
+    assert shapes == [(50, 300)]
 
 
 @pytest.mark.parametrize("activation", ["relu", "sigmoid"])
-def test_network_gives_the_same_with_and_without(rng, monkeypatch, activation):
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("most_dense", [-1.0, 0.3, 1.0])  # nothing, the digits alone, everything
+def test_network_gives_the_same_with_and_without(rng, monkeypatch, activation, dtype, most_dense):
     data = fastnn.load_mnist(source="sample")
-    x, labels = data.x_test[:203], data.y_test[:203]
-    net = fastnn.MLP.random((784, 96, 10), activation, rng=rng)
-    pays, used = _sparse.pays, []
-    monkeypatch.setattr(_passes._sparse, "pays", lambda *a: used.append(pays(*a)) or used[-1])
-    here = net.logits(x), *net.gradients(x, labels).weights, net.input_gradient(x, labels)
-    assert used == [True] * 3
-    monkeypatch.setattr(_passes._sparse, "pays", lambda *a: False)
-    there = net.logits(x), *net.gradients(x, labels).weights, net.input_gradient(x, labels)
-    for ours, dense in zip(here, there, strict=True):
+    x, labels = data.x_test[: ROWS + 3].astype(dtype), data.y_test[: ROWS + 3]
+    net = fastnn.MLP.random((784, 160, 10), activation, rng=rng, dtype=dtype)
+
+    def everything():
+        return net.logits(x), *net.gradients(x, labels).weights, net.input_gradient(x, labels)
+
+    monkeypatch.setattr(_sparse, "FEWEST_ROWS", len(x) + 1)
+    monkeypatch.setattr(_sparse, "is_mostly_zeros", lambda x: False)
+    there = everything()
+    monkeypatch.undo()
+    monkeypatch.setattr(_sparse, "_MOST_DENSE", most_dense)
+    for ours, dense in zip(everything(), there, strict=True):
         scale = float(abs(dense).max())
-        np.testing.assert_allclose(ours, dense, rtol=1e-5, atol=1e-5 * scale)
+        tolerance = 100 * np.finfo(dtype).eps
+        np.testing.assert_allclose(ours, dense, rtol=tolerance, atol=tolerance * scale)
+
+
+def test_panels_follow_the_weights(rng):
+    """Training packs anew for every step, and for the metrics after it."""
+    x = rng.random((2 * ROWS, 20), np.float32)
+    labels = np.arange(len(x)) % 10
+    net = fastnn.MLP.random((20, 300, 10), rng=rng)
+    history = fastnn.train(net, x, labels, epochs=3, batch_size=ROWS, learning_rate=0.5, rng=rng)
+    assert history.train_loss[-1] == pytest.approx(net.loss(x, labels), rel=1e-6)
+    assert len({round(loss, 4) for loss in history.train_loss}) == 3

@@ -269,12 +269,10 @@ class MultiLayerPerceptron:
         rows = np.atleast_2d(images)
         z, h = ([np.empty((len(rows), n), net.dtype) for n in net.sizes[1:]] for _ in range(2))
 
-        def work(ws: _passes.Workspace, tile: slice) -> None:
-            for i, (weights, bias) in enumerate(zip(net.weights, net.biases, strict=True)):
-                if i == 0:
-                    _passes.multiply_input(ws, z[0][tile])
-                else:
-                    np.matmul(h[i - 1][tile], weights, out=z[i][tile])
+        def work(ws: _passes.Workspace, tile: _passes.Rows) -> None:
+            for i, bias in enumerate(net.biases):
+                below = h[i - 1][tile] if i else ws.h[0]
+                _passes.multiply(ws, below, i, z[i][tile])
                 _kernels._add_bias(bias, z[i][tile])
                 activation: Any = _kernels._relu if i < _DEPTH - 1 else _kernels._softmax
                 activation(z[i][tile], h[i][tile])

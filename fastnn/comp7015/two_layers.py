@@ -60,7 +60,7 @@ def forward_prop(
     y = np.empty((len(rows), net.sizes[2]), net.dtype)
     losses = np.empty(len(rows), net.dtype)
 
-    def work(ws: _passes.Workspace, tile: slice) -> None:
+    def work(ws: _passes.Workspace, tile: _passes.Rows) -> None:
         _passes.evaluate_tile(ws, truth, tile)
         h[tile], losses[tile] = ws.h[1], ws.losses
         _kernels._softmax(ws.h[2], y[tile])
@@ -172,7 +172,7 @@ def nn_test(data: ArrayLike, labels: ArrayLike, params: Mapping[str, Any]) -> in
     net, rows, truth = _samples(data, labels, params)
     hits: list[int] = []
 
-    def work(ws: _passes.Workspace, tile: slice) -> None:
+    def work(ws: _passes.Workspace, tile: _passes.Rows) -> None:
         hits.append(_passes.evaluate_tile(ws, truth, tile))
 
     _passes.for_each_tile(net, rows, work)
