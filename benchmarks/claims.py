@@ -60,6 +60,12 @@ CLAIMS = (
 ROWS = {"sigmoid": 1000, "training": 50_000}  # of the others 10,000
 ONE_THREAD = ("sigmoid", "residual")
 PEAK_SHARE = (0.8, 0.9)
+# Processes, fewest and most rounds in each, and the seconds that they may take there.
+EFFORT = {"sweep": (3, (2, 25), 30), "training": (3, (1, 1), 0), "sigmoid": (5, (3, 25), 10)}
+EFFORT |= {"residual": EFFORT["sigmoid"]}
+USUAL_EFFORT = (5, (3, 25), 30)
+# One image takes as long as another, so that a thousand tell how long ten thousand take.
+REFERENCE_ROWS = 1000
 
 
 def name_of(claim):
@@ -73,7 +79,8 @@ def question(claim, threads):
 
 
 def subject(name, threads):
-    return Subject(name, IMPLEMENTATIONS[name], threads, path=str(HERE))
+    rows = REFERENCE_ROWS if name == "reference" else None
+    return Subject(name, IMPLEMENTATIONS[name], threads, rows, path=str(HERE))
 
 
 def measure(claims, measurement, threads, report):
@@ -83,13 +90,13 @@ def measure(claims, measurement, threads, report):
         groups.setdefault((question(claim, threads), claim.ours), []).append(claim.peer)
     for ((job, n, count), ours), peers in groups.items():
         us = subject(ours, count)
-        long = job == "training"
+        processes, rounds, seconds = EFFORT.get(job, USUAL_EFFORT)
         measurement.run(
             [us, us.twin(), *(subject(peer, count) for peer in peers)],
             [(job, n)],
-            processes=3 if long else 5,
-            rounds=(1, 1) if long else (3, 25),
-            seconds=10,
+            processes=processes,
+            rounds=rounds,
+            seconds=seconds,
             report=report,
         )
 
@@ -107,7 +114,8 @@ def rows(claims, measurement, threads):
         if None in timings:
             yield row | {"skipped": measurement.skipped.get(claim.peer, "not measured")}
         else:
-            yield row | judge(claim.target, *(timing.seconds for timing in timings))
+            times = [n * np.asarray(timing.per_sample) for timing in timings]
+            yield row | judge(claim.target, *times)
 
 
 def judge(target, ours, peer, twin):
@@ -137,12 +145,14 @@ def peak_share(measurement, threads, ceilings):
     }
 
 
-def answers(measurement, threads, report):
+def answers(setting, folder, threads, report):
     """Return everybody's counts at eps 0.1, 0.2 and 0.3, clipped, beside float64's."""
     who = [subject(name, threads) for name in ANSWERS]
-    measurement.run(who, [("sweep", 10_000)], processes=1, rounds=(1, 1), report=report)
+    # Nothing is timed: a process gives its answer when it prepares for the job.
+    measurement = Measurement(setting, folder)
+    measurement.run(who, [("sweep", 10_000)], processes=1, rounds=(0, 0), report=report)
     at = [SWEEP.index(eps) for eps in (0.1, 0.2, 0.3)]
-    truth = make_job("sweep", measurement.setting, 10_000).truth(measurement.folder)[0]
+    truth = make_job("sweep", setting, 10_000).truth(folder)[0]
     table = {"float64, residual that does not cancel": [int(truth[i]) for i in at]}
     for s in who:
         timing = measurement.timings.get(("sweep", 10_000, s.label, threads))
@@ -180,7 +190,7 @@ def show(document):
             f"{text:<44}{target:>7.0%}{aim:>6.0%}   {share['share']:6.0%}  {reached}  "
             f"({share['gflops']:.0f} of {share['peak']:.0f} GFLOP/s)"
         )
-    if document["answers"]:
+    if "answers" in document:
         print("\nright of 10,000 at eps 0.1, 0.2, 0.3, clipped")
         for name, counts in document["answers"].items():
             print(f"  {name:<40}" + "".join(f"{count:>7,}" for count in counts))
@@ -214,8 +224,9 @@ def main(arguments=None):
             "ceilings": ceilings,
             "claims": list(rows(wanted, measurement, args.threads)),
             "peak_share": peak_share(measurement, args.threads, ceilings),
-            "answers": answers(measurement, args.threads, report) if args.k in "answers" else None,
         }
+        if args.k in "answers":
+            document["answers"] = answers(setting, Path(folder), args.threads, report)
         if args.k in "process":
             document["claims"].append(process(setting, args.data, Path(folder)))
         bar.update(1)

@@ -5,7 +5,7 @@ import time
 import peers
 import pytest
 
-LONG = 3.0  # seconds after which one round is enough
+LONG = 1.0  # seconds after which one round is enough
 
 
 def implementation_or_skip(name):
@@ -17,13 +17,12 @@ def implementation_or_skip(name):
 
 
 def run_for(benchmark, function, *, seconds=1.5, once=False):
-    """Time a compiled function: rounds of at least 5 ms, for about so many seconds."""
-    if once:
-        benchmark.pedantic(function, rounds=1)
-        return
-    start = time.perf_counter()
-    function()
-    taken = time.perf_counter() - start
-    calls = max(1, round(0.005 / taken))
-    rounds = min(50, max(1 if taken > LONG else 3, int(seconds / (calls * taken))))
+    """Time a compiled function: rounds of at least 5 ms, for about so many seconds, or just one."""
+    calls = rounds = 1
+    if not once:
+        start = time.perf_counter()
+        function()
+        taken = time.perf_counter() - start
+        calls = max(1, round(0.005 / taken))
+        rounds = 1 if taken > LONG else min(50, max(3, int(seconds / (calls * taken))))
     benchmark.pedantic(function, rounds=rounds, iterations=calls)

@@ -17,7 +17,7 @@ from fastnn._parallel import Team, thread_count
 if TYPE_CHECKING:
     from fastnn.networks import MLP
 
-# Parts should be tall, as every one packs the weights and fills sums anew; yet two threads want
+# Parts should be tall, as every one reads the weights and fills sums anew; yet two threads want
 # two of them even for a small batch, and more parts serve more threads: a batch of 1,000 keeps
 # two busy, one of 2,048 eight.
 _ROWS = 256
@@ -114,12 +114,14 @@ def mean_gradients(
     workspaces = _passes.Workspaces(net, sums.height, to=1)
     with Team(min(thread_count(), sums.parts)) as team:
         sums.add(team, workspaces, x, labels, slice(0, len(x)))
+    means = sums.totals()
     with np.errstate(over="ignore", invalid="ignore"):
-        means = [total / net.dtype.type(len(x)) for total in sums.totals()]
-        for k, weights in enumerate(net.weights):
+        for mean in means:
+            np.divide(mean, net.dtype.type(len(x)), out=mean)
+        for k, weights in enumerate(net.weights if l2 else ()):
             means[k] += net.dtype.type(l2) * weights
     for k, mean in enumerate(means):
-        if not np.isfinite(mean).all():
+        if _kernels._first_not_finite(np.atleast_2d(mean)) >= 0:
             kind, layer = ("weights", "biases")[k >= len(net.weights)], k % len(net.weights)
             raise FloatingPointError(f"the gradient by {kind}[{layer}] is not finite")
     return means

@@ -26,8 +26,8 @@ Array = NDArray[Any]
 Rows = slice | NDArray[np.int64]
 Packed = dict[tuple[int, bool], Array]
 
-# A tile has to be tall enough for BLAS to earn back the packing of the weights, and low enough for
-# its activations to stay in the cache. Tiles depend on the number of rows alone, never on threads.
+# A tile has to be tall enough to earn back the reading of all weights, and low enough for its
+# activations to stay in the cache. Tiles depend on the number of rows alone, never on threads.
 MOST_ROWS = 500
 FEWEST_ROWS = 64  # from here on there are two tiles at least, so that two threads have work
 _GOOD_ROWS = 128  # up to _FEW tiles, more of them only where each keeps this height

@@ -13,9 +13,7 @@ from fastnn._kernels import kernel
 
 ROWS = 2  # of a group: more would share fewer zeros
 DEPTH = 64  # columns of a chunk, a bit for each in a mask
-WIDE = "avx512f" in {
-    name for name, there in llvmlite.binding.get_host_cpu_features().items() if there
-}
+WIDE = bool(llvmlite.binding.get_host_cpu_features().get("avx512f"))
 # Sums for every row and vector, the vectors of the weights and the rows' values fill the registers.
 VECTOR_BYTES, VECTORS = (64, (7, 8)) if WIDE else (32, (4,))
 _LINE_BYTES = 64
@@ -85,8 +83,8 @@ def _emit_sums(
     """Emit a loop over the bits of the mask that keeps every sum in a register."""
     lanes = vector.count
     size = VECTOR_BYTES // lanes
-    fma = builder.module.declare_intrinsic(
-        f"llvm.fma.v{lanes}f{8 * size}", (), ir.FunctionType(vector, [vector] * 3)
+    multiply_add = builder.module.declare_intrinsic(
+        f"llvm.fmuladd.v{lanes}f{8 * size}", (), ir.FunctionType(vector, [vector] * 3)
     )
     lowest_bit = builder.module.declare_intrinsic(
         "llvm.cttz.i64", (), ir.FunctionType(_INTEGER, [_INTEGER, _BIT])
@@ -130,7 +128,7 @@ def _emit_sums(
         value = builder.insert_element(nothing, value, _WORD(0))
         spread.append(builder.shuffle_vector(value, nothing, first_lane))
     new = [
-        builder.call(fma, [spread[r], weights[v], total])
+        builder.call(multiply_add, [spread[r], weights[v], total])
         for (r, v), total in zip(places, sums, strict=True)
     ]
     rest.add_incoming(mask, first)
