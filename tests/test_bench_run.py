@@ -266,6 +266,13 @@ def test_wrong_options_stop_before_any_work(monkeypatch, options, message):
         cli.run(arguments(**options))
 
 
+def test_figures_into_a_file_stop_before_any_work(monkeypatch, tmp_path):
+    monkeypatch.setattr(session, "make_setting", lambda *_: pytest.fail("work was done"))
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match="file is a file, expected a folder"):
+        cli.run(arguments(plot=tmp_path / "file" / "figures"))
+
+
 @pytest.mark.parametrize(("now", "status"), [(2.0, 0), (2.0 / 1.3, 1)])
 def test_the_command_compares_draws_and_writes(monkeypatch, tmp_path, capsys, now, status):
     old, new = tmp_path / "old.json", tmp_path / "new.json"

@@ -38,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
         An implementation gives a wrong answer.
     """
     # Everything heavy waits for the command that needs it.
+    from fastnn._files import require_folder_place
     from fastnn._parallel import available_threads, thread_count
     from fastnn.bench import comparison, results, session, table
     from fastnn.cli import write_json
@@ -49,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"{threads} threads asked for, {available_threads()} may be used")
     only = session.check_names(args.only)
     if args.plot is not None:
+        require_folder_place(args.plot)
         args.plot.mkdir(parents=True, exist_ok=True)
     old = None if args.compare is None else results.read(args.compare)
     setting = session.make_setting(args.weights, args.data, args.source)
