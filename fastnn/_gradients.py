@@ -114,14 +114,19 @@ def mean_gradients(
     workspaces = _passes.Workspaces(net, sums.height, to=1)
     with Team(min(thread_count(), sums.parts)) as team:
         sums.add(team, workspaces, x, labels, slice(0, len(x)))
-    means = sums.totals()
     with np.errstate(over="ignore", invalid="ignore"):
+        means = sums.totals()
         for mean in means:
             np.divide(mean, net.dtype.type(len(x)), out=mean)
         for k, weights in enumerate(net.weights if l2 else ()):
             means[k] += net.dtype.type(l2) * weights
     for k, mean in enumerate(means):
         if _kernels._first_not_finite(np.atleast_2d(mean)) >= 0:
-            kind, layer = ("weights", "biases")[k >= len(net.weights)], k % len(net.weights)
-            raise FloatingPointError(f"the gradient by {kind}[{layer}] is not finite")
+            raise FloatingPointError(f"the gradient by {parameter_name(net, k)} is not finite")
     return means
+
+
+def parameter_name(net: MLP, k: int) -> str:
+    """Return what parameter `k` is called, where all weights come before all biases."""
+    kind = "weights" if k < len(net.weights) else "biases"
+    return f"{kind}[{k % len(net.weights)}]"

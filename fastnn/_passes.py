@@ -107,7 +107,7 @@ class Workspace:
         self._resize(rows.stop - rows.start if isinstance(rows, slice) else len(rows))
         pixels = x.dtype == np.uint8
         target = self.spare("pixels", *self.h[0].shape, dtype=np.uint8) if pixels else self.h[0]
-        if isinstance(rows, slice):
+        if isinstance(rows, slice) or not x.flags.c_contiguous:  # of which `take` copies it all
             np.copyto(target, x[rows])
         else:
             # The indices are our own; "clip" lets numpy write without a buffer in between.
@@ -253,11 +253,19 @@ class Workspaces(dict[int, Workspace]):
         return panels
 
 
+def labels_of(ws: Workspace, labels: NDArray[np.int64], rows: Rows) -> NDArray[np.int64]:
+    """Return the labels of a tile."""
+    if isinstance(rows, slice):
+        return labels[rows]
+    return np.take(labels, rows, out=ws.spare("labels", len(rows), dtype=np.int64), mode="clip")
+
+
 def evaluate_tile(ws: Workspace, labels: NDArray[np.int64], rows: Rows) -> int:
     """Fill ``ws.losses`` and the residual ``ws.g[-1]``; return how many rows are right."""
     logits = forward(ws)
     require_finite(logits, rows, "logits")
-    return int(_kernels._loss_residual(logits, labels[rows], ws.losses, ws.g[-1]))
+    truth = labels_of(ws, labels, rows)
+    return int(_kernels._loss_residual(logits, truth, ws.losses, ws.g[-1]))
 
 
 def require_finite(values: Array, rows: Rows, what: str) -> None:

@@ -80,7 +80,8 @@ def ascend(ws: _passes.Workspace, labels: NDArray[np.int64], rows: _passes.Rows)
     Returns the number of rows whose true class has a probability that rounds to 1.
     """
     _passes.require_finite(ws.h[-1], rows, "logits")
-    saturated = _kernels._attack_residual(ws.h[-1], labels[rows], ws.g[-1])
+    truth = _passes.labels_of(ws, labels, rows)
+    saturated = _kernels._attack_residual(ws.h[-1], truth, ws.g[-1])
     _passes.backward(ws, to=0)
     _passes.require_finite(ws.g[0], rows, "derivatives")
     return int(saturated)

@@ -159,8 +159,8 @@ def adversarial_accuracy(
     Returns
     -------
     AdversarialReport
-        No count depends on the number of threads. Memory beyond the result is that of a few
-        hundred rows for every thread.
+        No count depends on the number of threads. Memory beyond the result: the weights once or
+        twice more, as products read them, and a few hundred rows for every thread.
 
     Raises
     ------

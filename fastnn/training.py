@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _checks, _kernels, _passes
-from fastnn._gradients import GradientSums
+from fastnn._gradients import GradientSums, parameter_name
 from fastnn._parallel import Team, thread_count
 from fastnn._progress import Progress
 from fastnn.networks import MLP
@@ -85,7 +85,7 @@ def train(
     TypeError, ValueError
         As `MLP.loss` for `x`, `labels` and `validation`; a setting is out of its range.
     FloatingPointError
-        The training diverges: a logit overflows.
+        The training diverges: a logit, a weight or a bias overflows.
 
     Notes
     -----
@@ -172,6 +172,18 @@ class Descent:
             rows = batch if order is None else order[batch]
             self._sums.add(self._team, self._workspaces, x, labels, rows)
             self._step(batch.stop - batch.start)
+
+        self._require_finite()
+
+    def _require_finite(self) -> None:
+        """Raise for the first parameter that is not finite.
+
+        The logits do not tell: where an input is 0, the weights behind it are left out.
+        """
+        for k, parameter in enumerate(self._parameters):
+            if _kernels._first_not_finite(parameter[None]) >= 0:
+                name = parameter_name(self.net, k)
+                raise FloatingPointError(f"the training diverges: {name} is not finite")
 
     def _step(self, rows: int) -> None:
         """Move every parameter against its mean gradient over `rows` samples."""

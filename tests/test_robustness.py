@@ -378,11 +378,20 @@ class Copy(Attack):
         super().__call__(x / np.float32(255), labels)
 
 
+class AttackOnColumns(Attack):
+    """The same rows, each spread over the memory."""
+
+    def inputs(self, n):
+        x, labels = super().inputs(n)
+        return np.asfortranarray(x), labels
+
+
+# 8 bytes a prediction, and a few more for comparisons with the labels and their order.
 @pytest.mark.parametrize("kind", [np.float32, np.uint8])
 @pytest.mark.parametrize("eps", [0.1, EPS])
-def test_memory_grows_by_the_results_alone(eps, kind):
-    # 8 bytes a prediction, and a few more for comparisons with the labels.
-    assert growth(Attack(eps, kind)) < 16 * (1 + np.size(eps))
+@pytest.mark.parametrize("attack", [Attack, AttackOnColumns])
+def test_memory_grows_by_the_results_alone(attack, eps, kind):
+    assert growth(attack(eps, kind)) < 16 * (1 + np.size(eps))
 
 
 def test_a_copy_of_the_inputs_is_noticed():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import MLP, History, reference, train
+from fastnn import MLP, History, _sparse, reference, train
 
 SETTINGS = (
     {},
@@ -270,6 +270,23 @@ def test_a_training_that_diverges_keeps_the_last_whole_epoch(make_net, samples):
     again = MLP(history[0][:2], history[0][2:])
     train(again, x, labels, epochs=len(history) - 1, rng=3, **settings)
     assert same(parameters(again), last)
+
+
+def test_a_weight_that_overflows_behind_zeros_is_noticed(make_net, rng):
+    """Products leave it out, so that no logit tells."""
+    net = make_net((8, 300, 3))
+    net.weights[0][5, 7] = 0.5e38
+    before = copies(net)
+    x = rng.random((2 * _sparse.FEWEST_ROWS, 8)).astype(np.float32)
+    x[:, 5] = 0
+    labels = rng.integers(0, 3, len(x))
+    settings = {"batch_size": len(x), "learning_rate": 1, "l2": 4}  # a factor of -3 a step
+    train(net, x, labels, epochs=1, **settings)
+    assert np.isfinite(net.weights[0]).all()
+    net = MLP(before[:2], before[2:])
+    with pytest.raises(FloatingPointError, match=r"diverges: weights\[0\] is not finite"):
+        train(net, x, labels, epochs=2, **settings)
+    assert abs(net.weights[0][5, 7]) == pytest.approx(1.5e38)
 
 
 def test_an_interrupt_keeps_the_last_whole_epoch(make_net, samples):
