@@ -162,10 +162,11 @@ def _mark(a, masks):
     for c in range(masks.shape[0]):
         start = c * DEPTH
         for g in range(masks.shape[1]):
-            row, other = g * ROWS, min(g * ROWS + 1, rows - 1)
             mask = np.uint64(0)
             for k in range(min(DEPTH, depth - start)):
-                there = (a[row, start + k] != 0) | (a[other, start + k] != 0)
+                there = False
+                for r in range(ROWS):
+                    there |= a[min(g * ROWS + r, rows - 1), start + k] != 0
                 mask |= np.uint64(there) << np.uint64(k)
                 count += there
             masks[c, g] = mask

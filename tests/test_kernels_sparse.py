@@ -8,6 +8,12 @@ from fastnn import _sparse
 from fastnn._sparse_kernels import DEPTH, VECTOR_BYTES, VECTORS
 
 
+@pytest.fixture(autouse=True)
+def _however_dense(monkeypatch):
+    """Leave nothing to BLAS, whatever the processor."""
+    monkeypatch.setattr(_sparse, "_MOST_DENSE", 1.0)
+
+
 def mostly_zeros(rng, rows, depth, dtype, share=0.2):
     """Return a matrix of which `share` is not zero, in the same columns for neighbouring rows."""
     there = rng.random((1, depth)) < 2 * share

@@ -1,5 +1,10 @@
 """Where products that leave zeros out are used, and that they change nothing."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -81,11 +86,57 @@ def test_network_gives_the_same_with_and_without(rng, monkeypatch, activation, d
         np.testing.assert_allclose(ours, dense, rtol=tolerance, atol=tolerance * scale)
 
 
-def test_panels_follow_the_weights(rng):
-    """Training packs anew for every step, and for the metrics after it."""
+def test_panels_follow_the_weights(rng, monkeypatch):
+    """Training packs anew for every step and for the metrics after it: it goes the way of BLAS."""
     x = rng.random((2 * ROWS, 20), np.float32)
     labels = np.arange(len(x)) % 10
-    net = fastnn.MLP.random((20, 300, 10), rng=rng)
-    history = fastnn.train(net, x, labels, epochs=3, batch_size=ROWS, learning_rate=0.5, rng=rng)
-    assert history.train_loss[-1] == pytest.approx(net.loss(x, labels), rel=1e-6)
+
+    def trained():
+        net = fastnn.MLP.random((20, 300, 200, 10), rng=1)
+        history = fastnn.train(
+            net, x, labels, epochs=3, batch_size=ROWS, learning_rate=0.5, momentum=0.5
+        )
+        return net, history
+
+    shapes = spied(monkeypatch)
+    net, history = trained()
+    assert {(20, 300), (300, 200)} < set(shapes)
+    monkeypatch.setattr(_sparse, "FEWEST_ROWS", 10 * len(x))
+    shapes.clear()
+    plain, plain_history = trained()
+    assert not shapes
+    for ours, theirs in zip(net.weights, plain.weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    np.testing.assert_allclose(history.train_loss, plain_history.train_loss, rtol=1e-5)
     assert len({round(loss, 4) for loss in history.train_loss}) == 3
+
+
+OTHER_VECTORS = """
+import sys
+import llvmlite.binding
+from fastnn import _kernels  # numba learns which processor it compiles for
+
+ours = llvmlite.binding.get_host_cpu_features
+others = {**ours(), "avx512f": not ours().get("avx512f")}
+llvmlite.binding.get_host_cpu_features = lambda: others
+from fastnn import _sparse_kernels
+llvmlite.binding.get_host_cpu_features = ours
+assert _sparse_kernels.WIDE is others["avx512f"]
+import pytest
+sys.exit(pytest.main(sys.argv[1:]))
+"""
+
+
+def test_kernels_for_other_vectors_than_this_processors(tmp_path):
+    tests = Path(__file__).with_name("test_kernels_sparse.py")
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", OTHER_VECTORS, "-p", "no:cacheprovider", str(tests)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert " passed" in done.stdout
