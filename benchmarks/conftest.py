@@ -6,7 +6,6 @@
 import os
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,7 +67,7 @@ def world(request):
 @pytest.fixture
 def ask(world, benchmark):
     """Return a function that checks an implementation's answer to a job, then times it."""
-    from timing import LONG, implementation_or_skip, run_for
+    from timing import implementation_or_skip, run_for
 
     from fastnn.bench.ceilings import peak
     from fastnn.bench.jobs import make_job
@@ -83,15 +82,12 @@ def ask(world, benchmark):
         try:
             reset_peak_memory()
             before = peak_memory()
-            start = time.perf_counter()
             first = judged.solve(implementation)()
-            seconds = time.perf_counter() - start
         except NotImplementedError as error:
             pytest.skip(f"{name}: {error}")
         after = peak_memory()
         answer = judged.check(first, judged.truth(world.folder), exact=implementation.exact)
-        once = check is not None or seconds > LONG
-        run_for(benchmark, job.solve(implementation), once=once)
+        run_for(benchmark, job.solve(implementation), once=check is not None)
         rate = job.flops / benchmark.stats["median"] / 1e9
         highest = peak(world.ceilings, implementation.dtype) * threads / world.threads
         benchmark.extra_info.update(

@@ -5,7 +5,10 @@ from peers import IMPLEMENTATIONS
 
 QUESTIONS = {
     "sigmoid": 1000,
+    "relu": 1000,
+    "softmax": 10_000,
     "residual": 10_000,
+    "step": 1000,
     "forward": 1000,
     "gradients": 1000,
     "input-gradient": 1000,
@@ -14,7 +17,7 @@ QUESTIONS = {
     "sweep": 1000,
     "sweep-unclipped": 1000,
     "epoch": 50_000,
-    "epoch-part2": 10_000,
+    "epoch-part2": 5000,
 }
 TRAINERS = ("fastnn float32", "fastnn nn_train", "numpy", "notebook", "torch", "jax")
 # Variants that answer one question in another way than the class they are made from.

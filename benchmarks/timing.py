@@ -16,7 +16,7 @@ def implementation_or_skip(name):
         pytest.skip(f"{name} is not installed: {error}")
 
 
-def run_for(benchmark, function, *, seconds=1.5, once=False):
+def run_for(benchmark, function, *, seconds=1.0, once=False):
     """Time a compiled function: rounds of at least 5 ms, for about so many seconds, or just one."""
     calls = rounds = 1
     if not once:

@@ -28,6 +28,18 @@ class Torch:
     def sigmoid(self, z, bias):
         return torch.sigmoid(z + bias)
 
+    @torch.inference_mode()
+    def relu(self, z, bias):
+        return torch.relu(z + bias)
+
+    @torch.inference_mode()
+    def softmax(self, logits):
+        return torch.softmax(logits, dim=1)
+
+    @torch.inference_mode()
+    def step(self, x, gradient, eps, bounds):
+        return self._step(x, gradient.sign(), eps, bounds)
+
     def residual(self, logits, labels):
         logits = logits.detach().requires_grad_()
         losses = functional.cross_entropy(logits, labels, reduction="none")

@@ -25,6 +25,15 @@ class Jax:
     def sigmoid(self, z, bias):
         return _sigmoid(z, bias).block_until_ready()
 
+    def relu(self, z, bias):
+        return _relu(z, bias).block_until_ready()
+
+    def softmax(self, logits):
+        return _softmax(logits).block_until_ready()
+
+    def step(self, x, gradient, eps, bounds):
+        return _along(x, gradient, eps, bounds).block_until_ready()
+
     def residual(self, logits, labels):
         return jax.block_until_ready(_residual(logits, labels))
 
@@ -78,6 +87,19 @@ def _losses(logits, labels):
 @jax.jit
 def _sigmoid(z, bias):
     return jax.nn.sigmoid(z + bias)
+
+
+@jax.jit
+def _relu(z, bias):
+    return jax.nn.relu(z + bias)
+
+
+_softmax = jax.jit(jax.nn.softmax)
+
+
+@_jit
+def _along(x, gradient, eps, bounds):
+    return _step(x, jnp.sign(gradient), eps, bounds)
 
 
 @jax.jit

@@ -4,7 +4,8 @@ An implementation is built from a network and answers some of the methods below;
 no method for is left out. fastnn is in `ours`; peers are in `benchmarks/peers/` and look the same.
 
 - ``array(values)`` turns an array into its own kind, before the clock starts;
-- ``sigmoid(z, bias)`` -> activations; ``residual(logits, labels)`` -> (losses, softmax - one_hot);
+- ``sigmoid(z, bias)`` and ``relu(z, bias)`` -> activations; ``softmax(logits)``;
+  ``residual(logits, labels)`` -> (losses, softmax - one_hot); ``step(x, gradient, eps, bounds)``;
 - ``logits(x)``; ``gradients(x, labels)`` of the mean loss, weights then biases;
   ``input_gradient(x, labels)``; ``fgsm(x, labels, eps, bounds)``;
 - ``accuracy(x, labels, eps, bounds)`` -> (clean, adversarial) counts; ``sweep`` -> a count per eps;
@@ -52,6 +53,17 @@ class Numpy:
             np.exp(np.negative(z, out=z), out=z)
         z += 1
         return np.reciprocal(z, out=z)
+
+    def relu(self, z: Array, bias: Array) -> Array:
+        """Return max(0, z + bias)."""
+        z = z + bias
+        return np.maximum(z, 0, out=z)
+
+    def softmax(self, logits: Array) -> Array:
+        """Return the probabilities, row by row."""
+        p: Array = np.exp(logits - logits.max(axis=1, keepdims=True))
+        p /= p.sum(axis=1, keepdims=True)
+        return p
 
     def residual(self, logits: Array, labels: Array) -> tuple[Array, Array]:
         """Return the losses (N,), and softmax minus one_hot (N, C)."""
@@ -106,6 +118,10 @@ class Numpy:
         for i in reversed(range(1, len(self.weights))):
             delta = self._back(h[i], delta @ self.weights[i].T)
         return np.asarray(delta @ self.weights[0].T)
+
+    def step(self, x: Array, gradient: Array, eps: float, bounds: Bounds) -> Array:
+        """Return the inputs after one step along the gradient's signs."""
+        return self._step(x, np.sign(gradient), eps, bounds)
 
     def fgsm(self, x: Array, labels: Array, eps: float, bounds: Bounds) -> Array:
         """Return the inputs after one signed step."""
@@ -195,6 +211,20 @@ class Reference:
     def sigmoid(self, z: Array, bias: Array) -> Array:
         """Return the logistic function of z + bias, row by row."""
         return np.stack([reference.sigmoid(row + bias) for row in z])
+
+    def relu(self, z: Array, bias: Array) -> Array:
+        """Return max(0, z + bias), row by row."""
+        return np.stack([reference.relu(row + bias) for row in z])
+
+    def softmax(self, logits: Array) -> Array:
+        """Return the probabilities, row by row."""
+        return np.stack([reference.softmax(row) for row in logits])
+
+    def step(self, x: Array, gradient: Array, eps: float, bounds: Bounds) -> Array:
+        """Return the inputs after one signed step, row by row."""
+        lower, upper = bounds or (-np.inf, np.inf)
+        pairs = zip(x, gradient, strict=True)
+        return np.stack([np.clip(row + eps * np.sign(g), lower, upper) for row, g in pairs])
 
     def residual(self, logits: Array, labels: Array) -> tuple[Array, Array]:
         """Return losses and residuals, row by row."""

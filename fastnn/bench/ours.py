@@ -46,6 +46,24 @@ class Fastnn32:
         _kernels._add_bias_sigmoid(bias, z)
         return z
 
+    def relu(self, z: Array, bias: Array) -> Array:
+        """Return max(0, z + bias), in place as the passes do it."""
+        _kernels._add_bias_relu(bias, z)
+        return z
+
+    def softmax(self, logits: Array) -> Array:
+        """Return the probabilities, in a buffer that is made once."""
+        out = self._buffer("softmax", logits.shape)
+        _kernels._softmax(logits, out)
+        return out
+
+    def step(self, x: Array, gradient: Array, eps: float, bounds: Bounds) -> Array:
+        """Return the inputs after one signed step, in place as the attack does it."""
+        lower, upper = bounds or (-np.inf, np.inf)
+        kind = self.dtype
+        _kernels._signed_step(gradient, kind(eps), kind(lower), kind(upper), x)
+        return x
+
     def residual(self, logits: Array, labels: Array) -> tuple[Array, Array]:
         """Return the losses and residuals, in buffers that are made once as in the passes."""
         losses = self._buffer("losses", labels.shape)

@@ -21,7 +21,10 @@ _PROCESSES = 3
 _SECONDS = 95  # of two minutes; a machine so slow or busy does with fewer processes
 _QUESTIONS = (
     ("sigmoid", 1000),
+    ("relu", 1000),
+    ("softmax", 10_000),
     ("residual", 10_000),
+    ("step", 1000),
     ("forward", 1000),
     ("gradients", 1000),
     ("input-gradient", 1000),
