@@ -1,11 +1,12 @@
 """Gradients by the parameters, summed over a batch in an order that no number of threads changes.
 
 A batch is cut into a few parts; the cut depends on its size alone. Every part sums its gradients in
-buffers of its own, and the parts are added in order.
+buffers of its own, and the parts are added in order, piece by piece.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _ROWS = 256
 _FEWEST_ROWS = 64
 _MOST_PARTS = 8
+_PIECE = 1 << 16  # entries of a parameter that stay in the cache from one operation to the next
 
 
 def part_count(rows: int) -> int:
@@ -35,15 +37,24 @@ def part_count(rows: int) -> int:
 class GradientSums:
     """Sums of the gradients of up to `rows` samples like those in `x`, in buffers made once.
 
-    `sums[k]` has shape (parts, size of parameter k): weights first, biases after them.
+    Parameters are numbered, weights first, biases after them. `pieces` cuts them up for several
+    threads: pairs of a number and a slice of the parameter as one row.
     """
 
     def __init__(self, net: MLP, rows: int, x: NDArray[Any]) -> None:
         self.parts = part_count(rows)
         self.height = min(-(-rows // self.parts), _passes.MOST_ROWS)
         self._mostly_zeros = _sparse.is_mostly_zeros(x)
-        self._parameters = (*net.weights, *net.biases)
-        self.sums = [np.empty((self.parts, p.size), net.dtype) for p in self._parameters]
+        self._shapes = [p.shape for p in (*net.weights, *net.biases)]
+        sizes = [math.prod(shape) for shape in self._shapes]
+        self._sums = [
+            [_passes.empty((size,), net.dtype) for size in sizes] for _ in range(self.parts)
+        ]
+        self.pieces = [
+            (k, slice(start, min(start + _PIECE, size)))
+            for k, size in enumerate(sizes)
+            for start in range(0, size, _PIECE)
+        ]
 
     def add(
         self,
@@ -60,8 +71,8 @@ class GradientSums:
             ws = workspaces[worker]
             start, stop = rows * part // self.parts, rows * (part + 1) // self.parts
             if start == stop:  # a last batch that is smaller than the number of parts
-                for sums in self.sums:
-                    sums[part] = 0
+                for sums in self._sums[part]:
+                    sums[:] = 0
             for first in range(start, stop, self.height):
                 last = min(first + self.height, stop)
                 if isinstance(batch, slice):
@@ -81,8 +92,9 @@ class GradientSums:
         """Go backwards through the tile in `ws`, adding to the sums of `part`."""
         _passes.backward(ws, to=1)
         layers = len(ws.net.weights)
+        sums = self._sums[part]
         for i, weights in enumerate(ws.net.weights):
-            total = self.sums[i][part].reshape(weights.shape)
+            total = sums[i].reshape(weights.shape)
             product = total if fresh else ws.spare(f"product {i}", *weights.shape)
             if i == 0 and self._mostly_zeros:
                 _passes.multiply_input_transposed(ws, product)
@@ -90,16 +102,22 @@ class GradientSums:
                 np.matmul(ws.h[i].T, ws.g[i + 1], out=product)
             if not fresh:
                 total += product
-            bias = self.sums[layers + i][part]
+            bias = sums[layers + i]
             if fresh:
                 bias[:] = 0
             _kernels._add_column_sums(ws.g[i + 1], bias)
 
-    def totals(self) -> list[NDArray[Any]]:
-        """Return the sums over all parts, in the shapes of the parameters."""
+    def join(self, k: int, piece: slice) -> NDArray[Any]:
+        """Return a piece of the sum over all parts; once after every `add`."""
+        total, *others = (sums[k][piece] for sums in self._sums)
+        for other in others:
+            np.add(total, other, out=total)
+        return total
+
+    def joined(self) -> list[NDArray[Any]]:
+        """Return the sums in the shapes of the parameters, once all pieces are joined."""
         return [
-            parts.sum(axis=0).reshape(parameter.shape)
-            for parts, parameter in zip(self.sums, self._parameters, strict=True)
+            total.reshape(shape) for total, shape in zip(self._sums[0], self._shapes, strict=True)
         ]
 
 
@@ -112,14 +130,19 @@ def mean_gradients(
     """
     sums = GradientSums(net, len(x), x)
     workspaces = _passes.Workspaces(net, sums.height, to=1)
+    kind = net.dtype.type
+
+    def divide(_: int, number_and_piece: tuple[int, slice]) -> None:
+        k, piece = number_and_piece
+        mean = sums.join(k, piece)
+        np.divide(mean, kind(len(x)), out=mean)
+        if l2 and k < len(net.weights):
+            mean += kind(l2) * net.weights[k].reshape(-1)[piece]
+
     with Team(min(thread_count(), sums.parts)) as team:
         sums.add(team, workspaces, x, labels, slice(0, len(x)))
-    with np.errstate(over="ignore", invalid="ignore"):
-        means = sums.totals()
-        for mean in means:
-            np.divide(mean, net.dtype.type(len(x)), out=mean)
-        for k, weights in enumerate(net.weights if l2 else ()):
-            means[k] += net.dtype.type(l2) * weights
+        team.run(divide, sums.pieces)
+    means = sums.joined()
     for k, mean in enumerate(means):
         if _kernels._first_not_finite(np.atleast_2d(mean)) >= 0:
             raise FloatingPointError(f"the gradient by {parameter_name(net, k)} is not finite")

@@ -443,15 +443,9 @@ def _add_column_sums(residual, out):
 
 
 @kernel
-def _sgd_step(scale, l2, momentum, rate, start, parts, velocity, parameter):
-    """velocity = momentum * velocity + scale * sum(parts) + l2 * w; w -= rate * velocity.
-
-    Velocity and w are a slice of theirs that begins at `start`. The first part ends as the sum.
-    """
-    for p in range(1, parts.shape[0]):
-        for i in range(parameter.size):
-            parts[0, start + i] += parts[p, start + i]
+def _sgd_step(scale, l2, momentum, rate, total, velocity, parameter):
+    """velocity = momentum * velocity + scale * total + l2 * w; w -= rate * velocity."""
     for i in range(parameter.size):
-        step = momentum * velocity[i] + scale * parts[0, start + i] + l2 * parameter[i]
+        step = momentum * velocity[i] + scale * total[i] + l2 * parameter[i]
         velocity[i] = step
         parameter[i] -= rate * step

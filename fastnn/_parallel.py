@@ -12,7 +12,7 @@ import functools
 import math
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from pathlib import Path
@@ -226,7 +226,7 @@ class Team:
     ) -> None:
         self._stack.close()
 
-    def run(self, task: Callable[[int, Any], None], items: Iterable[Any]) -> None:
+    def run(self, task: Callable[[int, Any], None], items: Sequence[Any]) -> None:
         """Call ``task(worker, item)`` for every item; a free worker takes the next one.
 
         The first exception ends the run, once the tasks under way are through, and is raised.
@@ -249,7 +249,8 @@ class Team:
                     failed.set()
                     raise
 
-        helpers = [self._pool.submit(work, w) for w in range(1, self.size)] if self._pool else []
+        wanted = range(1, min(self.size, len(items)))
+        helpers = [self._pool.submit(work, w) for w in wanted] if self._pool else []
         try:
             work(0)
         finally:

@@ -17,6 +17,7 @@ WIDE = bool(llvmlite.binding.get_host_cpu_features().get("avx512f"))
 # Sums for every row and vector, the vectors of the weights and the rows' values fill the registers.
 VECTOR_BYTES, VECTORS = (64, (7, 8)) if WIDE else (32, (4,))
 _LINE_BYTES = 64
+_ABREAST = 8  # rows to read side by side where a matrix is turned: as many divide every block
 _BIT, _WORD, _INTEGER = ir.IntType(1), ir.IntType(32), ir.IntType(64)
 _BYTES = ir.IntType(8).as_pointer()
 
@@ -181,10 +182,10 @@ def _pack(weights, transposed, panels):
     if transposed:
         for b in range(blocks):
             column = min(b * across, width - across)
-            for start in range(0, depth, DEPTH):  # a panel's chunk stays in the cache
-                for j in range(across):
-                    for k in range(start, min(start + DEPTH, depth)):
-                        panels[b, k, j] = weights[column + j, k]
+            for j in range(0, across, _ABREAST):
+                for k in range(depth):
+                    for lane in range(_ABREAST):
+                        panels[b, k, j + lane] = weights[column + j + lane, k]
     else:
         for k in range(depth):
             for b in range(blocks):

@@ -145,9 +145,6 @@ class Descent:
         The samples, or others like them: whether they are mostly zeros is seen once.
     """
 
-    # Parameters are updated in slices of about this many entries, so that all threads have some.
-    _SLICE = 1 << 16
-
     def __init__(self, net: MLP, settings: Settings, team: Team, x: NDArray[Any]) -> None:
         self.net = net
         self._settings = settings
@@ -156,11 +153,6 @@ class Descent:
         self._velocities = [np.zeros_like(p) for p in self._parameters]
         self._sums = GradientSums(net, settings.batch_size, x)
         self._workspaces = _passes.Workspaces(net, _passes.MOST_ROWS, to=1)
-        self._slices = [
-            (k, slice(start, start + self._SLICE))
-            for k, p in enumerate(self._parameters)
-            for start in range(0, p.size, self._SLICE)
-        ]
 
     def epoch(
         self, x: NDArray[Any], labels: NDArray[np.int64], order: NDArray[np.int64] | None = None
@@ -192,20 +184,19 @@ class Descent:
         rate, l2 = kind(self._settings.learning_rate), kind(self._settings.l2)
         weights = len(self.net.weights)
 
-        def task(_: int, piece: tuple[int, slice]) -> None:
-            k, cut = piece
+        def task(_: int, number_and_piece: tuple[int, slice]) -> None:
+            k, piece = number_and_piece
             _kernels._sgd_step(
                 scale,
                 l2 if k < weights else kind(0),
                 momentum,
                 rate,
-                cut.start,
-                self._sums.sums[k],
-                self._velocities[k][cut],
-                self._parameters[k][cut],
+                self._sums.join(k, piece),
+                self._velocities[k][piece],
+                self._parameters[k][piece],
             )
 
-        self._team.run(task, self._slices)
+        self._team.run(task, self._sums.pieces)
 
     def evaluate(self, x: NDArray[Any], labels: NDArray[np.int64]) -> tuple[NDArray[Any], int]:
         """Return every sample's loss, shape (N,), and the number of samples that are right."""
