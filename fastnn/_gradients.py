@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # two of them even for a small batch, and more parts serve more threads: a batch of 1,000 keeps
 # two busy, one of 2,048 eight.
 _ROWS = 256
-_FEWEST_ROWS = 64
+_FEWEST_ROWS = 32
 _MOST_PARTS = 8
 _PIECE = 1 << 16  # entries of a parameter that stay in the cache from one operation to the next
 
@@ -48,7 +48,8 @@ class GradientSums:
         self._shapes = [p.shape for p in (*net.weights, *net.biases)]
         sizes = [math.prod(shape) for shape in self._shapes]
         self._sums = [
-            [_passes.empty((size,), net.dtype) for size in sizes] for _ in range(self.parts)
+            _passes.empty_together([(size,) for size in sizes], net.dtype)
+            for _ in range(self.parts)
         ]
         self.pieces = [
             (k, slice(start, min(start + _PIECE, size)))
