@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # two of them even for a small batch, and more parts serve more threads: a batch of 1,000 keeps
 # two busy, one of 2,048 eight.
 _ROWS = 256
-_FEWEST_ROWS = 32
+_FEWEST_ROWS = 50
 _MOST_PARTS = 8
 _PIECE = 1 << 16  # entries of a parameter that stay in the cache from one operation to the next
 

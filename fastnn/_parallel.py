@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import math
 import os
 import threading
@@ -195,10 +196,33 @@ def _blas_limit(n: int) -> Iterator[None]:
         _blas_limits.leave(ticket)
 
 
+def _places(size: int) -> list[int]:
+    """Return a processor for each of `size` threads if that is all that may be used, else none."""
+    if not hasattr(os, "sched_setaffinity"):
+        return []
+    allowed = sorted(os.sched_getaffinity(0))
+    first = threading.get_native_id() % len(allowed)  # elsewhere for teams of other threads
+    return allowed[first:] + allowed[:first] if size == len(allowed) else []
+
+
+def _keep_on(processors: set[int]) -> None:
+    """Keep the calling thread on some processors, unless they were taken away meanwhile."""
+    with contextlib.suppress(OSError):
+        os.sched_setaffinity(0, processors)
+
+
+def _keep_on_next(places: Iterator[int]) -> None:
+    """Keep the calling thread on the next of `places`, if there is one."""
+    for place in itertools.islice(places, 1):
+        _keep_on({place})
+
+
 class Team:
     """The threads of one public call; the calling thread is the first of them.
 
-    A context manager: BLAS is on one thread inside.
+    A context manager: BLAS is on one thread inside, and a team as large as the number of processors
+    that it may use has every thread on one of its own. Left to itself, Linux may run a thread
+    beside the one that woke it, and take longer to part them than a thousand rows take to compute.
 
     Parameters
     ----------
@@ -214,8 +238,14 @@ class Team:
     def __enter__(self) -> Self:
         self._stack.enter_context(_blas_limit(1))
         if self.size > 1:
-            pool = ThreadPoolExecutor(self.size - 1, thread_name_prefix="fastnn")
+            places = _places(self.size)
+            pool = ThreadPoolExecutor(
+                self.size - 1, "fastnn", initializer=_keep_on_next, initargs=(iter(places[1:]),)
+            )
             self._pool = self._stack.enter_context(pool)
+            if places:
+                self._stack.callback(_keep_on, os.sched_getaffinity(0))
+                _keep_on({places[0]})
         return self
 
     def __exit__(

@@ -265,6 +265,58 @@ def test_no_overflow_warning_comes_out_of_a_team():
         team.run(lambda *_: np.float32(1e30) * np.float32(1e30), range(8))
 
 
+@pytest.fixture
+def affinities(monkeypatch):
+    """Return what threads asked to be kept on, by their idents, on a machine of processors 3-5."""
+    asked = {}
+
+    def keep(_, processors):
+        asked.setdefault(threading.get_ident(), []).append(processors)
+
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {5, 3, 4}, raising=False)
+    monkeypatch.setattr(os, "sched_setaffinity", keep, raising=False)
+    return asked
+
+
+def test_a_team_of_all_processors_has_every_thread_on_its_own(affinities):
+    me, meeting = threading.get_ident(), threading.Barrier(3, timeout=30)
+    with Team(3) as team:
+        for _ in range(2):
+            team.run(lambda *_: meeting.wait(), range(3))
+        assert len(affinities) == 3
+        places = [processors for (processors,) in affinities.values()]
+        assert set.union(*places) == {3, 4, 5}
+        assert all(len(place) == 1 for place in places)
+    assert affinities[me][1:] == [{3, 4, 5}]  # the caller's are given back
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_a_team_of_another_size_runs_where_the_system_puts_it(affinities, size):
+    with Team(size) as team:
+        team.run(lambda *_: None, range(8))
+    assert not affinities
+
+
+def test_the_caller_may_run_anywhere_again_after_an_error(affinities):
+    def fail(*_):
+        raise KeyError
+
+    with pytest.raises(KeyError), Team(3) as team:
+        team.run(fail, range(3))
+    assert affinities[threading.get_ident()][-1] == {3, 4, 5}
+
+
+def test_a_processor_that_is_taken_away_meanwhile_is_done_without(monkeypatch, affinities):
+    def refuse(_, processors):
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(os, "sched_setaffinity", refuse)
+    done = []
+    with Team(3) as team:
+        team.run(lambda _, item: done.append(item), range(9))
+    assert sorted(done) == list(range(9))
+
+
 # --- BLAS
 
 

@@ -175,7 +175,6 @@ class Measurement:
         self.timings: dict[tuple[str, int, str, int], Timing] = {}
         self.skipped: dict[str, str] = {}
         self._rng = np.random.default_rng(seed)
-        self._rounds: dict[tuple[str, int], int] = {}
         setting.save(folder)
 
     def run(
@@ -216,6 +215,8 @@ class Measurement:
         for name, n in questions:
             for rows in {min(n, subject.rows or n) for subject in subjects}:
                 make_job(name, self.setting, rows).truth(self.folder)
+        # Fixed by the first generation, since the bootstrap wants as many rounds from each.
+        fixed: dict[tuple[str, int], tuple[int, int]] = {}
         start = time.perf_counter()
         for generation in range(processes):
             passed = time.perf_counter() - start
@@ -228,7 +229,9 @@ class Measurement:
                 staff = [p for p in started if not reasons[p.subject.label]]
                 for question in questions:
                     report(f"{question[0]}, process {generation + 1} of {processes}")
-                    self._ask(staff, *question, rounds=rounds, seconds=seconds)
+                    span = fixed.get(question, rounds)
+                    done = self._ask(staff, *question, rounds=span, seconds=seconds)
+                    fixed[question] = done, done
 
     def _ask(
         self,
@@ -238,18 +241,16 @@ class Measurement:
         *,
         rounds: tuple[int, int],
         seconds: float,
-    ) -> None:
-        """Let all processes answer one question in turns, round after round."""
+    ) -> int:
+        """Let all processes answer one question in turns; return the number of rounds."""
         calls: dict[Process, int] = {}
         turns: dict[Process, Timing] = {}
-        one_round = 0.0
         for process in staff:
             rows = min(n, process.subject.rows or n)
             ready = process.ask(prepare=name, n=rows)
             if "absent" in ready:
                 continue
             calls[process] = ready["calls"]
-            one_round += ready["calls"] * ready["seconds"] + _PAUSE
             process.settle()
             label = process.subject.label
             fresh = Timing(name, label, rows, process.subject.threads, ready["dtype"])
@@ -258,13 +259,15 @@ class Measurement:
             timing.seconds.append([])
             turns[process] = timing
         if not calls:
-            return
-        # Fixed by the first generation, since the bootstrap wants as many rounds from each.
+            return 0
         fewest, most = rounds
-        fitting = int(np.clip(seconds / one_round, fewest, most))
-        for _ in range(self._rounds.setdefault((name, n), fitting)):
+        end = time.perf_counter() + seconds
+        done = 0
+        while done < fewest or (done < most and time.perf_counter() < end):
             for i in self._rng.permutation(len(calls)):
                 process = list(calls)[i]
                 taken = process.ask(time=calls[process])["seconds"]
                 turns[process].seconds[-1].append(taken)
                 process.settle()
+            done += 1
+        return done
