@@ -48,8 +48,7 @@ class GradientSums:
         self._shapes = [p.shape for p in (*net.weights, *net.biases)]
         sizes = [math.prod(shape) for shape in self._shapes]
         self._sums = [
-            _passes.empty_together([(size,) for size in sizes], net.dtype)
-            for _ in range(self.parts)
+            [_passes.empty((size,), net.dtype) for size in sizes] for _ in range(self.parts)
         ]
         self.pieces = [
             (k, slice(start, min(start + _PIECE, size)))

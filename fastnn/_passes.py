@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +35,11 @@ _FEW = 8
 _LINE_BYTES = 64
 _EVEN = 4  # beyond, a multiple of this many, so that a few threads have as much to do each
 
+# Memory that a call frees is there for the next one if malloc keeps it; to have it from the system
+# again takes as long as some hundred rows. glibc keeps up to twice the largest piece that was ever
+# freed, of pieces up to 32 MiB (mallopt(3), M_MMAP_THRESHOLD). This one is never touched.
+np.empty(33 * 10**6, np.uint8)
+
 
 def tiles(rows: int) -> list[slice]:
     """Return slices that cut `rows` into tiles of nearly equal height."""
@@ -50,25 +55,12 @@ def tiles(rows: int) -> list[slice]:
 
 def empty(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
     """Return an array that begins at a cache line: vectors across two lines cost twice."""
-    return empty_together([shape], dtype)[0]
-
-
-def empty_together(shapes: Iterable[tuple[int, ...]], dtype: DTypeLike) -> list[Array]:
-    """Return arrays as `empty` does, cut out of one buffer.
-
-    Freed in one piece, malloc keeps it for the next call; many large pieces go back to the system,
-    which takes as long to hand them out again as a small batch takes to compute.
-    """
-    kind, shapes = np.dtype(dtype), list(shapes)
-    line = _LINE_BYTES // kind.itemsize
-    sizes = [math.prod(shape) for shape in shapes]
-    starts = [0, *itertools.accumulate(-(-size // line) * line for size in sizes)]
-    buffer = np.empty(starts[-1] + line, kind)
-    buffer = buffer[-buffer.ctypes.data % _LINE_BYTES // kind.itemsize :]
-    return [
-        buffer[start : start + size].reshape(shape)
-        for start, size, shape in zip(starts, sizes, shapes, strict=False)
-    ]
+    kind = np.dtype(dtype)
+    spare = _LINE_BYTES // kind.itemsize
+    size = math.prod(shape)
+    buffer = np.empty(size + spare, kind)
+    first = -buffer.ctypes.data % _LINE_BYTES // kind.itemsize
+    return buffer[first : first + size].reshape(shape)
 
 
 class Workspace:
@@ -87,14 +79,15 @@ class Workspace:
         lowest = last if to is None else to
         sigmoid = net.activation == "sigmoid"
 
-        def shapes(used: Callable[[int], bool]) -> list[tuple[int, ...]]:
-            return [(rows if used(i) else 0, width) for i, width in enumerate(net.sizes)]
+        def buffers(used: Callable[[int], bool]) -> list[Array]:
+            return [
+                empty((rows if used(i) else 0, width), net.dtype)
+                for i, width in enumerate(net.sizes)
+            ]
 
-        h = shapes(lambda i: True)
-        g = shapes(lambda i: i >= lowest)
-        slope = shapes(lambda i: sigmoid and lowest < last and 0 < i < last)
-        buffers = iter(empty_together([*h, *g, *slope], net.dtype))
-        self._h, self._g, self._slope = ([next(buffers) for _ in kind] for kind in (h, g, slope))
+        self._h = buffers(lambda i: True)
+        self._g = buffers(lambda i: i >= lowest)
+        self._slope = buffers(lambda i: sigmoid and lowest < last and 0 < i < last)
         self._losses = np.empty(rows, net.dtype)
         self._spares: dict[str, Array] = {}
         self._resize(rows)
@@ -254,16 +247,15 @@ class Workspaces(dict[int, Workspace]):
     def _make_panels(self) -> Packed:
         """Return buffers for all weights, and for their transposes where gradients go back."""
         net = self._net
-        shapes = {}
+        panels = {}
         for i, weights in enumerate(net.weights):
             for transposed in (False, True):
                 depth, width = weights.shape[::-1] if transposed else weights.shape
                 shape = _sparse.panels_shape(depth, width, net.dtype)
                 needed = not transposed or (self._to is not None and i >= self._to)
                 if shape is not None and needed:
-                    shapes[i, transposed] = shape
-        buffers = empty_together(shapes.values(), net.dtype)
-        return dict(zip(shapes, buffers, strict=True))
+                    panels[i, transposed] = empty(shape, net.dtype)
+        return panels
 
 
 def labels_of(ws: Workspace, labels: NDArray[np.int64], rows: Rows) -> NDArray[np.int64]:
