@@ -5,6 +5,8 @@ taken in pairs; only the columns in which either of the two is not 0 enter the p
 matrix is packed beforehand into panels of columns, so narrow that a piece of 64 rows stays in the
 first-level cache while all pairs pass by. Zeros that remain add nothing, so a row's result does not
 depend on its neighbour.
+
+Whoever calls decides how many rows are worth the packing; `multiply` refuses what is too dense.
 """
 
 from __future__ import annotations
