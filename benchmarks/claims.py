@@ -111,6 +111,8 @@ def rows(claims, measurement, threads):
             for label in (claim.ours, claim.peer, twin)
         ]
         row = {**asdict(claim), "n": n, "threads": count}
+        if timings[1] is not None:
+            row["timed_peer_n"] = timings[1].n
         if None in timings:
             yield row | {"skipped": measurement.skipped.get(claim.peer, "not measured")}
         else:

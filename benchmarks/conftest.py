@@ -70,7 +70,7 @@ def ask(world, benchmark):
     from timing import implementation_or_skip, run_for
 
     from fastnn.bench.ceilings import peak
-    from fastnn.bench.jobs import make_job
+    from fastnn.bench.jobs import SWEEP, make_job
     from fastnn.bench.machine import peak_memory, reset_peak_memory
 
     def timed(name, job_name, n, *, threads=world.threads, check=None):
@@ -98,7 +98,7 @@ def ask(world, benchmark):
             gflops=rate,
             share_of_peak=rate / highest,
             peak_memory=None if before is None else max(0, after - before),
-            answer=answer[0].tolist() if answer[0].size <= 16 else None,
+            answer=answer[0].tolist() if answer[0].size <= len(SWEEP) else None,
         )
 
     return timed

@@ -1,15 +1,15 @@
 """How clean and FGSM accuracy scales with batch size, threads and the number of rows."""
 
-import os
-
 import numpy as np
 import pytest
 from timing import implementation_or_skip, run_for
 
 import fastnn
+from fastnn._parallel import available_threads
 from fastnn.bench.jobs import EPS, UNIT, make_job
+from fastnn.bench.machine import peak_memory, reset_peak_memory
 
-THREADS = range(1, len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else 2)
+THREADS = range(1, available_threads() + 1)
 ROWS = (1000, 10_000, 100_000, 1_000_000)
 
 
@@ -54,15 +54,22 @@ def test_rows(benchmark, world, request, n):
         return fastnn.adversarial_accuracy(net, x, labels, EPS, UNIT)
 
     truth = make_job("accuracy", setting, 1000).truth(world.folder)[0] * (n // 1000)
+    reset_peak_memory()
+    before = peak_memory()
     found = run()
+    after = peak_memory()
     assert abs(found.adversarial_correct - truth[1]) <= max(1, n // 1000)
     assert found.clean_correct == truth[0]
     run_for(benchmark, run)
-    per_row = sum(w.size for w in setting.weights)
-    rate = 6.0 * per_row * n / benchmark.stats["median"] / 1e9
+    parameters = sum(w.size for w in setting.weights)
+    flops = 6.0 * parameters * n
+    rate = flops / benchmark.stats["median"] / 1e9
     benchmark.extra_info.update(
         n=n,
         threads=world.threads,
+        flops=flops,
+        bytes=784.0 * n + 4.0 * parameters,
         gflops=rate,
         share_of_peak=rate / world.ceilings["peak_float32"],
+        peak_memory=None if before is None else max(0, after - before),
     )

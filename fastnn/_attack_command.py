@@ -116,9 +116,9 @@ def _warm_up(net: MLP, x: Any, labels: Any, eps: Any) -> None:
     Fewer rows would not do: their products are left to BLAS.
     """
     from fastnn import robustness
-    from fastnn._sparse import FEWEST_ROWS
+    from fastnn._sparse import PACK_FROM
 
-    robustness.adversarial_accuracy(net, x[:FEWEST_ROWS], labels[:FEWEST_ROWS], eps)
+    robustness.adversarial_accuracy(net, x[:PACK_FROM], labels[:PACK_FROM], eps)
 
 
 def _table(digits: str, net: MLP, origin: str, reports: list[AdversarialReport]) -> str:

@@ -1,7 +1,7 @@
 """Gradients by the parameters, summed over a batch in an order that no number of threads changes.
 
-A batch is cut into a few parts; the cut depends on its size alone. Every part sums its gradients in
-buffers of its own, and the parts are added in order, piece by piece.
+A batch is cut into a few parts, as many as a full one has, whatever the threads. Every part sums
+its gradients in buffers of its own, and the parts are added in order, piece by piece.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 # two of them even for a small batch, and more parts serve more threads: a batch of 1,000 keeps
 # two busy, one of 2,048 eight.
 _ROWS = 256
-_FEWEST_ROWS = 50
+_SPLIT_FROM = 100
 _MOST_PARTS = 8
 _PIECE = 1 << 16  # entries of a parameter that stay in the cache from one operation to the next
 
 
 def part_count(rows: int) -> int:
     """Return how many parts a batch of `rows` is cut into: a power of two."""
-    if rows < 2 * _FEWEST_ROWS:
+    if rows < _SPLIT_FROM:
         return 1
     return min(_MOST_PARTS, 1 << max(1, (rows // _ROWS).bit_length() - 1))
 

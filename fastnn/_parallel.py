@@ -2,14 +2,13 @@
 
 A threaded BLAS beside threads of our own makes two pools spin against each other, so while a
 `Team` is at work BLAS is held at one thread. A team lives as long as the public call that made it
-and leaves nothing behind: a forked child or another Python thread finds no pool to inherit.
+and leaves no thread behind: a forked child or another Python thread finds no pool to inherit.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 import math
 import os
 import threading
@@ -196,7 +195,7 @@ def _blas_limit(n: int) -> Iterator[None]:
         _blas_limits.leave(ticket)
 
 
-def _places(size: int) -> list[int]:
+def _own_processors(size: int) -> list[int]:
     """Return a processor for each of `size` threads if that is all that may be used, else none."""
     if not hasattr(os, "sched_setaffinity"):
         return []
@@ -205,16 +204,18 @@ def _places(size: int) -> list[int]:
     return allowed[first:] + allowed[:first] if size == len(allowed) else []
 
 
-def _keep_on(processors: set[int]) -> None:
+def _keep_on(processors: list[int]) -> None:
     """Keep the calling thread on some processors, unless they were taken away meanwhile."""
     with contextlib.suppress(OSError):
         os.sched_setaffinity(0, processors)
 
 
-def _keep_on_next(places: Iterator[int]) -> None:
-    """Keep the calling thread on the next of `places`, if there is one."""
-    for place in itertools.islice(places, 1):
-        _keep_on({place})
+def _keep_on_next(places: Iterator[int], processors: list[int]) -> None:
+    """Keep the calling thread, a new one, on the next of `places` if there is one."""
+    place = next(places, None)
+    if place is not None:
+        _keep_on(processors)  # it was born with its maker's place
+        _keep_on([place])
 
 
 class Team:
@@ -236,16 +237,21 @@ class Team:
         self._pool: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> Self:
-        self._stack.enter_context(_blas_limit(1))
-        if self.size > 1:
-            places = _places(self.size)
-            pool = ThreadPoolExecutor(
-                self.size - 1, "fastnn", initializer=_keep_on_next, initargs=(iter(places[1:]),)
-            )
-            self._pool = self._stack.enter_context(pool)
-            if places:
-                self._stack.callback(_keep_on, os.sched_getaffinity(0))
-                _keep_on({places[0]})
+        with contextlib.ExitStack() as stack:  # undone if interrupted on the way
+            stack.enter_context(_blas_limit(1))
+            if self.size > 1:
+                own = _own_processors(self.size)
+                pool = ThreadPoolExecutor(
+                    self.size - 1,
+                    "fastnn",
+                    initializer=_keep_on_next,
+                    initargs=(iter(own[1:]), own),
+                )
+                self._pool = stack.enter_context(pool)
+                if own:
+                    stack.callback(_keep_on, own)
+                    _keep_on(own[:1])
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(

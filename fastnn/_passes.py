@@ -29,7 +29,7 @@ Packed = dict[tuple[int, bool], Array]
 # A tile has to be tall enough to earn back the reading of all weights, and low enough for its
 # activations to stay in the cache. Tiles depend on the number of rows alone, never on threads.
 MOST_ROWS = 500
-FEWEST_ROWS = 64  # from here on there are two tiles at least, so that two threads have work
+SPLIT_FROM = 64  # from here on there are two tiles at least, so that two threads have work
 _GOOD_ROWS = 128  # up to _FEW tiles, more of them only where each keeps this height
 _FEW = 8
 _LINE_BYTES = 64
@@ -45,7 +45,7 @@ def tiles(rows: int) -> list[slice]:
     """Return slices that cut `rows` into tiles of nearly equal height."""
     if rows > _FEW * MOST_ROWS:
         count = -(-rows // (_EVEN * MOST_ROWS)) * _EVEN
-    elif rows >= FEWEST_ROWS:
+    elif rows >= SPLIT_FROM:
         count = min(_FEW, 1 << max(1, (rows // _GOOD_ROWS).bit_length() - 1))
     else:
         count = 1
@@ -232,7 +232,7 @@ class Workspaces(dict[int, Workspace]):
     def pack(self, team: Team, rows: int) -> None:
         """Pack the weights as they are now, if a call on `rows` rows is worth it."""
         self.packed.clear()
-        if rows < _sparse.FEWEST_ROWS:
+        if rows < _sparse.PACK_FROM:
             return
         if not self._panels:
             self._panels = self._make_panels()

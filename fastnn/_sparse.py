@@ -22,7 +22,7 @@ from fastnn._sparse_kernels import DEPTH, ROWS, VECTOR_BYTES, VECTORS, WIDE
 Array = NDArray[Any]
 
 # Measured: packing the weights takes as long as it saves on about this many rows.
-FEWEST_ROWS = 100
+PACK_FROM = 100
 # Measured: where a larger share of the columns enters, BLAS is faster; beside wide vectors never.
 _MOST_DENSE = 1.0 if WIDE else 0.75
 _SAMPLED_ROWS = 32

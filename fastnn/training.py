@@ -164,7 +164,6 @@ class Descent:
             rows = batch if order is None else order[batch]
             self._sums.add(self._team, self._workspaces, x, labels, rows)
             self._step(batch.stop - batch.start)
-
         self._require_finite()
 
     def _require_finite(self) -> None:

@@ -207,7 +207,7 @@ def test_the_warm_up_takes_the_way_of_the_work(fastnn, weights, monkeypatch):
     products, real = [], _sparse.multiply
     monkeypatch.setattr(_sparse, "multiply", lambda *a: products.append(len(a[0])) or real(*a))
     assert fastnn("attack", "--weights", weights)[0] == 0
-    assert sum(products[:2]) == _sparse.FEWEST_ROWS  # two tiles, before those of the work
+    assert sum(products[:2]) == _sparse.PACK_FROM  # two tiles, before those of the work
 
 
 WRONG_OPTIONS = {

@@ -424,7 +424,7 @@ def test_a_call_needs_no_memory_for_layers_that_nobody_asks_for(rng):
 
 
 def test_every_pass_leaves_out_the_zeros_of_the_images(rng, monkeypatch):
-    rows, multiply = _sparse.FEWEST_ROWS, _sparse.multiply
+    rows, multiply = _sparse.PACK_FROM, _sparse.multiply
     products = []
 
     def noted(a, panels, masks, out):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fastnn import _sparse
-from fastnn._sparse_kernels import DEPTH, VECTOR_BYTES, VECTORS
+from fastnn._sparse_kernels import _ABREAST, DEPTH, VECTOR_BYTES, VECTORS
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +55,8 @@ def test_products_agree_with_dense_ones(rng, rows, depth, dtype):
 
 def test_blocks_leave_few_columns_over():
     for dtype in (np.float32, np.float64):
+        for vectors in VECTORS:  # a matrix is turned so many rows at a time
+            assert vectors * VECTOR_BYTES // np.dtype(dtype).itemsize % _ABREAST == 0
         few, *_, many = sorted({VECTORS[0], VECTORS[-1], max(VECTORS) + 1})
         per_vector = VECTOR_BYTES // np.dtype(dtype).itemsize
         for vectors in VECTORS:

@@ -11,7 +11,7 @@ import pytest
 import fastnn
 from fastnn import _sparse
 
-ROWS = _sparse.FEWEST_ROWS
+ROWS = _sparse.PACK_FROM
 
 
 def test_digits_are_mostly_zeros(rng):
@@ -24,14 +24,19 @@ def test_digits_are_mostly_zeros(rng):
 
 
 def spied(monkeypatch):
-    """Return the list that the shapes of all products that leave zeros out are appended to."""
+    """Return the list that the shapes of all products that leave zeros out are appended to.
+
+    None is refused, however few zeros there are.
+    """
     shapes, multiply = [], _sparse.multiply
 
     def noted(a, panels, masks, out):
         shapes.append((a.shape[1], out.shape[1]))
-        return multiply(a, panels, masks, out)
+        assert multiply(a, panels, masks, out)
+        return True
 
     monkeypatch.setattr(_sparse, "multiply", noted)
+    monkeypatch.setattr(_sparse, "_MOST_DENSE", 1.0)
     return shapes
 
 
@@ -75,7 +80,7 @@ def test_network_gives_the_same_with_and_without(rng, monkeypatch, activation, d
     def everything():
         return net.logits(x), *net.gradients(x, labels).weights, net.input_gradient(x, labels)
 
-    monkeypatch.setattr(_sparse, "FEWEST_ROWS", len(x) + 1)
+    monkeypatch.setattr(_sparse, "PACK_FROM", len(x) + 1)
     monkeypatch.setattr(_sparse, "is_mostly_zeros", lambda x: False)
     there = everything()
     monkeypatch.undo()
@@ -101,7 +106,7 @@ def test_panels_follow_the_weights(rng, monkeypatch):
     shapes = spied(monkeypatch)
     net, history = trained()
     assert {(20, 300), (300, 200)} < set(shapes)
-    monkeypatch.setattr(_sparse, "FEWEST_ROWS", 10 * len(x))
+    monkeypatch.setattr(_sparse, "PACK_FROM", 10 * len(x))
     shapes.clear()
     plain, plain_history = trained()
     assert not shapes

@@ -99,16 +99,18 @@ def test_steps_on_digits_which_are_mostly_zeros(make_net, activation):
         np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-13)
 
 
-def test_parameters_longer_than_a_slice_move_as_a_whole(make_net, rng):
-    net = make_net((300, 300, 2), dtype=np.float64)  # 90,000 weights, slices of 65,536
-    x, labels = rng.normal(size=(5, 300)), rng.integers(0, 2, 5)
-    before = net.astype(np.float64)
-    train(net, x, labels, epochs=1, batch_size=5, learning_rate=0.5)
-    gradients = before.gradients(x, labels)
-    for found, start, gradient in zip(
-        parameters(net), parameters(before), sum(gradients, ()), strict=True
-    ):
-        np.testing.assert_allclose(found, start - 0.5 * gradient, rtol=1e-11, atol=1e-14)
+@pytest.mark.parametrize("rows", [5, 130])  # in one part, and in two that are added
+def test_parameters_longer_than_a_piece_move_as_a_whole(make_net, rng, rows):
+    net = make_net((300, 300, 2), dtype=np.float64)  # 90,000 weights, pieces of 65,536
+    x, labels = rng.normal(size=(rows, 300)), rng.integers(0, 2, rows)
+    expected, _ = steps_of_reference(net, x, labels, rows, 1, np.random.default_rng(0), 0.5)
+    start = net.astype(np.float64)
+    train(net, x, labels, epochs=1, batch_size=rows, learning_rate=0.5)
+    for found, wanted in zip(parameters(net), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-12)
+    slopes = sum(start.gradients(x, labels), ())
+    for slope, before, after in zip(slopes, parameters(start), expected, strict=True):
+        np.testing.assert_allclose(slope, (before - after) / 0.5, rtol=1e-6, atol=1e-10)
 
 
 def test_float32_follows_float64(make_net, samples, activation):
@@ -277,7 +279,7 @@ def test_a_weight_that_overflows_behind_zeros_is_noticed(make_net, rng):
     net = make_net((8, 300, 3))
     net.weights[0][5, 7] = 0.5e38
     before = copies(net)
-    x = rng.random((2 * _sparse.FEWEST_ROWS, 8)).astype(np.float32)
+    x = rng.random((2 * _sparse.PACK_FROM, 8)).astype(np.float32)
     x[:, 5] = 0
     labels = rng.integers(0, 3, len(x))
     settings = {"batch_size": len(x), "learning_rate": 1, "l2": 4}  # a factor of -3 a step

@@ -14,7 +14,8 @@ from peers.eager_torch import Torch, _right
 class _Attack(Torch):
     """What the libraries share: of the passes of `Torch`, none is theirs."""
 
-    sigmoid = residual = logits = gradients = input_gradient = train = None
+    sigmoid = relu = softmax = residual = step = None
+    logits = gradients = input_gradient = train = None
 
     def accuracy(self, x, labels, eps, bounds):
         with torch.inference_mode():

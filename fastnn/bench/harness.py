@@ -199,7 +199,7 @@ class Measurement:
         rounds : (int, int), optional
             Fewest and most rounds for a question in one process.
         seconds : float, optional
-            What a question may take in one process, if the fewest rounds allow it.
+            What the rounds of a question may take in one generation, beyond the fewest.
         within : float, optional
             Seconds for all of it: after the first generation, none begins that would end later.
         report : callable, optional

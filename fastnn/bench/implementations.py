@@ -55,8 +55,8 @@ class Numpy:
         return np.reciprocal(z, out=z)
 
     def relu(self, z: Array, bias: Array) -> Array:
-        """Return max(0, z + bias)."""
-        z = z + bias
+        """Return max(0, z + bias), in place."""
+        z += bias
         return np.maximum(z, 0, out=z)
 
     def softmax(self, logits: Array) -> Array:
@@ -84,8 +84,11 @@ class Numpy:
                 h.append(self.sigmoid(h[-1] @ w, b))
                 continue
             z = h[-1] @ w
-            z += b
-            h.append(np.maximum(z, 0, out=z) if i < len(self.weights) else z)
+            if i < len(self.weights):
+                h.append(self.relu(z, b))
+            else:
+                z += b
+                h.append(z)
         return h
 
     def _back(self, h: Array, gradient: Array) -> Array:
@@ -128,7 +131,8 @@ class Numpy:
         return self._step(x, np.sign(self.input_gradient(x, labels)), eps, bounds)
 
     def _step(self, x: Array, signs: Array, eps: float, bounds: Bounds) -> Array:
-        moved: Array = x + self.dtype(eps) * signs
+        moved: Array = self.dtype(eps) * signs
+        moved += x
         if bounds is not None:
             np.clip(moved, *bounds, out=moved)
         return moved

@@ -123,10 +123,10 @@ def _same_steps(answer: Sequence[Array], truth: Sequence[Array], exact: bool, _n
 
 
 def _same_counts(answer: Sequence[Array], truth: Sequence[Array], exact: bool, n: int) -> None:
-    """Every count is float64's to 2 in 10,000 rows.
+    """Every count is float64's to 1, or to 2 in 10,000 rows.
 
-    A cancelling residual spoils up to 5 % of them, and of a few rows more by chance: a count so
-    expected may be off by three times its root.
+    A cancelling residual spoils up to 5 % of the rows, and of a few rows more by chance: one more
+    than expected, and three times the root of what is expected.
     """
     spoilt = n / 20
     allowed = max(1, n // 5000) if exact else 1 + spoilt + 3 * spoilt**0.5
@@ -218,7 +218,7 @@ def _step(setting: Setting, n: int) -> dict[str, Any]:
     return {
         "title": f"signed step, clipped, {n:,} x 784",
         "method": "step",
-        "network": _part_two(setting),
+        "network": _part_one(),
         "arguments": (x, gradient, EPS, UNIT),
         "flops": 5.0 * x.size,
         "bytes": 12.0 * x.size,

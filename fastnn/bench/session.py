@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ def short_run(
     scaling = not only or "accuracy" in only
     few = [("accuracy", _ROWS_FOR_THREADS)] if scaling else []
     plan = [(threads, questions + [("accuracy", n) for n in _BATCHES if scaling])]
-    plan += [(count, few) for count in range(1, threads)]
+    plan += [(1 << k, few) for k in range((threads - 1).bit_length())]  # 1, 2, 4, ... threads
     total = _PROCESSES * sum(len(asked) for _, asked in plan)
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -109,6 +110,7 @@ def short_run(
         bar.update(0, "ceilings")
         ceilings = measure_ceilings(threads)
         measurement = Measurement(setting, Path(folder))
+        end = time.perf_counter() + _SECONDS
         done = 0
 
         def report(what: str) -> None:
@@ -125,7 +127,7 @@ def short_run(
                     processes=_PROCESSES,
                     rounds=_ROUNDS,
                     seconds=_SECONDS_EACH,
-                    within=_SECONDS,
+                    within=end - time.perf_counter(),
                     report=report,
                 )
         bar.update(total, "ceilings")

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.bench.jobs import WrongAnswerError, make_job
+from fastnn.bench.jobs import SWEEP, WrongAnswerError, make_job
 from fastnn.bench.machine import peak_memory, reset_peak_memory
 from fastnn.bench.setting import Setting
 
@@ -69,7 +69,7 @@ class Worker:
             seconds = self._seconds(max(1, round(_SHORTEST / 4 / seconds)))
             calls = max(1, round(_SHORTEST / seconds))
         dtype = np.dtype(self._implementation.dtype).name
-        counts = checked[0].tolist() if checked[0].size <= len("0123456789abcdef") else None
+        counts = checked[0].tolist() if checked[0].size <= len(SWEEP) else None
         return {
             "seconds": seconds,
             "calls": calls,
@@ -93,7 +93,9 @@ class Worker:
 def pin(threads: int) -> None:
     """Keep this process on `threads` processors, where the system can do that."""
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+        processors = sorted(os.sched_getaffinity(0))[:threads]
+        for task in Path("/proc/self/task").iterdir():  # BLAS has its threads already
+            os.sched_setaffinity(int(task.name), processors)
 
 
 def main(implementation: str, folder: str, threads: str) -> None:

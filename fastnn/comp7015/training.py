@@ -69,7 +69,7 @@ def nn_train(
     TypeError, ValueError
         As `forward_prop`, for either pair; a setting is out of its range.
     FloatingPointError
-        The training diverges: a logit overflows.
+        The training diverges: a logit, a weight or a bias overflows.
 
     Notes
     -----
