@@ -459,8 +459,9 @@ def test_memory_that_was_freed_is_there_for_the_next_call():
         import resource
         def faults():
             before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-            for _ in range(3):
-                np.empty(10**7, np.uint8).fill(1)
+            for buffer in [np.empty(10**7, np.uint8) for _ in range(3)]:
+                buffer.fill(1)
+            del buffer
             return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
         faults()
         assert faults() < 10
