@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from fastnn.bench.results import BASE
@@ -20,6 +21,7 @@ Case = dict[str, Any]
 _MARKERS = "osD^vP"
 _FAINT = "#8A8A8A"
 _REMARK: Any = {"fontsize": 9, "color": "#555555"}
+_TOUCHING = 0.16  # decades
 _KINDS = ("fastnn float32", "fastnn float64", BASE, "reference")
 
 
@@ -136,15 +138,15 @@ def roofline(document: dict[str, Any]) -> Figure | None:
             **_REMARK,
         )
     ax.axhline(ceilings["sgemm"], color=_FAINT, linewidth=1.0, linestyle=":")
-    knee = 1.3 * top / ceilings["triad_memory"]
-    product = ceilings["sgemm"]
-    ax.text(knee, top * 1.06, f"multiply-adds, {top:,.0f} GFLOP/s", **_REMARK)
-    ax.text(knee, product * 0.93, f"best product, {product:,.0f} GFLOP/s", va="top", **_REMARK)
-    for case in cases:
-        if case["job"] in jobs:
-            _point(ax, case, jobs.index(case["job"]) + 1)
-    lowest = min(c["gflops"] for c in cases)
-    ax.set(xscale="log", yscale="log", xlim=(x[0], x[-1]), ylim=(lowest / 2.5, top * 2.2))
+    limits = f"multiply-adds, {top:,.0f} GFLOP/s\ndotted: best product, {ceilings['sgemm']:,.0f}"
+    ax.text(1.1 * top / ceilings["triad_cache"], top * 1.08, limits, **_REMARK)
+    shown = [case for case in cases if case["job"] in jobs]
+    for case in shown:
+        _point(ax, case)
+    _number(ax, {jobs.index(c["job"]) + 1: c for c in shown if c["implementation"] != BASE})
+    rates = [c["gflops"] for c in cases]
+    highest = 3 * max(top, *rates)  # above the peak is who finds a way round some of the work
+    ax.set(xscale="log", yscale="log", xlim=(x[0], x[-1]), ylim=(min(rates) / 2.5, highest))
     ax.set(xlabel="operations per byte that must move", ylabel="GFLOP/s")
     ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
@@ -154,22 +156,50 @@ def roofline(document: dict[str, Any]) -> Figure | None:
     return figure
 
 
-def _point(ax: Axes, case: Case, number: int) -> None:
-    """Draw one case: fastnn filled with its number in it, numpy as an empty mark."""
-    at = case["flops"] / case["bytes"], case["gflops"]
+def _place(case: Case) -> tuple[float, float]:
+    """Return where a case stands in the roofline."""
+    return case["flops"] / case["bytes"], case["gflops"]
+
+
+def _point(ax: Axes, case: Case) -> None:
+    """Draw one case: fastnn filled, numpy as an empty mark."""
+    color = _color(case["implementation"])
     if case["implementation"] == BASE:
-        ax.plot(*at, "s", markersize=7, markerfacecolor="white", markeredgecolor=_color(BASE))
-        return
-    ax.plot(*at, "o", markersize=14, color=_color(case["implementation"]), zorder=3)
-    ax.annotate(
-        str(number), at, color="white", fontsize=8.5, ha="center", va="center", weight="bold"
-    )
+        ax.plot(*_place(case), "s", markersize=7, markerfacecolor="white", markeredgecolor=color)
+    else:
+        ax.plot(*_place(case), "o", markersize=8, color=color, zorder=3)
+
+
+def _number(ax: Axes, cases: dict[int, Case]) -> None:
+    """Write the numbers of cases above their marks, of marks that touch side by side."""
+    groups: list[list[int]] = []
+    for number, case in cases.items():
+        for group in groups:
+            apart = np.abs(np.log10(_place(case)) - np.log10(_place(cases[group[-1]])))
+            if (apart < _TOUCHING).all():
+                group.append(number)
+                break
+        else:
+            groups.append([number])
+    for group in groups:
+        x, y = np.transpose([_place(cases[number]) for number in group])
+        ax.annotate(
+            "  ".join(map(str, group)),
+            (np.exp(np.log(x).mean()), y.max()),
+            (0, 6),
+            textcoords="offset points",
+            ha="center",
+            fontsize=9,
+            weight="bold",
+            color=_color(_KINDS[0]),
+            path_effects=[withStroke(linewidth=2.5, foreground="white")],
+        )
 
 
 def _list_jobs(ax: Axes, cases: list[Case], jobs: list[str]) -> None:
     """Write beside the roofline what its numbers mean."""
     ax.axis("off")
-    ax.plot([], [], "o", markersize=9, color=_color(_KINDS[0]), label=_KINDS[0])
+    ax.plot([], [], "o", markersize=8, color=_color(_KINDS[0]), label=_KINDS[0])
     ax.plot(
         [],
         [],
