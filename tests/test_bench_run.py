@@ -217,6 +217,20 @@ def test_figures_of_one_case_and_of_none(tmp_path):
     assert figures.draw_all(document, tmp_path) == []
 
 
+def test_the_roofline_shows_and_numbers_all_jobs_however_fast():
+    document = a_document()
+    ours = document["cases"][1]
+    above = 4 * CEILINGS["peak_float32"]
+    for job, gflops in (("fast", above), ("as fast", 1.1 * above)):  # their marks touch
+        document["cases"].append(ours | {"job": job, "title": job, "gflops": gflops})
+    ax = figures.roofline(document).axes[0]
+    low, high = ax.get_ylim()
+    rates = [float(y) for line in ax.lines if line.get_marker() == "o" for y in line.get_ydata()]
+    assert len(rates) == 3
+    assert all(low < rate < high for rate in rates)
+    assert {"1", "2  3"} < {text.get_text() for text in ax.texts}
+
+
 def test_throughput_has_a_panel_for_threads(tmp_path):
     document = a_document()
     for threads, n in ((1, 1000), (2, 1), (2, 1000)):
