@@ -35,6 +35,8 @@ _FEW = 8
 _LINE_BYTES = 64
 _EVEN = 4  # beyond, a multiple of this many, so that a few threads have as much to do each
 
+_ONE_BY_ONE = 4  # measured: BLAS takes longer for a product of two rows than for each of four
+
 # Memory that a call frees is there for the next one if malloc keeps it; to have it from the system
 # again takes as long as some hundred rows. glibc keeps up to twice the largest piece that was ever
 # freed, of pieces up to 32 MiB (mallopt(3), M_MMAP_THRESHOLD). This one is never touched.
@@ -128,7 +130,12 @@ def multiply(ws: Workspace, a: Array, i: int, out: Array, *, transposed: bool = 
         masks = ws.spare("masks", *_sparse.masks_shape(*a.shape), dtype=np.uint64)
         if _sparse.multiply(a, panels, masks, out):
             return
-    np.matmul(a, weights.T if transposed else weights, out=out)
+    factor = weights.T if transposed else weights
+    if len(a) > _ONE_BY_ONE:
+        np.matmul(a, factor, out=out)
+        return
+    for row in range(len(a)):
+        np.matmul(a[row], factor, out=out[row])
 
 
 def multiply_input_transposed(ws: Workspace, out: Array) -> None:

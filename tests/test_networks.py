@@ -381,3 +381,21 @@ def test_a_gradient_by_the_parameters_that_overflows_is_an_error(rows, first, sp
     net = MLP(weights, [np.zeros(2, np.float32), np.array([0, 9], np.float32)])
     with pytest.raises(FloatingPointError, match=r"the gradient by weights\[0\] is not finite"):
         net.gradients(np.full((rows, 1), 2, np.float32), [0] * rows, l2=l2)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize(
+    ("rows", "products"), [(_passes._ONE_BY_ONE, _passes._ONE_BY_ONE), (_passes._ONE_BY_ONE + 1, 1)]
+)
+def test_few_rows_go_to_blas_one_by_one(make_net, rng, monkeypatch, rows, products, transposed):
+    net = make_net((30, 20))
+    ws = _passes.Workspace(net, rows, None, {})
+    factor = net.weights[0].T if transposed else net.weights[0]
+    a = rng.random((rows, len(factor)), np.float32)
+    exact = a.astype(np.float64) @ factor.astype(np.float64)
+    out = np.full(exact.shape, np.nan, np.float32)
+    done, matmul = [], np.matmul
+    monkeypatch.setattr(np, "matmul", lambda *a, **k: done.append(a) or matmul(*a, **k))
+    _passes.multiply(ws, a, 0, out, transposed=transposed)
+    assert len(done) == products
+    np.testing.assert_allclose(out, exact, rtol=1e-5, atol=1e-5)
