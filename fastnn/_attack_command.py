@@ -142,6 +142,7 @@ def _table(digits: str, net: MLP, origin: str, reports: list[AdversarialReport])
         rows.append((f"adversarial accuracy, eps {eps:g}", *shares))
     rows += [
         ("rows with an all-zero gradient", *(f"{r.zero_gradient_rows:,}" for r in reports)),
+        ("rows where p rounds to 1", *(f"{r.saturated_rows:,}" for r in reports)),
         ("seconds", *(f"{r.seconds:.3f}" for r in reports)),
         ("images a second", *(f"{n / r.seconds:,.0f}" for r in reports)),
     ]

@@ -175,7 +175,8 @@ def test_a_planted_slow_down_is_caught():
 def test_what_a_comparison_says(now, control, tolerance, word):
     new = a_document(now, control)
     lines, slower = comparison.compare(a_document(), new, tolerance=tolerance)
-    assert lines[-1].endswith(word)
+    assert lines[-2].endswith(word)
+    assert lines[-1].startswith("slower than before" if slower else "nothing has become slower")
     assert slower == (word == "SLOWER")
 
 

@@ -1,5 +1,6 @@
 """The command line: what it prints where, its exit status, and what it checks before it works."""
 
+import dataclasses
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from fastnn import _recipe, adversarial_accuracy, fetch, load_mlp, robustness, save_mlp
+from fastnn._attack_command import _table
 from fastnn._recipe import Recipe
 from fastnn.cli import main
 from fastnn.datasets import load_split
@@ -106,6 +108,9 @@ def test_the_table_has_the_library_s_numbers(fastnn, tmp_path):
         share(clipped.adversarial_correct),
     ]
     assert table["rows with an all-zero gradient"] == ["0", "0"]
+    assert table["rows where p rounds to 1"] == [str(plain.saturated_rows)] * 2
+    sure = [dataclasses.replace(plain, saturated_rows=n) for n in (1234, 5)]
+    assert re.search(r"\nrows where p rounds to 1 +1,234 +5\n", _table("", net, "", sure))
     assert all(float(cell) > 0 for cell in table["seconds"])
     assert all(int(cell.replace(",", "")) > 0 for cell in table["images a second"])
     assert "train" in err

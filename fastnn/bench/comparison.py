@@ -48,10 +48,15 @@ def compare(
         controls = [ratio_of(earlier["control"]), ratio_of(speedup["control"])]
         verdict = _verdict(change, max(controls, key=spread), tolerance)
         slower |= verdict == "SLOWER"
-        name = f"{case['title']}, {case['implementation']}"
-        lines.append(f"{name:<62} {change!s:>20} times as long  {verdict}")
+        threads = f"{case['threads']} thread{'s' * (case['threads'] > 1)}"
+        name = f"{case['title']}, {case['implementation']}, {threads}"
+        lines.append(f"{name:<73} {change!s:>20} times as long  {verdict}")
     if not shared:
         lines.append("no case in common with the older run")
+    elif slower:
+        lines.append(f"slower than before, measured by numpy, by more than {tolerance:.0%}")
+    else:
+        lines.append(f"nothing has become slower, measured by numpy, by more than {tolerance:.0%}")
     return lines, slower
 
 

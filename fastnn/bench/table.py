@@ -25,6 +25,7 @@ def heading(document: dict[str, Any]) -> str:
             f"{ceilings['triad_memory']:,.0f} GB/s from memory, "
             f"{ceilings['triad_cache']:,.0f} from the cache"
         ),
+        "operations are the plain formulas': who leaves zeros out may come out above the peak",
     ]
     lines += [f"left out: {label}, {why}" for label, why in document["skipped"].items()]
     return "\n".join(lines)
