@@ -25,7 +25,7 @@ def heading(document: dict[str, Any]) -> str:
             f"{ceilings['triad_memory']:,.0f} GB/s from memory, "
             f"{ceilings['triad_cache']:,.0f} from the cache"
         ),
-        "operations are the plain formulas': who leaves zeros out may come out above the peak",
+        "operations are those of the plain formulas: leaving zeros out may go beyond the peak",
     ]
     lines += [f"left out: {label}, {why}" for label, why in document["skipped"].items()]
     return "\n".join(lines)
