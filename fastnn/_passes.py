@@ -114,7 +114,8 @@ class Workspace:
         self._resize(rows.stop - rows.start if isinstance(rows, slice) else len(rows))
         pixels = x.dtype == np.uint8
         target = self.spare("pixels", *self.h[0].shape, dtype=np.uint8) if pixels else self.h[0]
-        if isinstance(rows, slice) or not x.flags.c_contiguous:  # of which `take` copies it all
+        if isinstance(rows, slice) or not x.flags.c_contiguous:
+            # `take` would copy all of an x whose rows are spread over the memory.
             np.copyto(target, x[rows])
         else:
             # The indices are our own; "clip" lets numpy write without a buffer in between.

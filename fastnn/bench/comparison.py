@@ -53,10 +53,9 @@ def compare(
         lines.append(f"{name:<73} {change!s:>20} times as long  {verdict}")
     if not shared:
         lines.append("no case in common with the older run")
-    elif slower:
-        lines.append(f"slower than before, measured by numpy, by more than {tolerance:.0%}")
     else:
-        lines.append(f"nothing has become slower, measured by numpy, by more than {tolerance:.0%}")
+        found = "slower than before" if slower else "nothing has become slower"
+        lines.append(f"{found}, measured by numpy, by more than {tolerance:.0%}")
     return lines, slower
 
 

@@ -78,17 +78,10 @@ class Numpy:
 
     def _forward(self, x: Array) -> list[Array]:
         """Return the input of every layer, and the logits."""
+        activate = {"sigmoid": self.sigmoid, "relu": self.relu}[self.activation]
         h = [x]
         for i, (w, b) in enumerate(zip(self.weights, self.biases, strict=True), 1):
-            if i < len(self.weights) and self.activation == "sigmoid":
-                h.append(self.sigmoid(h[-1] @ w, b))
-                continue
-            z = h[-1] @ w
-            if i < len(self.weights):
-                h.append(self.relu(z, b))
-            else:
-                z += b
-                h.append(z)
+            h.append(activate(h[-1] @ w, b) if i < len(self.weights) else h[-1] @ w + b)
         return h
 
     def _back(self, h: Array, gradient: Array) -> Array:

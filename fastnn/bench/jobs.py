@@ -169,75 +169,54 @@ def _rows(array: Array, n: int) -> Array:
     return array[:n] if n <= len(array) else np.take(array, np.arange(n) % len(array), axis=0)
 
 
+def _of_a_kernel(
+    title: str, method: str, arguments: tuple[Any, ...], flops: float, moved: float
+) -> dict[str, Any]:
+    """Return a job on arrays alone; no network has a part in it."""
+    return {
+        "title": title,
+        "method": method,
+        "network": _part_one(),
+        "arguments": arguments,
+        "flops": flops,
+        "bytes": moved,
+        "judge": _close,
+    }
+
+
 def _sigmoid(setting: Setting, n: int) -> dict[str, Any]:
     rng = np.random.default_rng(1)
     z, bias = rng.normal(0, 4, (n, HIDDEN)), rng.normal(0, 1, HIDDEN)
-    size = n * HIDDEN
-    return {
-        "title": f"sigmoid(z + bias), {n:,} x {HIDDEN}",
-        "method": "sigmoid",
-        "network": _part_one(),
-        "arguments": (z, bias),
-        "flops": 4.0 * size,
-        "bytes": 8.0 * size,
-        "judge": _close,
-    }
+    title = f"sigmoid(z + bias), {n:,} x {HIDDEN}"
+    return _of_a_kernel(title, "sigmoid", (z, bias), 4.0 * z.size, 8.0 * z.size)
 
 
 def _relu(setting: Setting, n: int) -> dict[str, Any]:
     rng = np.random.default_rng(1)
     z, bias = rng.normal(0, 1, (n, RELU_UNITS)), rng.normal(0, 1, RELU_UNITS)
-    return {
-        "title": f"ReLU(z + bias), {n:,} x {RELU_UNITS}",
-        "method": "relu",
-        "network": _part_one(),
-        "arguments": (z, bias),
-        "flops": 2.0 * z.size,
-        "bytes": 8.0 * z.size,
-        "judge": _close,
-    }
+    title = f"ReLU(z + bias), {n:,} x {RELU_UNITS}"
+    return _of_a_kernel(title, "relu", (z, bias), 2.0 * z.size, 8.0 * z.size)
 
 
 def _softmax(setting: Setting, n: int) -> dict[str, Any]:
     logits = np.random.default_rng(2).normal(0, 5, (n, 10))
-    return {
-        "title": f"softmax, {n:,} x 10",
-        "method": "softmax",
-        "network": _part_one(),
-        "arguments": (logits,),
-        "flops": 5.0 * logits.size,
-        "bytes": 8.0 * logits.size,
-        "judge": _close,
-    }
+    size = logits.size
+    return _of_a_kernel(f"softmax, {n:,} x 10", "softmax", (logits,), 5.0 * size, 8.0 * size)
+
+
+def _residual(setting: Setting, n: int) -> dict[str, Any]:
+    rng = np.random.default_rng(2)
+    logits, labels = rng.normal(0, 5, (n, 10)), rng.integers(0, 10, n)
+    title, moved = f"softmax, loss and residual, {n:,} x 10", 8.0 * logits.size + 12.0 * n
+    return _of_a_kernel(title, "residual", (logits, labels), 5.0 * logits.size, moved)
 
 
 def _step(setting: Setting, n: int) -> dict[str, Any]:
     x = _rows(setting.x, n)
     gradient = np.random.default_rng(3).normal(0, 1, x.shape)
     gradient[:, ::50] = 0
-    return {
-        "title": f"signed step, clipped, {n:,} x 784",
-        "method": "step",
-        "network": _part_one(),
-        "arguments": (x, gradient, EPS, UNIT),
-        "flops": 5.0 * x.size,
-        "bytes": 12.0 * x.size,
-        "judge": _close,
-    }
-
-
-def _residual(setting: Setting, n: int) -> dict[str, Any]:
-    rng = np.random.default_rng(2)
-    logits, labels = rng.normal(0, 5, (n, 10)), rng.integers(0, 10, n)
-    return {
-        "title": f"softmax, loss and residual, {n:,} x 10",
-        "method": "residual",
-        "network": _part_one(),
-        "arguments": (logits, labels),
-        "flops": 5.0 * logits.size,
-        "bytes": 8.0 * logits.size + 12.0 * n,
-        "judge": _close,
-    }
+    title, arguments = f"signed step, clipped, {n:,} x 784", (x, gradient, EPS, UNIT)
+    return _of_a_kernel(title, "step", arguments, 5.0 * x.size, 12.0 * x.size)
 
 
 def _pass(

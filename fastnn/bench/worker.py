@@ -10,6 +10,7 @@ answers each with one JSON line:
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -94,8 +95,10 @@ def pin(threads: int) -> None:
     """Keep this process on `threads` processors, where the system can do that."""
     if hasattr(os, "sched_setaffinity"):
         processors = sorted(os.sched_getaffinity(0))[:threads]
-        for task in Path("/proc/self/task").iterdir():  # BLAS has its threads already
-            os.sched_setaffinity(int(task.name), processors)
+        os.sched_setaffinity(0, processors)
+        for task in Path("/proc/self/task").glob("*"):  # BLAS has its threads already
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.sched_setaffinity(int(task.name), processors)
 
 
 def main(implementation: str, folder: str, threads: str) -> None:
