@@ -60,6 +60,11 @@ _TAYLOR_64 = tuple(np.float64(1 / math.factorial(k)) for k in range(14))
 _LOWER_64 = np.float64(2.0**-600)
 _LOWEST_64 = np.float64(-746.0)  # e**-746 rounds to 0 in float64
 
+# Exponents of two: rows of a gradient are brought back to 1 when their largest entry leaves this
+# range, and a sigmoid unit counts as saturated when |z| is above the last number.
+_LEAST_EXPONENT, _MOST_EXPONENT = -16, 16
+_SATURATED = 64
+
 
 @kernel
 def _exp_32(x):
@@ -206,6 +211,35 @@ def _add_bias_sigmoid_slope(bias, z, slope):
 
 
 @kernel
+def _add_bias_sigmoid_direction(bias, z, slope):
+    """As `_add_bias_sigmoid_slope`, but a row of `slope` is known up to a positive factor.
+
+    Where every unit of a row is saturated, all slopes are divided by the largest of them. Without
+    that they underflow once every |z + bias| is above 104 in float32, and the gradient is lost.
+    """
+    one = z.dtype.type(1)
+    rows, width = z.shape
+    for i in range(rows):
+        least = abs(z[i, 0] + bias[0])
+        for j in range(width):
+            v = z[i, j] + bias[j]
+            least = abs(v) if abs(v) < least else least
+            z[i, j] = v
+        if _SATURATED < least < np.inf:
+            for j in range(width):  # beside 1, e**-64 vanishes in either type
+                v = z[i, j]
+                slope[i, j] = _exp(least - abs(v))
+                z[i, j] = one if v >= 0 else _exp(-abs(v))
+        else:
+            for j in range(width):
+                v = z[i, j]
+                e = _exp(-abs(v))
+                r = one / (one + e)
+                slope[i, j] = e * r * r
+                z[i, j] = r if v >= 0 else e * r
+
+
+@kernel
 def _mask_relu(h, gradient):
     """gradient = 0 where h = max(0, z) is 0."""
     zero = gradient.dtype.type(0)
@@ -220,6 +254,31 @@ def _multiply(slope, gradient):
     source, target = slope.ravel(), gradient.ravel()
     for i in range(source.size):
         target[i] *= source[i]
+
+
+@kernel
+def _scale_rows(gradient):
+    """Multiply rows whose largest |entry| is far from 1 by the power of two that brings it there.
+
+    Signs and ratios stay exactly as they are, but for entries that become too small for the type.
+    Rows that are all 0 or not finite stay as they are.
+    """
+    rows, width = gradient.shape
+    low, high = 2.0**_LEAST_EXPONENT, 2.0**_MOST_EXPONENT
+    for i in range(rows):
+        largest = abs(gradient[i, 0])
+        for j in range(1, width):
+            size = abs(gradient[i, j])
+            largest = size if size > largest else largest
+        if (low <= largest <= high) or not 0 < largest < np.inf:
+            continue
+        exponent = math.frexp(largest)[1]
+        # In two steps, since the factor itself may be beyond the type: 2**149 for the smallest.
+        half = exponent // 2
+        first = gradient.dtype.type(math.ldexp(1.0, -half))
+        second = gradient.dtype.type(math.ldexp(1.0, half - exponent))
+        for j in range(width):
+            gradient[i, j] = gradient[i, j] * first * second
 
 
 # --- from logits: probabilities, losses, residuals, predictions --------------------------------
@@ -399,35 +458,52 @@ def _direction_and_room(lower, upper, gradient, x):
 
 
 @kernel
-def _stop_at_bounds(direction, room, reached, eps, weights, stops, z, slope):
-    """Account in z + eps * slope for the inputs that meet their bound between `reached` and `eps`.
-
-    Such an input leaves `slope`, where it counted with its direction, and enters z with the whole
-    way that it went: direction * room. Its row of the weights is read once for all eps. `stops`
-    has place for the columns of a row.
-    """
-    rows, width = direction.shape
-    for i in range(rows):
-        count = 0
-        for j in range(width):
-            stops[count] = j
-            count += (room[i, j] >= reached) & (room[i, j] < eps) & (direction[i, j] != 0)
-        base, change = z[i], slope[i]
-        for p in range(count):
-            sign = direction[i, stops[p]]
-            way = sign * room[i, stops[p]]
-            row = weights[stops[p]]
-            for k in range(row.size):
-                change[k] -= sign * row[k]
-                base[k] += way * row[k]
+def _still_moving(direction, room, most, out):
+    """out = direction where the room is beyond a step of `most`, 0 where a bound stops it."""
+    source, space, target = direction.ravel(), room.ravel(), out.ravel()
+    zero = out.dtype.type(0)
+    for i in range(source.size):
+        target[i] = source[i] if space[i] > most else zero * source[i]
 
 
 @kernel
-def _shift(z, slope, eps, out):
-    """out = z + eps * slope."""
-    start, change, target = z.ravel(), slope.ravel(), out.ravel()
-    for i in range(target.size):
-        target[i] = start[i] + eps * change[i]
+def _shift_by_every_eps(direction, room, reached, eps, weights, stops, stopping, z, slope, out):
+    """out[i * K + k] = the first layer's products for row i, moved by eps[k] within its bounds.
+
+    `eps` ascends from `reached`, the largest eps of the call before, 0 in the first. On entry, z is
+    the product of the inputs, with direction * room added for those that have met their bound;
+    slope is the product of the directions that `_still_moving` leaves at the last eps. An input
+    that meets its bound on the way adds its row of the weights to the slopes of all eps before
+    that, and direction * room of it to z. Nothing is ever subtracted: the rounding that a
+    difference leaves behind would be multiplied by eps. On exit z belongs to the last eps, and
+    slope is used up. `stops` has place for the columns of a row, `stopping` for K rows.
+    """
+    rows, width = direction.shape
+    count = eps.size
+    for i in range(rows):
+        base, change = z[i], slope[i]
+        previous = reached
+        for k in range(count):
+            found = 0
+            for j in range(width):
+                stops[found] = j
+                found += (room[i, j] > previous) & (room[i, j] <= eps[k]) & (direction[i, j] != 0)
+            stopped = stopping[k]
+            stopped[:] = 0
+            for p in range(found):
+                sign = direction[i, stops[p]]
+                way = sign * room[i, stops[p]]
+                row = weights[stops[p]]
+                for c in range(row.size):
+                    stopped[c] += sign * row[c]
+                    base[c] += way * row[c]
+            out[i * count + k] = base
+            previous = eps[k]
+        for k in range(count - 1, -1, -1):
+            target, stopped = out[i * count + k], stopping[k]
+            for c in range(change.size):
+                target[c] += eps[k] * change[c]
+                change[c] += stopped[c]
 
 
 # --- training ----------------------------------------------------------------------------------

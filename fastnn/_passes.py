@@ -55,6 +55,11 @@ def tiles(rows: int) -> list[slice]:
     return [slice(a, b) for a, b in itertools.pairwise(edges)]
 
 
+def cut(rows: int, height: int) -> list[slice]:
+    """Return slices of `height` rows, the last of which may have fewer."""
+    return [slice(start, min(start + height, rows)) for start in range(0, rows, height)]
+
+
 def empty(shape: tuple[int, ...], dtype: DTypeLike) -> Array:
     """Return an array that begins at a cache line: vectors across two lines cost twice."""
     kind = np.dtype(dtype)
@@ -72,11 +77,18 @@ class Workspace:
     residual; `slope[i]` the derivative of a sigmoid at `h[i]` (ReLU's can be read off `h[i]`). All
     are cut to the rows of the tile that was loaded last. Gradients go back to ``g[to]``; without
     `to`, there is no slope, and of g the residual alone. `packed` is that of `Workspaces`.
+
+    With `direction`, a row of g is known up to a positive factor: it is kept near 1, so that the
+    signs survive where the derivatives themselves are too small for the type.
     """
 
-    def __init__(self, net: MLP, rows: int, to: int | None, packed: Packed) -> None:
+    def __init__(
+        self, net: MLP, rows: int, to: int | None, packed: Packed, *, direction: bool = False
+    ) -> None:
         self.net = net
         self.packed = packed
+        self.capacity = rows
+        self.direction = direction
         last = len(net.weights)
         lowest = last if to is None else to
         sigmoid = net.activation == "sigmoid"
@@ -92,10 +104,10 @@ class Workspace:
         self._slope = buffers(lambda i: sigmoid and lowest < last and 0 < i < last)
         self._losses = np.empty(rows, net.dtype)
         self._spares: dict[str, Array] = {}
-        self._resize(rows)
+        self.resize(rows)
 
-    def _resize(self, rows: int) -> None:
-        """Cut the buffers to `rows` rows."""
+    def resize(self, rows: int) -> None:
+        """Cut the buffers to `rows` rows, at most `capacity`."""
         self.h = [buffer[:rows] for buffer in self._h]
         self.g = [buffer[:rows] for buffer in self._g]
         self.slope = [buffer[:rows] for buffer in self._slope]
@@ -111,7 +123,7 @@ class Workspace:
 
     def load(self, x: Array, rows: Rows) -> None:
         """Take the `rows` of `x` as input; pixels of uint8 become numbers in [0, 1]."""
-        self._resize(rows.stop - rows.start if isinstance(rows, slice) else len(rows))
+        self.resize(rows.stop - rows.start if isinstance(rows, slice) else len(rows))
         pixels = x.dtype == np.uint8
         target = self.spare("pixels", *self.h[0].shape, dtype=np.uint8) if pixels else self.h[0]
         if isinstance(rows, slice) or not x.flags.c_contiguous:
@@ -170,7 +182,10 @@ def activate(ws: Workspace, i: int) -> None:
     elif net.activation == "relu":
         _kernels._add_bias_relu(net.biases[i], z)
     elif len(ws.slope[i + 1]):
-        _kernels._add_bias_sigmoid_slope(net.biases[i], z, ws.slope[i + 1])
+        if ws.direction:
+            _kernels._add_bias_sigmoid_direction(net.biases[i], z, ws.slope[i + 1])
+        else:
+            _kernels._add_bias_sigmoid_slope(net.biases[i], z, ws.slope[i + 1])
     else:
         _kernels._add_bias_sigmoid(net.biases[i], z)
 
@@ -189,6 +204,8 @@ def deactivate(ws: Workspace, i: int) -> None:
         _kernels._mask_relu(ws.h[i], ws.g[i])
     else:
         _kernels._multiply(ws.slope[i], ws.g[i])
+    if ws.direction:
+        _kernels._scale_rows(ws.g[i])
 
 
 def for_each_tile(
@@ -197,18 +214,23 @@ def for_each_tile(
     work: Callable[[Workspace, Rows], None],
     *,
     to: int | None = None,
+    direction: bool = False,
+    variants: int = 1,
     order: NDArray[np.int64] | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Call ``work(workspace, rows)`` for every tile of `x`, loaded; one workspace a thread.
 
-    Rows are taken as they stand, or in the `order` given. Gradients go back to layer `to`.
+    Rows are taken as they stand, or in the `order` given. Gradients go back to layer `to`; for
+    `direction` see `Workspace`. `work` sends every row through the network in so many `variants`.
     """
-    cut = tiles(len(x))
-    with Team(min(thread_count(threads), len(cut))) as team:
-        workspaces = Workspaces(net, max(tile.stop - tile.start for tile in cut), to)
-        workspaces.pack(team, len(x))
+    every_tile = tiles(len(x))
+    height = max(tile.stop - tile.start for tile in every_tile)
+    with Team(min(thread_count(threads), len(every_tile))) as team:
+        capacity = max(height, min(len(x) * variants, MOST_ROWS))
+        workspaces = Workspaces(net, capacity, to, direction=direction)
+        workspaces.pack(team, len(x) * variants)
 
         def task(worker: int, tile: slice) -> None:
             rows = tile if order is None else order[tile]
@@ -217,7 +239,7 @@ def for_each_tile(
             if progress is not None and worker == 0:  # only the calling thread draws
                 progress.update(tile.stop)
 
-        team.run(task, cut if len(x) else [])
+        team.run(task, every_tile if len(x) else [])
 
 
 class Workspaces(dict[int, Workspace]):
@@ -227,14 +249,18 @@ class Workspaces(dict[int, Workspace]):
     it must be renewed or cleared whenever the weights change.
     """
 
-    def __init__(self, net: MLP, rows: int, to: int | None = None) -> None:
+    def __init__(
+        self, net: MLP, rows: int, to: int | None = None, *, direction: bool = False
+    ) -> None:
         super().__init__()
-        self._net, self._rows, self._to = net, rows, to
+        self._net, self._rows, self._to, self._direction = net, rows, to, direction
         self._panels: Packed = {}
         self.packed: Packed = {}
 
     def __missing__(self, worker: int) -> Workspace:
-        self[worker] = Workspace(self._net, self._rows, self._to, self.packed)
+        self[worker] = Workspace(
+            self._net, self._rows, self._to, self.packed, direction=self._direction
+        )
         return self[worker]
 
     def pack(self, team: Team, rows: int) -> None:

@@ -52,7 +52,12 @@ def fgsm(
     -----
     ``x + eps * sign(dL_i/dx_i)``; entries with a zero gradient stay. Goodfellow, Shlens and
     Szegedy (2015), arXiv:1412.6572, section 4. The gradient's sign is right however sure the
-    network is, since the residual is formed without cancellation or underflow. One sample at a
+    network is, since the residual is formed without cancellation or underflow, and however small
+    the gradient is, since every row is scaled by a power of two on its way back through the
+    layers. Two limits of the type remain. An entry whose derivative is 2**126 (in float64:
+    2**1022) times smaller than the largest of its row may stay where it is. A hidden unit whose
+    value underflows in the forward pass (below 1e-45 in float32) counts as inactive; a row in which
+    every unit of a layer does so is one of `AdversarialReport.zero_gradient_rows`. One sample at a
     time: `fastnn.reference.fgsm`.
     """
     limits = _checks.bounds(bounds)
@@ -70,12 +75,14 @@ def fgsm(
         _passes.require_finite(ws.h[0], tile, "steps")
         out[tile] = ws.h[0]
 
-    _passes.for_each_tile(net, rows, work, to=0)
+    _passes.for_each_tile(net, rows, work, to=0, direction=True)
     return out[0] if np.ndim(x) == 1 else out
 
 
 def ascend(ws: _passes.Workspace, labels: NDArray[np.int64], rows: _passes.Rows) -> int:
     """Fill ``ws.g[0]`` with a positive multiple of every row's gradient; the forward pass is done.
+
+    The workspace is one with `direction`.
 
     Returns the number of rows whose true class has a probability that rounds to 1.
     """

@@ -6,7 +6,7 @@ import html
 import math
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +16,8 @@ from fastnn._parallel import thread_count
 from fastnn._progress import Progress
 from fastnn.attacks import ascend, step
 from fastnn.networks import MLP
+
+_EPS_AT_ONCE = 64  # each wants a row of the first layer's width in the cache
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -171,9 +173,10 @@ def adversarial_accuracy(
     -----
     The clean prediction is that of the gradient's own forward pass. With one eps, the
     adversarial input goes through the network as it is. With several, the first layer's products
-    are shared: ``z_1(eps) = z_1 + eps * (sign(g) W_1)``, where an input that meets its bound
-    leaves the second term and stays in the first with the way that it went. Rounding differs
-    from that of a call for each eps, so where two logits are equal a prediction may differ too.
+    are shared: ``z_1(eps) = z_1 + eps * (sign(g) W_1)``. An input that has met its bound no longer
+    depends on eps; it contributes a constant, so that nothing changes once every input has met its
+    bound. Rounding differs from that of a call for each eps, so where two logits are equal up to
+    rounding a prediction may differ too.
     """
     limits = _checks.bounds(bounds)
     rows = _checks.inputs(x, net.sizes[0], net.dtype, limits=limits)
@@ -188,6 +191,8 @@ def adversarial_accuracy(
             rows,
             attack.tile,
             to=0,
+            direction=True,
+            variants=np.size(budget),
             # Samples of a class have zeros in the same places, which products leave out.
             order=np.argsort(truth, kind="stable"),
             threads=count,
@@ -210,6 +215,15 @@ def adversarial_accuracy(
     )
 
 
+class _FirstLayer(NamedTuple):
+    """What every eps shares, for a tile: where inputs go and how far, and their products."""
+
+    direction: NDArray[Any]  # the gradient's signs, 0 where a bound is in the way
+    room: NDArray[Any]  # the distance to that bound
+    z: NDArray[Any]  # products of the inputs
+    slope: NDArray[Any]  # products of the directions
+
+
 class _Attack:
     """What a report is made of, filled tile by tile."""
 
@@ -221,7 +235,8 @@ class _Attack:
         limits: _checks.Bounds,
     ) -> None:
         self._labels = labels
-        self._budgets = [net.dtype.type(eps) for eps in budgets]
+        self._numbers = np.arange(len(labels))
+        self._budgets = budgets.astype(net.dtype)
         self._ascending = np.argsort(budgets, kind="stable")
         self._limits = limits
         self.clean = np.empty(len(labels), np.int64)
@@ -251,30 +266,54 @@ class _Attack:
         self.prediction[k, rows] = _predictions(ws)
 
     def _sweep(self, ws: _passes.Workspace, rows: _passes.Rows) -> None:
-        """Attack with every eps, smallest first; the first layer's products are made but twice."""
-        weights = ws.net.weights[0]
-        kind = ws.net.dtype.type
+        """Attack with every eps, smallest first; their products with the first layer are shared."""
         z = ws.spare("z", *ws.h[1].shape)
         _passes.multiply(ws, ws.h[0], 0, z)
         np.copyto(ws.h[1], z)
         _passes.activate(ws, 0)
         _passes.forward(ws, first=1)
         self._climb(ws, rows)
-        direction, room = ws.g[0], ws.h[0]
+        first = _FirstLayer(ws.g[0], ws.h[0], z, ws.g[1])
+        kind = ws.net.dtype.type
         lower, upper = kind(self._limits.lower), kind(self._limits.upper)
-        self.still.append(int(_kernels._direction_and_room(lower, upper, direction, room)))
-        slope = ws.g[1]
-        _passes.multiply(ws, direction, 0, slope)
-        stops = ws.spare("stops", len(weights), dtype=np.int64)
+        still = _kernels._direction_and_room(lower, upper, first.direction, first.room)
+        self.still.append(int(still))
         reached = kind(0)
-        for k in self._ascending:
-            eps = self._budgets[k]
-            _kernels._stop_at_bounds(direction, room, reached, eps, weights, stops, z, slope)
-            _kernels._shift(z, slope, eps, ws.h[1])
+        for start in range(0, len(self._ascending), _EPS_AT_ONCE):
+            ks = self._ascending[start : start + _EPS_AT_ONCE]
+            self._take_steps(ws, self._numbers[rows], first, ks, reached)
+            reached = self._budgets[ks[-1]]
+
+    def _take_steps(
+        self,
+        ws: _passes.Workspace,
+        rows: NDArray[np.int64],
+        first: _FirstLayer,
+        ks: NDArray[np.int64],
+        reached: Any,
+    ) -> None:
+        """Send `rows` through the network, moved by each of the eps with the numbers `ks`.
+
+        As many rows at a time as fill the workspace with all their variants. The variants of a row
+        are neighbours in the products, as they have zeros in the same places.
+        """
+        weights, eps = ws.net.weights[0], self._budgets[ks]
+        moving = ws.spare("moving", *first.direction.shape)
+        _kernels._still_moving(first.direction, first.room, eps[-1], moving)
+        _passes.multiply(ws, moving, 0, first.slope)
+        stops = ws.spare("stops", len(weights), dtype=np.int64)
+        stopping = ws.spare("stopping", len(ks), weights.shape[1])
+        for block in _passes.cut(len(rows), ws.capacity // len(ks)):
+            direction, room, z, slope = (array[block] for array in first)
+            chosen = rows[block]
+            ws.resize(len(chosen) * len(ks))
+            _kernels._shift_by_every_eps(
+                direction, room, reached, eps, weights, stops, stopping, z, slope, ws.h[1]
+            )
             _passes.activate(ws, 0)
             _passes.forward(ws, first=1)
-            self._predict(ws, rows, k)
-            reached = eps
+            _passes.require_finite(ws.h[-1], np.repeat(chosen, len(ks)), "logits")
+            self.prediction[ks[:, None], chosen] = _predictions(ws).reshape(-1, len(ks)).T
 
 
 def _predictions(ws: _passes.Workspace) -> NDArray[np.int64]:

@@ -1,8 +1,11 @@
 """The signed step: its signs, its length, its bounds."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
+import fastnn
 from fastnn import MLP, fgsm, reference
 
 SIZES = ((7, 2), (20, 16, 10), (30, 40, 20, 17, 3))
@@ -117,6 +120,25 @@ def test_the_direction_does_not_depend_on_how_sure_the_network_is(make_net, rng,
     expected = fgsm(net, x, labels, 0.1)
     net.biases[-1][4] += lead
     np.testing.assert_array_equal(fgsm(net, x, labels, 0.1), expected)
+
+
+@pytest.mark.parametrize("rows", [3, 200])  # products of BLAS, and those that leave zeros out
+@pytest.mark.parametrize(
+    ("activation", "spread"), [("relu", 1e-13), ("sigmoid", 300), ("sigmoid", 1e-13)]
+)
+def test_the_direction_is_right_where_derivatives_leave_the_type(rng, activation, spread, rows):
+    # In float64 the derivatives are about 1e-50, or span hundreds of orders of magnitude.
+    sizes = (20, 70, 80, 70, 10)
+    weights = [rng.normal(0, spread, (a, b)).astype("f4") for a, b in pairwise(sizes)]
+    net = MLP(weights, [np.zeros(size, "f4") for size in sizes[1:]], activation)
+    x, labels = rng.random((rows, 20), np.float32), rng.integers(0, 10, rows)
+    wide = net.astype(np.float64)
+    expected = np.sign(fgsm(wide, x.astype(np.float64), labels, 1) - x)
+    assert (expected != 0).all()
+    found = np.sign(fgsm(net, x, labels, 1) - x)
+    assert (found != expected).mean() < 1e-3  # where a derivative is nearly 0
+    assert fastnn.adversarial_accuracy(net, x, labels, [0.1, 0.2]).zero_gradient_rows == 0
+    assert not net.input_gradient(x, labels).all()  # the derivatives themselves underflow
 
 
 def test_pixels_are_their_255th_parts(net, rng, dtype):

@@ -174,6 +174,68 @@ def test_bias_and_sigmoid(rng, dtype, shape):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
+def test_slopes_for_a_direction_are_the_slopes_where_a_unit_is_not_saturated(rng, dtype, shape):
+    z, bias = rng.normal(0, 30, shape).astype(dtype), rng.normal(size=shape[1]).astype(dtype)
+    z[:, 0] = rng.uniform(-60, 60, shape[0])
+    h, slope, found = z.copy(), np.empty_like(z), np.empty_like(z)
+    _kernels._add_bias_sigmoid_slope(bias, h, slope)
+    _kernels._add_bias_sigmoid_direction(bias, z, found)
+    assert ulps(found, slope.astype(WIDE)) <= 5
+    assert ulps(z, h.astype(WIDE)) <= 3
+
+
+@pytest.mark.parametrize("far", [64.5, 105, 800, 1e30])
+def test_slopes_for_a_direction_stand_in_the_right_ratio_where_all_units_are_saturated(dtype, far):
+    # From the nearest unit on, in either direction, the exact ratio is e**-distance.
+    distance = np.array([[3, 0, 40, 0.5, 90, np.inf, 60]])
+    v = ((far + distance) * [[1, -1, -1, 1, 1, -1, 1]]).astype(dtype)
+    bias = np.full(7, 0.5, dtype)
+    z, slope = v - bias, np.empty_like(v)
+    exact = np.exp(np.abs(z + bias).min().astype(WIDE) - np.abs((z + bias).astype(WIDE)))
+    _kernels._add_bias_sigmoid_direction(bias, z, slope)
+    assert ulps(slope, exact) <= 5
+    assert ulps(z, exact_sigmoid(v)) <= 3
+    assert slope[0, 1] == 1
+
+
+def test_slopes_for_a_direction_are_zero_where_all_units_are_infinite(dtype):
+    z, slope = np.array([[np.inf, -np.inf]], dtype), np.ones((1, 2), dtype)
+    _kernels._add_bias_sigmoid_direction(np.zeros(2, dtype), z, slope)
+    assert (z.tolist(), slope.tolist()) == ([[1, 0]], [[0, 0]])
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_rows_are_scaled_by_powers_of_two(rng, dtype, shape):
+    kind = np.finfo(dtype)
+    gradient = rng.normal(size=shape).astype(dtype)
+    least, most = kind.minexp + 6, kind.maxexp - 3
+    exponents = np.resize([0, -16, 15, -18, 18, least, most], shape[0])
+    found = np.ldexp(gradient, exponents[:, None]).astype(dtype)
+    before = found.copy()
+    _kernels._scale_rows(found)
+    largest = np.abs(found).max(axis=1)
+    assert ((largest >= 2.0**-16) & (largest <= 2.0**16)).all()
+    factors = np.abs(found).max(axis=1, keepdims=True) / np.abs(before).max(axis=1, keepdims=True)
+    assert (np.frexp(factors)[0] == 0.5).all()
+    np.testing.assert_array_equal(np.sign(found), np.sign(before))
+    wide = before.astype(WIDE) * factors.astype(WIDE)
+    np.testing.assert_array_equal(found, wide.astype(dtype))
+    near = np.abs(exponents) < 15
+    np.testing.assert_array_equal(found[near], before[near])
+
+
+def test_rows_of_the_smallest_and_largest_numbers_are_scaled(dtype):
+    kind = np.finfo(dtype)
+    tiny, huge = kind.smallest_subnormal, kind.max
+    rows = np.array([[tiny, -3 * tiny], [huge, -huge / 4], [0, -0.0], [2.0**-16, 0]], dtype)
+    _kernels._scale_rows(rows)
+    assert rows[0].tolist() == [0.25, -0.75]
+    np.testing.assert_allclose(rows[1], [1, -0.25], rtol=1e-6)
+    assert rows[2].tolist() == [0, 0]
+    assert rows[3].tolist() == [2.0**-16, 0]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
 def test_relu_lets_a_gradient_through_where_it_was_active(rng, dtype, shape):
     h = np.maximum(some_entries(rng, shape, dtype), 0)
     gradient = rng.normal(size=shape).astype(dtype)
@@ -207,6 +269,19 @@ def slope_of(z, out):
     _kernels._add_bias_sigmoid_slope(np.zeros_like(z[0]), z, out)
 
 
+def direction_of(z, out):
+    _kernels._add_bias_sigmoid_direction(np.zeros_like(z[0]), z, out)
+
+
+def saturated(z, out):
+    _kernels._add_bias_sigmoid_direction(np.full_like(z[0], 1e4), z, out)
+
+
+def scaled(z, out):
+    out[:] = z * z.dtype.type(1e-30)
+    _kernels._scale_rows(out)
+
+
 def biased(z, out):
     out[:] = 0
     _kernels._add_bias(z[0], out)
@@ -234,6 +309,9 @@ TAKE_NAN = [
     relu_of,
     sigmoid_of,
     slope_of,
+    direction_of,
+    saturated,
+    scaled,
     biased,
     masked,
     masking,

@@ -93,73 +93,99 @@ def test_the_direction_of_an_unknown_gradient_is_unknown(dtype, x):
     assert np.isnan(gradient[0, 0])
 
 
+# Ascending, twice the same, nothing, and more than there is room for.
+SWEEP = (0, 0.05, 0.05, 0.3, 0.9, 4)
+
+
+def swept(gradient, x, weights, eps, bounds, at_once=99):
+    """Return the first layer's products for every eps, shape (rows, eps, outputs)."""
+    dtype, rows = x.dtype.type, len(x)
+    direction, room = gradient.copy(), x.copy()
+    _kernels._direction_and_room(dtype(bounds[0]), dtype(bounds[1]), direction, room)
+    z, eps = x @ weights, np.array(eps, dtype)
+    stops, reached, found = np.empty(x.shape[1], np.int64), dtype(0), []
+    for start in range(0, len(eps), at_once):
+        some, moving = eps[start : start + at_once], np.empty_like(direction)
+        _kernels._still_moving(direction, room, some[-1], moving)
+        slope, out = moving @ weights, np.empty((rows * len(some), weights.shape[1]), dtype)
+        stopping = np.empty((len(some), weights.shape[1]), dtype)
+        _kernels._shift_by_every_eps(
+            direction, room, reached, some, weights, stops, stopping, z, slope, out
+        )
+        found.append(out.reshape(rows, len(some), -1))
+        reached = some[-1]
+    return np.concatenate(found, axis=1)
+
+
 @pytest.mark.parametrize("bounds", [(0, 1), (-2, 3), (0, np.inf), (-np.inf, np.inf)])
 @pytest.mark.parametrize("shape", [(1, 1, 2), (5, 16, 7), (7, 17, 17)])
-def test_the_sweep_is_the_product_of_every_clipped_input(rng, dtype, bounds, shape):
+@pytest.mark.parametrize("at_once", [1, 2, 6])
+def test_the_sweep_is_the_product_of_every_clipped_input(rng, dtype, bounds, shape, at_once):
     rows, width, outputs = shape
     x = np.clip(rng.normal(0.5, 1, (rows, width)), *bounds).astype(dtype)
     gradient = rng.integers(-1, 2, x.shape).astype(dtype)
     weights = rng.normal(size=(width, outputs)).astype(dtype)
-    direction, room = gradient.copy(), x.copy()
-    _kernels._direction_and_room(dtype(bounds[0]), dtype(bounds[1]), direction, room)
-    z, slope, out = x @ weights, direction @ weights, np.empty((rows, outputs), dtype)
-    stops, reached = np.empty(width, np.int64), dtype(0)
-    for eps in np.array([0, 0.05, 0.05, 0.3, 0.9, 4], dtype):
-        _kernels._stop_at_bounds(direction, room, reached, eps, weights, stops, z, slope)
-        _kernels._shift(z, slope, eps, out)
+    found = swept(gradient, x, weights, SWEEP, bounds, at_once)
+    for k, eps in enumerate(np.array(SWEEP, dtype)):
         moved = np.clip(x + eps * gradient, *bounds).astype(np.float64)
-        np.testing.assert_allclose(out, moved @ weights, atol=200 * np.finfo(dtype).eps)
-        reached = eps
+        np.testing.assert_allclose(found[:, k], moved @ weights, atol=200 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 9])
+def test_nothing_changes_above_the_largest_room(rng, dtype, at_once):
+    # Sums of these round, so that a slope made by taking away would not end at zero.
+    x = rng.random((5, 61)).astype(dtype)
+    weights = rng.normal(size=(61, 17)).astype(dtype)
+    gradient = rng.choice([-1, 1], x.shape).astype(dtype)
+    found = swept(gradient, x, weights, (0.5, 1, 2, 1e8, 1e30), (0, 1), at_once)
+    assert (found[:, 0] != found[:, 1]).all()
+    for k in (2, 3, 4):
+        np.testing.assert_array_equal(found[:, k], found[:, 1])
 
 
 def test_inputs_stop_once_by_hand(dtype):
-    # Rooms of 1, 2 and 4 in steps from 1 to 4: the first was there before, the last still moves.
-    direction = np.array([[1, -1, 0, 1, 1]], dtype)
-    room = np.array([[2, 1, 2, 4, 0.5]], dtype)
+    # Rooms of 1, 2, 4 and 0.5 between 0.5 and 3: the last was there before, the third still moves.
+    direction, room = np.array([[-1, 1, 0, 1, 1]], dtype), np.array([[1, 2, 2, 4, 0.5]], dtype)
     weights = np.array([[1, 10], [1, 20], [1, 40], [1, 80], [1, 160]], dtype)
-    z, slope = np.zeros((1, 2), dtype), np.zeros((1, 2), dtype)
-    stops = np.empty(5, np.int64)
-    _kernels._stop_at_bounds(direction, room, dtype(1), dtype(4), weights, stops, z, slope)
-    assert z.tolist() == [[2 - 1, 20 - 20]]
-    assert slope.tolist() == [[-1 + 1, -10 + 20]]
+    z, slope, out = np.zeros((1, 2), dtype), np.zeros((1, 2), dtype), np.zeros((3, 2), dtype)
+    moving, stops = np.empty_like(direction), np.empty(5, np.int64)
+    _kernels._still_moving(direction, room, dtype(3), moving)
+    assert moving.tolist() == [[0, 0, 0, 1, 0]]
+    eps = np.array([1, 1.5, 3], dtype)
+    slope[:] = moving @ weights
+    _kernels._shift_by_every_eps(
+        direction, room, dtype(0.5), eps, weights, stops, np.empty((3, 2), dtype), z, slope, out
+    )
+    # The first meets its bound at 1 exactly, and counts as stopped there.
+    expected = [[-1 + 1 + 1, -10 + 20 + 80], [-1 + 1.5 * 2, -10 + 1.5 * 100]]
+    assert out.tolist() == [*expected, [-1 + 2 + 3, -10 + 40 + 240]]
+    assert z.tolist() == [[-1 + 2, -10 + 40]]
 
 
-@pytest.mark.parametrize("broken", ["direction", "weights"])
+@pytest.mark.parametrize("broken", ["direction", "weights", "z", "slope"])
 def test_a_nan_that_comes_in_goes_out_of_the_sweep(dtype, broken):
-    arrays = {"direction": np.ones((1, 1), dtype), "weights": np.ones((1, 7), dtype)}
+    arrays = {name: np.ones((1, 1), dtype) for name in ("direction", "weights", "z", "slope")}
     arrays[broken][:] = np.nan
-    z, slope = np.zeros((2, 1, 7), dtype)
-    room = np.full((1, 1), 0.5, dtype)
-    _kernels._stop_at_bounds(
+    out, room, eps = np.zeros((2, 1), dtype), np.full((1, 1), 0.5, dtype), np.array([0.25, 1])
+    _kernels._shift_by_every_eps(
         arrays["direction"],
         room,
         dtype(0),
-        dtype(1),
+        eps.astype(dtype),
         arrays["weights"],
         np.empty(1, np.int64),
-        z,
-        slope,
+        np.zeros((2, 1), dtype),
+        arrays["z"],
+        arrays["slope"],
+        out,
     )
-    assert np.isnan(z).all()
-    assert np.isnan(slope).all()
+    assert np.isnan(out).all()
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_shift(rng, dtype, shape):
-    # Small integers, so that nothing is rounded, with or without fused multiply-add.
-    z, slope = rng.integers(-9, 10, (2, *shape)).astype(dtype)
-    out = np.empty_like(z)
-    _kernels._shift(z, slope, dtype(0.25), out)
-    np.testing.assert_array_equal(out, z + dtype(0.25) * slope)
-
-
-@pytest.mark.parametrize("broken", [0, 1])
-def test_a_nan_that_comes_in_goes_out_of_the_shift(dtype, broken):
-    arrays = np.ones((2, 1, 7), dtype)
-    arrays[broken, 0, 3] = np.nan
-    out = np.empty((1, 7), dtype)
-    _kernels._shift(arrays[0], arrays[1], dtype(0.1), out)
-    assert np.flatnonzero(np.isnan(out)).tolist() == [3]
+def test_a_direction_that_is_unknown_stays_unknown(dtype):
+    direction, out = np.full((1, 2), np.nan, dtype), np.zeros((1, 2), dtype)
+    _kernels._still_moving(direction, np.array([[0.5, 2]], dtype), dtype(1), out)
+    assert np.isnan(out).all()
 
 
 # --- training

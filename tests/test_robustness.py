@@ -155,6 +155,55 @@ def test_several_eps_on_digits_are_as_many_single_calls(sure, digits, dtype, bou
     assert many.adversarial_correct.tolist() == [one.adversarial_correct for one in ones]
 
 
+# The bounds end at numbers that float32 holds, so that a step of 2 ends at them exactly.
+@pytest.mark.parametrize("bounds", [(0, 1), (-0.5, 1.5)])
+def test_no_eps_beyond_the_bounds_changes_anything(sure, digits, dtype, bounds):
+    net, x = sure.astype(dtype), digits.x_test.astype(dtype)
+    many = adversarial_accuracy(net, x, digits.y_test, [0.1, 2, 1e3, 1e8, 1e30], bounds=bounds)
+    one = adversarial_accuracy(net, x, digits.y_test, 1e8, bounds=bounds)
+    for prediction in many.adversarial_prediction[1:]:
+        np.testing.assert_array_equal(prediction, one.adversarial_prediction)
+
+
+# From nothing to 1e30, most of them far above the bounds, more than are swept at once.
+WIDE_SWEEP = (0, *np.geomspace(1e-6, 1e30, 98), 1)
+
+
+@pytest.mark.parametrize("bounds", [(0, 1), (-1, 1e3)])
+def test_a_sweep_to_huge_eps_is_as_many_single_calls(net, samples, bounds):
+    many = adversarial_accuracy(net, *samples, WIDE_SWEEP, bounds=bounds)
+    for k in range(0, len(WIDE_SWEEP), 3):
+        one = adversarial_accuracy(net, *samples, WIDE_SWEEP[k], bounds=bounds)
+        np.testing.assert_array_equal(one.adversarial_prediction, many.adversarial_prediction[k])
+
+
+@pytest.mark.parametrize("bounds", [None, (0, 1)])
+def test_order_and_number_of_eps_and_rows_change_nothing_else(net, samples, rng, bounds):
+    x, labels = samples
+    report = adversarial_accuracy(net, x, labels, MANY_EPS, bounds)
+    expected, turn = report.adversarial_prediction, rng.permutation(len(MANY_EPS))
+    more = (*np.array(MANY_EPS)[turn], 0.05, 2)
+    found = adversarial_accuracy(net, x, labels, more, bounds).adversarial_prediction
+    np.testing.assert_array_equal(found[:-2], expected[turn])
+    rows = np.concatenate([rng.permutation(len(x)), np.arange(len(x))])
+    found = adversarial_accuracy(net, x[rows], labels[rows], MANY_EPS, bounds)
+    np.testing.assert_array_equal(found.adversarial_prediction, expected[:, rows])
+    assert found.zero_gradient_rows == 2 * report.zero_gradient_rows
+    assert found.saturated_rows == 2 * report.saturated_rows
+
+
+def test_a_row_that_overflows_in_a_sweep_is_named(dtype):
+    # Class 0 is attacked downwards, where 0 is the bound; class 1 upwards without end.
+    most = np.finfo(dtype).max / 64
+    net = MLP([np.full((4, 3), [0, -most, -most], dtype)], [np.zeros(3, dtype)])
+    labels = np.zeros(403, int)
+    labels[117] = 1
+    x = np.zeros((403, 4), dtype)
+    adversarial_accuracy(net, x, labels, [0, 1], bounds=(0, math.inf))
+    with pytest.raises(FloatingPointError, match=r"^row 117: the logits are not finite"):
+        adversarial_accuracy(net, x, labels, [0, 1, 1e30], bounds=(0, math.inf))
+
+
 def test_one_eps_in_a_list_is_a_curve_of_one(net, samples):
     report = adversarial_accuracy(net, *samples, [0.1])
     assert report.eps.tolist() == [0.1]
