@@ -292,6 +292,11 @@ class Workspaces(dict[int, Workspace]):
         return panels
 
 
+def numbers_of(rows: Rows) -> NDArray[np.int64]:
+    """Return the numbers of the rows of a tile."""
+    return np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
+
+
 def labels_of(ws: Workspace, labels: NDArray[np.int64], rows: Rows) -> NDArray[np.int64]:
     """Return the labels of a tile."""
     if isinstance(rows, slice):
@@ -311,7 +316,6 @@ def require_finite(values: Array, rows: Rows, what: str) -> None:
     """Raise for the first row of a tile with a NaN or an infinity, if there is one."""
     broken = int(_kernels._first_not_finite(values))
     if broken >= 0:
-        row = rows.start + broken if isinstance(rows, slice) else rows[broken]
         raise FloatingPointError(
-            f"row {row}: the {what} are not finite; the network overflows its type"
+            f"row {numbers_of(rows)[broken]}: the {what} are not finite; the network overflows its type"
         )

@@ -235,7 +235,6 @@ class _Attack:
         limits: _checks.Bounds,
     ) -> None:
         self._labels = labels
-        self._numbers = np.arange(len(labels))
         self._budgets = budgets.astype(net.dtype)
         self._ascending = np.argsort(budgets, kind="stable")
         self._limits = limits
@@ -281,7 +280,7 @@ class _Attack:
         reached = kind(0)
         for start in range(0, len(self._ascending), _EPS_AT_ONCE):
             ks = self._ascending[start : start + _EPS_AT_ONCE]
-            self._take_steps(ws, self._numbers[rows], first, ks, reached)
+            self._take_steps(ws, _passes.numbers_of(rows), first, ks, reached)
             reached = self._budgets[ks[-1]]
 
     def _take_steps(
