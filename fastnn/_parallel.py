@@ -13,8 +13,8 @@ import math
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import ContextVar, Token
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,21 +23,21 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from fastnn import _checks
+from fastnn._signals import DeferredSignals
 
 _NO_MORE = object()
 _asked_for: ContextVar[int | None] = ContextVar("fastnn_threads", default=None)
 
 
-@contextlib.contextmanager
-def threads(n: int) -> Iterator[None]:
+class threads(contextlib.ContextDecorator):  # noqa: N801 - used like a function
     """Run the block on `n` threads: fastnn's own, and BLAS where numpy calls it outside fastnn.
 
     Parameters
     ----------
     n : int
         Number of threads, at least 1. fastnn's own setting holds for this Python thread alone;
-        that of BLAS for the process, as BLAS knows no other: of several Python threads the one
-        that asked for the fewest is heard.
+        that of BLAS for the process, as BLAS knows no other: of the limits that several Python
+        threads set, the lowest wins.
 
     Raises
     ------
@@ -50,12 +50,45 @@ def threads(n: int) -> Iterator[None]:
     >>> with fastnn.threads(2):
     ...     pass
     """
-    token = _asked_for.set(_checks.positive_integer(n, "threads"))
-    try:
-        with _blas_limit(n):
-            yield
-    finally:
-        _asked_for.reset(token)
+
+    def __init__(self, n: int) -> None:
+        self._held: list[tuple[object, Token[int | None]]] = []
+        self._n = _checks.positive_integer(n, "threads")
+
+    def _recreate_cm(self) -> Self:
+        """Return a new context for every call of a function that this decorates."""
+        return type(self)(self._n)
+
+    def __enter__(self) -> None:
+        depth = len(self._held)
+        try:
+            with DeferredSignals():
+                self._held.append((_blas_limits.enter(self._n), _asked_for.set(self._n)))
+        except BaseException:  # raised by a signal's handler as soon as it could
+            if len(self._held) > depth:
+                self._leave()
+            raise
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        """Take back what was asked for last."""
+        with DeferredSignals():
+            ticket, token = self._held.pop()
+            _blas_limits.leave(ticket)
+            _asked_for.reset(token)
+
+    def __del__(self) -> None:
+        # A signal's handler that raises may run just before the first line of `__exit__`.
+        while self._held:
+            with contextlib.suppress(ValueError):  # the token is of another thread
+                self._leave()
 
 
 def thread_count(asked: int | None = None) -> int:
@@ -185,16 +218,6 @@ if hasattr(os, "register_at_fork"):
     )
 
 
-@contextlib.contextmanager
-def _blas_limit(n: int) -> Iterator[None]:
-    """Have BLAS on `n` threads while the block runs, unless another Python thread wants fewer."""
-    ticket = _blas_limits.enter(n)
-    try:
-        yield
-    finally:
-        _blas_limits.leave(ticket)
-
-
 def _own_processors(size: int) -> list[int]:
     """Return a processor for each of `size` threads if that is all that may be used, else none."""
     if not hasattr(os, "sched_setaffinity"):
@@ -208,6 +231,12 @@ def _keep_on(processors: list[int]) -> None:
     """Keep the calling thread on some processors, unless they were taken away meanwhile."""
     with contextlib.suppress(OSError):
         os.sched_setaffinity(0, processors)
+
+
+def _let_go(place: int, processors: list[int]) -> None:
+    """Let the calling thread run on all `processors` again, if it is still kept on `place`."""
+    if os.sched_getaffinity(0) == {place}:
+        _keep_on(processors)
 
 
 def _keep_on_next(places: Iterator[int], processors: list[int]) -> None:
@@ -224,6 +253,8 @@ class Team:
     A context manager: BLAS is on one thread inside, and a team as large as the number of processors
     that it may use has every thread on one of its own. Left to itself, Linux may run a thread
     beside the one that woke it, and take longer to part them than a thousand rows take to compute.
+    Handlers of signals run between two tasks of the calling thread, and numpy neither warns of
+    overflow nor raises for it, whatever the caller's `numpy.errstate`: results are checked instead.
 
     Parameters
     ----------
@@ -233,12 +264,15 @@ class Team:
 
     def __init__(self, size: int) -> None:
         self.size = size
+        self._signals = DeferredSignals()
         self._stack = contextlib.ExitStack()
         self._pool: ThreadPoolExecutor | None = None
 
     def __enter__(self) -> Self:
-        with contextlib.ExitStack() as stack:  # undone if interrupted on the way
-            stack.enter_context(_blas_limit(1))
+        with contextlib.ExitStack() as stack:  # undone if it fails on the way
+            self._signals = stack.enter_context(DeferredSignals())
+            stack.enter_context(np.errstate(all="ignore"))
+            stack.callback(_blas_limits.leave, _blas_limits.enter(1))
             if self.size > 1:
                 own = _own_processors(self.size)
                 pool = ThreadPoolExecutor(
@@ -249,7 +283,7 @@ class Team:
                 )
                 self._pool = stack.enter_context(pool)
                 if own:
-                    stack.callback(_keep_on, own)
+                    stack.callback(_let_go, own[0], own)
                     _keep_on(own[:1])
             self._stack = stack.pop_all()
         return self
@@ -265,17 +299,19 @@ class Team:
     def run(self, task: Callable[[int, Any], None], items: Sequence[Any]) -> None:
         """Call ``task(worker, item)`` for every item; a free worker takes the next one.
 
-        The first exception ends the run, once the tasks under way are through, and is raised.
+        The first exception ends the run, once the tasks under way are through, and is raised. So is
+        what the handler of a signal raises, such as KeyboardInterrupt.
         """
         queue = iter(items)
         taking = threading.Lock()
         failed = threading.Event()
 
         def work(worker: int) -> None:
-            # Overflow shows in the logits, which are checked; numpy's warning would name no row.
-            with np.errstate(over="ignore", invalid="ignore"):
+            with np.errstate(all="ignore"):  # every thread has its own state
                 try:
                     while not failed.is_set():
+                        if worker == 0:
+                            self._signals.deliver()
                         with taking:
                             item = next(queue, _NO_MORE)
                         if item is _NO_MORE:
@@ -285,8 +321,7 @@ class Team:
                     failed.set()
                     raise
 
-        wanted = range(1, min(self.size, len(items)))
-        helpers = [self._pool.submit(work, w) for w in wanted] if self._pool else []
+        helpers = self._start(work, min(self.size, len(items)) - 1)
         try:
             work(0)
         finally:
@@ -294,3 +329,12 @@ class Team:
         for error in errors:
             if error is not None:
                 raise error
+
+    def _start(self, work: Callable[[int], None], count: int) -> list[Future[None]]:
+        """Have up to `count` helpers begin; while the interpreter shuts down there are none."""
+        helpers: list[Future[None]] = []
+        if self._pool is not None:
+            with contextlib.suppress(RuntimeError):  # no new threads: the others do all the work
+                for worker in range(1, count + 1):
+                    helpers.append(self._pool.submit(work, worker))  # noqa: PERF401 - keeps those
+        return helpers

@@ -316,6 +316,7 @@ def require_finite(values: Array, rows: Rows, what: str) -> None:
     """Raise for the first row of a tile with a NaN or an infinity, if there is one."""
     broken = int(_kernels._first_not_finite(values))
     if broken >= 0:
+        row = numbers_of(rows)[broken]
         raise FloatingPointError(
-            f"row {numbers_of(rows)[broken]}: the {what} are not finite; the network overflows its type"
+            f"row {row}: the {what} are not finite; the network overflows its type"
         )

@@ -125,11 +125,10 @@ class MLP:
     def astype(self, dtype: DTypeLike) -> Self:
         """Return a copy of the network with parameters of `dtype`, float32 or float64."""
         kind = _checks.float_dtype(dtype)
-        return type(self)(
-            [w.astype(kind) for w in self.weights],
-            [b.astype(kind) for b in self.biases],
-            self.activation,
-        )
+        with np.errstate(all="ignore"):  # what overflows is refused as infinite, by its place
+            weights = [w.astype(kind) for w in self.weights]
+            biases = [b.astype(kind) for b in self.biases]
+        return type(self)(weights, biases, self.activation)
 
     def __repr__(self) -> str:
         return f"MLP({'-'.join(map(str, self.sizes))}, {self.activation}, {self.dtype})"

@@ -235,7 +235,8 @@ class _Attack:
         limits: _checks.Bounds,
     ) -> None:
         self._labels = labels
-        self._budgets = budgets.astype(net.dtype)
+        with np.errstate(all="ignore"):  # an eps of 1e-50 is 0 in float32
+            self._budgets = budgets.astype(net.dtype)
         self._ascending = np.argsort(budgets, kind="stable")
         self._limits = limits
         self.clean = np.empty(len(labels), np.int64)

@@ -215,16 +215,7 @@ class Descent:
 
 
 def _take_over(net: MLP, work: MLP) -> None:
-    """Copy the parameters of `work` to `net`, all of them even if interrupted on the way."""
-    try:
-        _copy(net, work)
-    except KeyboardInterrupt:
-        _copy(net, work)
-        raise
-
-
-def _copy(net: MLP, work: MLP) -> None:
-    """Copy the parameters of `work` to `net`."""
+    """Copy the parameters of `work` to `net`: all of them, as signals wait while a team works."""
     for ours, new in zip(net.weights + net.biases, work.weights + work.biases, strict=True):
         ours[...] = new
 

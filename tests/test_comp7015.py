@@ -1030,3 +1030,26 @@ def test_what_is_not_there_yet_is_said_to_be_missing(rng):
         _ = net.h2
     with pytest.raises(AttributeError, match=r"^MultiLayerPerceptron has no W5$"):
         _ = net.W5
+
+
+def test_underflow_is_no_error_where_numpy_is_set_to_raise(rng, capsys):
+    x, labels = rng.random((60, 12)) * 1e-200, np.eye(10)[rng.integers(0, 10, 60)]
+    tiny = {key: value * 1e-200 for key, value in part1(rng).items()} | {"lambda": 1e-300}
+    tiny["b2"] = rng.normal(0, 800, (1, 10))
+    settings = {"num_epochs": 1, "batch_size": 7, "reg_strength": 1e-300, "learning_rate": 1e-300}
+    deep = {key: value * 1e-100 for key, value in part2(rng).items()}
+    with np.errstate(all="raise"):
+        h, y, _ = comp7015.forward_prop(x, labels, tiny)
+        update = comp7015.backward_prop(x, labels, tiny)
+        comp7015.update_params(tiny, update, 1e-250)
+        for function in (comp7015.sigmoid, comp7015.softmax, comp7015.relu, comp7015.relu_grad):
+            function(x)
+        for dtype in (np.float32, np.float64):
+            comp7015.nn_train(x, labels, x, labels, seed=1, dtype=dtype, **settings)
+        net = comp7015.MultiLayerPerceptron()
+        net.load_params(deep)
+        net.set_attack_budget(1e-310)
+        net.forward(x)
+        net.attack(x, labels.argmax(axis=1))
+    assert np.isfinite(h).all()
+    assert np.isfinite(y).all()

@@ -274,7 +274,10 @@ def affinities(monkeypatch):
     def keep(_, processors):
         asked.setdefault(threading.get_ident(), []).append(processors)
 
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {5, 3, 4}, raising=False)
+    def current(_):
+        return set(asked.get(threading.get_ident(), [{5, 3, 4}])[-1])
+
+    monkeypatch.setattr(os, "sched_getaffinity", current, raising=False)
     monkeypatch.setattr(os, "sched_setaffinity", keep, raising=False)
     return asked
 
@@ -304,6 +307,13 @@ def test_the_caller_may_run_anywhere_again_after_an_error(affinities):
     assert sorted(affinities[threading.get_ident()][-1]) == [3, 4, 5]
 
 
+def test_an_affinity_that_is_set_from_outside_meanwhile_stays(affinities):
+    with Team(3) as team:
+        os.sched_setaffinity(0, [3, 4])
+        team.run(lambda *_: None, range(3))
+    assert affinities[threading.get_ident()][-1] == [3, 4]
+
+
 def test_a_team_that_cannot_begin_leaves_blas_as_it_was(monkeypatch, blas_of_3):
     def fail(_):
         raise KeyboardInterrupt
@@ -324,6 +334,24 @@ def test_a_processor_that_is_taken_away_meanwhile_is_done_without(monkeypatch, a
     with Team(3) as team:
         team.run(lambda _, item: done.append(item), range(9))
     assert sorted(done) == list(range(9))
+
+
+@pytest.mark.parametrize("started", [0, 1])
+def test_a_team_that_gets_no_more_threads_does_the_work_with_those_it_has(monkeypatch, started):
+    submit, pools = ThreadPoolExecutor.submit, []
+
+    def refuse(pool, *task):
+        pools.append(pool)
+        if len(pools) > started:
+            raise RuntimeError("can't create new thread at interpreter shutdown")
+        return submit(pool, *task)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", refuse)
+    done = []
+    with Team(3) as team:
+        team.run(lambda _, item: done.append(item), range(9))
+    assert sorted(done) == list(range(9))
+    assert len(pools) == started + 1
 
 
 # --- BLAS
@@ -412,7 +440,7 @@ def in_child(work):
 """
 
 
-def run(code):
+def run(code, end="fine\n"):
     """Run `code` after START, in a new process; it prints "fine" at its end."""
     done = subprocess.run(
         [sys.executable, "-c", START + textwrap.dedent(code) + "\nprint('fine')"],
@@ -421,7 +449,7 @@ def run(code):
         timeout=120,
         check=False,
     )
-    assert (done.returncode, done.stdout) == (0, "fine\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, end), done.stderr
 
 
 def test_several_python_threads_may_call_at_once():
@@ -516,6 +544,57 @@ def test_a_child_forked_inside_the_limit_keeps_it_and_may_leave_it():
         in_child(work)
         limit.__exit__(None, None, None)
         assert blas_threads() == before
+    """)
+
+
+def test_a_call_works_while_the_interpreter_shuts_down():
+    run(
+        """
+        import atexit
+        def at_the_end():
+            assert attack() == expected
+            assert np.array_equal(net.predict(x), predicted)
+            print("late")
+        predicted = net.predict(x)
+        atexit.register(at_the_end)
+    """,
+        end="fine\nlate\n",
+    )
+
+
+def test_the_callers_errstate_does_not_reach_inside():
+    run("""
+        from fastnn.comp7015 import MultiLayerPerceptron
+        tiny = fastnn.MLP.random((20, 33, 10), "sigmoid")
+        tiny.weights[0][:] *= 1e-30
+        tiny.weights[1][:] *= 1e-30
+        x[::2] *= 1e-20
+        x[0] = 1e-45
+        def results():
+            mine = tiny.astype(np.float32)
+            history = fastnn.train(mine, x, labels, epochs=2, batch_size=301, learning_rate=1e-20,
+                                   momentum=0.5, l2=1e-40, validation=(x, labels))
+            logits = tiny.logits(x) * 1000 - 1e30
+            out = [logits, tiny.predict(x), tiny.predict_proba(x), tiny.loss(x, labels),
+                   tiny.accuracy(x, labels), tiny.input_gradient(x, labels), vars(history),
+                   *tiny.gradients(x, labels, l2=1e-40).weights, mine.weights]
+            for eps in (1e-50, [1e-50, 0.1, 1e30]):
+                for bounds in (None, (0, 1), (-1e-60, 1e60)):
+                    report = fastnn.adversarial_accuracy(tiny, x, labels, eps, bounds)
+                    out += [report.to_dict() | {"seconds": 0}, str(report.adversarial_prediction)]
+            out += [fastnn.fgsm(tiny, x, labels, eps) for eps in (0, 1e-50)]
+            for name in ("softmax", "log_softmax", "sigmoid", "relu", "relu_grad"):
+                values = np.array([[-1e30, 0, 1e-45], [1e-40, -100, 700]], np.float32)
+                out.append(getattr(fastnn, name)(values))
+            out.append(fastnn.cross_entropy(values, [0, 1]))
+            out.append(tiny.astype(np.float64).astype(np.float32).weights)
+            out.append(fastnn.MLP.random((5, 3)).weights)
+            return out
+        usual = results()
+        with np.errstate(all="raise"):
+            strict = results()
+        for one, other in zip(usual, strict, strict=True):
+            assert repr(one) == repr(other), (one, other)
     """)
 
 

@@ -32,7 +32,7 @@ def images(values: ArrayLike, name: str) -> Array:
 def rows(array: Array, width: int, dtype: np.dtype[Any], name: str) -> Array:
     """Return images as (N, width), checked, of `dtype` unless they are pixels."""
     if array.dtype != np.uint8:
-        with np.errstate(over="ignore"):  # what overflows is found to be infinite
+        with np.errstate(all="ignore"):  # what overflows is found to be infinite
             array = array.astype(dtype, copy=False)
     return _checks.inputs(array, width, dtype, name=name)
 

@@ -98,9 +98,10 @@ def backward_prop(data: ArrayLike, labels: ArrayLike, params: Mapping[str, Any])
     net, rows, truth = _samples(data, labels, params)
     w1, w2, b1, b2 = _gradients.mean_gradients(net, rows, truth)
     if penalty > 0:
-        l2 = net.dtype.type(penalty / len(rows))
-        w1 += l2 * net.weights[0]
-        w2 += l2 * net.weights[1]
+        with np.errstate(under="ignore"):
+            l2 = net.dtype.type(penalty / len(rows))
+            w1 += l2 * net.weights[0]
+            w2 += l2 * net.weights[1]
     return {
         key: gradient.reshape(np.shape(params[key]))
         for key, gradient in zip(_KEYS, (w1, b1, w2, b2), strict=True)
@@ -146,7 +147,8 @@ def update_params(params: Mapping[str, Any], grad: Mapping[str, Any], learning_r
             place = tuple(int(k) for k in np.argwhere(~np.isfinite(step))[0])
             raise ValueError(f"grad[{key!r}]{list(place)} is {step[place]}")
     # All are computed before one is written: numpy may be set to raise where one overflows.
-    changed = [array - rate * step for array, step in zip(arrays, steps, strict=True)]
+    with np.errstate(under="ignore"):
+        changed = [array - rate * step for array, step in zip(arrays, steps, strict=True)]
     for array, values in zip(arrays, changed, strict=True):
         np.copyto(array, values)
 
@@ -193,4 +195,6 @@ def _samples(
 
 def mean_loss(losses: Array) -> float:
     """Return the mean of ``-log(p + 1e-16)`` from losses ``-log(p)``."""
-    return float(np.mean(-np.log(np.exp(-losses.astype(np.float64)) + 1e-16)))
+    with np.errstate(under="ignore"):
+        probs = np.exp(-losses.astype(np.float64))
+    return float(np.mean(-np.log(probs + 1e-16)))

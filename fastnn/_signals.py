@@ -1,0 +1,103 @@
+"""Signal handlers that wait while fastnn changes what the whole process shares.
+
+Python runs a signal's handler between two operations of the main thread, whatever it is doing. A
+handler that raises there, as Ctrl-C and test time-outs do, leaves half-done what was under way: a
+limit that nothing takes back, a lock that is never released. Handlers that call fastnn would wait
+for a lock that their own thread holds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections import deque
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+# The signals that programs have handlers for: keys, time limits, requests to end or to report. To
+# ask for the handlers of all 64 takes a tenth of the time of the shortest call.
+_NAMES = ("INT", "BREAK", "TERM", "HUP", "ALRM", "VTALRM", "PROF", "USR1", "USR2")
+_HANDLED = tuple(getattr(signal, f"SIG{n}") for n in _NAMES if hasattr(signal, f"SIG{n}"))
+
+
+class DeferredSignals:
+    """A context in which handlers of signals written in Python wait for `deliver`, or for its end.
+
+    Only the main thread runs handlers, so elsewhere this does nothing. Contexts may be nested: the
+    outer one then gets what arrived in the inner one.
+    """
+
+    def __init__(self) -> None:
+        self._handlers: dict[int, Any] = {}
+        self._arrived: deque[tuple[int, FrameType | None]] = deque()
+        self._owner: int | None = None
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is not threading.main_thread():
+            return self
+        self._owner = threading.get_ident()
+        try:
+            _active.append(self)
+            for number in _HANDLED:
+                handler = signal.getsignal(number)
+                if callable(handler):
+                    self._handlers[number] = handler
+                    signal.signal(number, self._note)
+        except ValueError:  # the main thread of a subinterpreter, which runs no handlers
+            self._handlers.clear()
+        except BaseException:  # raised by a handler that was not replaced yet
+            self._put_back()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self._put_back()
+        finally:
+            with contextlib.ExitStack() as every_one:  # runs all, then raises what they raised
+                while self._arrived:
+                    every_one.callback(signal.raise_signal, self._arrived.pop()[0])
+
+    def deliver(self) -> None:
+        """Run the handlers of the signals that have arrived; what they raise goes to the caller."""
+        while self._arrived:
+            number, frame = self._arrived.popleft()
+            self._handlers[number](number, frame)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        """Keep a signal for later."""
+        self._arrived.append((number, frame))
+
+    def _put_back(self) -> None:
+        """Give every signal its handler again, unless it was given another one meanwhile."""
+        with contextlib.ExitStack() as every_one:
+            if self in _active:
+                _active.remove(self)
+            for number, handler in self._handlers.items():
+                if signal.getsignal(number) == self._note:
+                    every_one.callback(signal.signal, number, handler)
+
+    def after_fork_in_child(self) -> None:
+        """Put the handlers back in a child of another thread, where nobody leaves this context."""
+        if self._owner != threading.get_ident():
+            self._put_back()
+
+
+_active: list[DeferredSignals] = []
+
+
+def _after_fork_in_child() -> None:
+    """Undo what a thread that is not in this child began, the innermost context first."""
+    for context in reversed(_active.copy()):
+        context.after_fork_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
