@@ -182,8 +182,8 @@ def _reason(error: Exception) -> str:
 
 
 def _warn_once(text: str) -> None:
-    """Warn in one line, the first time in a process."""
+    """Warn the first time in a process, in one line: a line of our source would not help."""
     global _warned  # noqa: PLW0603
     if not _warned:
         _warned = True
-        warnings.warn(" ".join(text.split()), RuntimeWarning, stacklevel=2)
+        warnings.warn_explicit(" ".join(text.split()), RuntimeWarning, "fastnn", 0)
