@@ -79,11 +79,14 @@ def clear_caches() -> list[dict[str, Any]]:
     """
     from fastnn._caches import clear, kernel_caches, network_cache
 
+    kernels = kernel_caches()
+    if not kernels:
+        print("compiled kernels, files removed: none, numba keeps none or NUMBA_DISABLE_JIT is set")
     removed, first_error = [], None
-    for cache in (*kernel_caches(), network_cache()):
+    for cache in (*kernels, network_cache()):
         files, size, error = clear(cache)
         first_error = first_error or error
-        print(f"removed {cache.content}: {files:,} files, {size:,} bytes, from {cache.folder}")
+        print(f"{cache.content}, files removed: {files:,} ({size:,} bytes) from {cache.folder}")
         removed.append({"content": cache.content, "files": files, "bytes": size})
     if first_error is not None:
         raise first_error
@@ -219,11 +222,11 @@ def _caches(_: dict[str, Any]) -> Iterator[Finding]:
 
 def judge_cache(name: str, cache: Cache) -> Finding:
     """Tell how many files a cache has and which of them are damaged."""
-    text = f"{len(cache.kept):,} {cache.content} in {cache.folder}"
+    text = f"{cache.content}: {len(cache.kept):,}, in {cache.folder}"
     if cache.leftover:
-        text += f", {len(cache.leftover):,} leftover files (temporary, or of other versions)"
+        text += f"; leftover files, temporary or of other versions: {len(cache.leftover):,}"
     if cache.damaged:
-        text += f", {len(cache.damaged):,} damaged: {'; '.join(cache.damaged.values())}"
+        text += f"; damaged: {len(cache.damaged):,}, {', '.join(cache.damaged.values())}"
     if cache.leftover or cache.damaged:
         text += "; `fastnn doctor --clear-cache` removes them all"
     return Finding(name, "wrong" if cache.damaged else "ok", text)
