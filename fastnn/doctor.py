@@ -228,7 +228,7 @@ def judge_cache(name: str, cache: Cache) -> Finding:
     if cache.damaged:
         text += f"; damaged: {len(cache.damaged):,}, {', '.join(cache.damaged.values())}"
     if cache.leftover or cache.damaged:
-        text += "; `fastnn doctor --clear-cache` removes them all"
+        text += "; `fastnn doctor --clear-cache` empties the cache"
     return Finding(name, "wrong" if cache.damaged else "ok", text)
 
 

@@ -190,7 +190,7 @@ def test_files_of_kernels_are_sorted(tmp_path):
     assert finding.text.startswith(f"compiled kernels: 1, in {tmp_path}; leftover files")
     assert "temporary or of other versions: 5" in finding.text
     assert f"damaged: 2, {tmp_path}" in finding.text
-    assert finding.text.endswith("`fastnn doctor --clear-cache` removes them all")
+    assert finding.text.endswith("`fastnn doctor --clear-cache` empties the cache")
 
     sizes = [file.stat().st_size for file in tmp_path.iterdir() if file.is_file()]
     left = len(b"Python's") + len(b"somebody's")
