@@ -18,6 +18,8 @@ from typing import Any, TypeVar, cast
 import numba
 import numpy as np
 
+from fastnn._kernel_cache import use_sealed_cache
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -33,9 +35,11 @@ def kernel(function: _Function) -> _Function:
         "fastmath": {"contract", "nsz"},
     }
     try:
-        return cast(_Function, numba.njit(cache=True, **options)(function))
+        dispatcher = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # numba found no folder that it may write its cache to
         return cast(_Function, numba.njit(**options)(function))
+    use_sealed_cache(dispatcher, options)
+    return cast(_Function, dispatcher)
 
 
 # e**x = 2**n * e**r with n = round(x / ln 2), and e**r by its Taylor series: |r| <= ln(2) / 2 makes

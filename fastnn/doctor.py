@@ -7,10 +7,13 @@ import os
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from fastnn._caches import Cache
 
 _SIDE = 512
 _MARKS = {"ok": "ok", "remark": "warn", "wrong": "FAIL"}
@@ -37,7 +40,13 @@ class Finding:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of ``fastnn doctor``: there are none of its own."""
+    """Declare the options of ``fastnn doctor``."""
+    parser.add_argument(
+        "--clear-cache",
+        action="store_true",
+        help="remove compiled kernels and kept networks, which fastnn makes again when it needs "
+        "them, and stop; downloaded digits stay",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -45,11 +54,43 @@ def run(args: argparse.Namespace) -> int:
     from fastnn.bench.machine import machine_info
     from fastnn.cli import write_json
 
+    if args.clear_cache:
+        write_json(args.json, {"removed": clear_caches()})
+        return 0
     machine = machine_info()
     found = diagnose(machine)
     print(report(found))
     write_json(args.json, {"findings": [asdict(finding) for finding in found], "machine": machine})
     return 1 if any(finding.status == "wrong" for finding in found) else 0
+
+
+def clear_caches() -> list[dict[str, Any]]:
+    """Remove compiled kernels and kept networks, and print what was removed from which folder.
+
+    Returns
+    -------
+    list of dict
+        What was kept in a folder, how many files were removed and how many bytes they had.
+
+    Raises
+    ------
+    OSError
+        A file could not be removed. All others were.
+    """
+    from fastnn._caches import clear, kernel_caches, network_cache
+
+    kernels = kernel_caches()
+    if not kernels:
+        print("compiled kernels, files removed: none, numba keeps none or NUMBA_DISABLE_JIT is set")
+    removed, first_error = [], None
+    for cache in (*kernels, network_cache()):
+        files, size, error = clear(cache)
+        first_error = first_error or error
+        print(f"{cache.content}, files removed: {files:,} ({size:,} bytes) from {cache.folder}")
+        removed.append({"content": cache.content, "files": files, "bytes": size})
+    if first_error is not None:
+        raise first_error
+    return removed
 
 
 def diagnose(machine: dict[str, Any]) -> list[Finding]:
@@ -70,6 +111,7 @@ def diagnose(machine: dict[str, Any]) -> list[Finding]:
         _blas,
         _kernels,
         _numba,
+        _caches,
         _product,
         _digits,
     )
@@ -81,7 +123,10 @@ def report(found: list[Finding]) -> str:
     width = max(len(finding.name) for finding in found)
     lines = []
     for finding in found:
-        first, *more = textwrap.wrap(finding.text, _WIDTH)
+        # Paths stay whole, so that they can be copied.
+        first, *more = textwrap.wrap(
+            finding.text, _WIDTH, break_on_hyphens=False, break_long_words=False
+        )
         lines.append(f"{_MARKS[finding.status]:<4}  {finding.name:<{width}}  {first}")
         lines += [" " * (width + 8) + line for line in more]
     wrong = sum(finding.status == "wrong" for finding in found)
@@ -147,20 +192,44 @@ def _kernels(machine: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _numba(machine: dict[str, Any]) -> Iterator[Finding]:
-    """Look whether compiled kernels are kept, and that they are compiled at all."""
-    from fastnn.bench.machine import has_numba_cache
-
-    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+    """Look whether kernels are compiled."""
+    if _is_jit_disabled():
         text = "NUMBA_DISABLE_JIT is set: kernels run as plain Python, hundreds of times slower"
         yield Finding("numba", "wrong", text)
         return
     layer = f"threading layer {machine['numba_threading_layer']}, not used: fastnn has threads"
     yield Finding("numba", "ok", f"{layer} of its own and kernels that run on one")
-    if has_numba_cache():
-        yield Finding("numba's cache", "ok", "compiled kernels are kept for the next process")
-    else:
+
+
+def _is_jit_disabled() -> bool:
+    """Return whether numba leaves kernels as Python functions."""
+    return os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
+
+
+def _caches(_: dict[str, Any]) -> Iterator[Finding]:
+    """Look at what is kept for the next process: compiled kernels and trained networks."""
+    from fastnn._caches import kernel_caches, network_cache
+    from fastnn.bench.machine import has_numba_cache
+
+    if not has_numba_cache() and not _is_jit_disabled():
         text = "no folder to keep compiled kernels in: every process compiles them anew; set "
-        yield Finding("numba's cache", "wrong", f"{text}NUMBA_CACHE_DIR to a writable folder")
+        text += "NUMBA_CACHE_DIR to a writable folder"
+        yield Finding("kernel cache", "wrong", text)
+    for cache in kernel_caches():
+        yield judge_cache("kernel cache", cache)
+    yield judge_cache("network cache", network_cache())
+
+
+def judge_cache(name: str, cache: Cache) -> Finding:
+    """Tell how many files a cache has and which of them are damaged."""
+    text = f"{cache.content}: {len(cache.kept):,}, in {cache.folder}"
+    if cache.leftover:
+        text += f"; leftover files, temporary or of other versions: {len(cache.leftover):,}"
+    if cache.damaged:
+        text += f"; damaged: {len(cache.damaged):,}, {', '.join(cache.damaged.values())}"
+    if cache.leftover or cache.damaged:
+        text += "; `fastnn doctor --clear-cache` empties the cache"
+    return Finding(name, "wrong" if cache.damaged else "ok", text)
 
 
 def _product(_: dict[str, Any]) -> Iterator[Finding]:
