@@ -27,6 +27,13 @@ class Bounds(NamedTuple):
     upper: float
 
 
+def array_of(value: ArrayLike, name: str) -> NDArray[Any]:
+    """Return `value` as an array; a mask, which every function would ignore, is refused."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array, whose mask would be ignored; use {name}.filled")
+    return np.asarray(value)
+
+
 def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     """Return `dtype` as float32 or float64."""
     found = np.dtype(dtype)
@@ -65,7 +72,7 @@ def _number(value: Any, name: str) -> float:
 def eps(value: Any) -> float | NDArray[np.float64]:
     """Return the attack budget: a float, or an array (K,) where several were given."""
     try:
-        values = np.asarray(value)
+        values = array_of(value, "eps")
     except ValueError:
         values = np.empty((), object)
     if values.dtype.kind not in "iuf" and values.size:
@@ -105,7 +112,7 @@ def inputs(
 
     Floats must have the type of the network; uint8 stands for pixels, of which 255 is 1.0.
     """
-    array = np.asarray(x)
+    array = array_of(x, name)
     if array.dtype not in (dtype, np.uint8):
         hint = f"; use {name}.astype(np.{dtype})" if array.dtype.kind in "fiub" else ""
         raise TypeError(
@@ -167,7 +174,7 @@ def labels(
 
     With `one_hot`, rows that are all 0 but for a single 1, shape (rows, classes), are taken too.
     """
-    array = np.asarray(values)
+    array = array_of(values, name)
     if one_hot and array.ndim == 2:
         array = _from_one_hot(array, classes, name)
     if array.ndim == 0:
@@ -210,8 +217,10 @@ def parameters(
     weights: Sequence[ArrayLike], biases: Sequence[ArrayLike]
 ) -> tuple[tuple[NDArray[Any], ...], tuple[NDArray[Any], ...]]:
     """Return copies of weights and biases, known to chain, to be finite and of one float type."""
-    ws = tuple(np.array(w, order="C") for w in weights)
-    bs = tuple(np.array(b, order="C") for b in biases)
+    ws, bs = (
+        tuple(np.array(array_of(a, f"{name}[{i}]"), order="C") for i, a in enumerate(arrays))
+        for name, arrays in (("weights", weights), ("biases", biases))
+    )
     if not ws:
         raise ValueError("a network needs at least one layer, got no weights")
     if len(ws) != len(bs):

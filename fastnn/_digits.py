@@ -18,14 +18,14 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn._files import load_npy
+from fastnn._npy import DEFLATE_LIMIT, StoredArray, open_npy
 
 SIDE = 28
 PIXELS = SIDE * SIDE
 CLASSES = 10
 _BLOCK_ROWS = 1000
 _MAGIC = {2049: "labels", 2051: "images"}
-_DEFLATE_LIMIT = 1032  # deflate cannot shrink anything more than this
+_BLOCK_LABELS = 1 << 20
 
 
 def is_numpy_file(path: Path) -> bool:
@@ -33,51 +33,96 @@ def is_numpy_file(path: Path) -> bool:
     return path.suffix in {".npy", ".npz"}
 
 
-def read_images(path: Path, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return images (N, 784): float `dtype` in [0, 1], or pixels as stored for uint8.
+def read_pair(
+    images: Path, labels: Path, dtype: np.dtype[Any]
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return images (N, 784) and labels (N,).
 
-    Files of floats cannot be uint8 without loss: they come as float32 then.
+    The headers must agree on N before either file is read. `dtype` is for the images: floats in
+    [0, 1], or pixels as stored for uint8. Files of floats cannot be uint8 without loss: they come
+    as float32 then.
     """
-    with _image_blocks(path) as (count, stored, blocks):
+    with _image_blocks(images) as (count, stored, blocks), _label_blocks(labels) as (others, rows):
+        if count != others:
+            raise ValueError(f"{images} holds {count:,} images but {labels.name} {others:,} labels")
+        if not count:
+            raise ValueError(f"{images} holds no images, expected at least one")
+        truth = _checked_labels(rows, count, labels)
         if dtype == np.uint8 and stored.kind == "f":
             dtype = np.dtype(np.float32)
-        images = np.empty((count, PIXELS), dtype)
-        start = 0
-        for block in blocks:
-            rows = block.reshape(len(block), PIXELS)
-            out = images[start : start + len(rows)]
-            if rows.dtype.kind == "f":
-                _check_unit_range(rows, start, path)
-                out[...] = rows
-            elif dtype == np.uint8:
-                out[...] = rows
-            else:
-                np.divide(rows, 255, out=out, dtype=dtype)
-            start += len(rows)
-    return images
+        return _converted_images(blocks, count, dtype, images), truth
 
 
 def read_labels(path: Path) -> NDArray[np.int64]:
     """Return labels (N,), each in 0..9; NumPy files may hold whole floats or one-hot rows."""
-    if is_numpy_file(path):
-        stored = load_npy(path)
-    else:
-        with _open_idx(path, "labels") as (_, blocks):
-            stored = np.concatenate([np.empty(0, np.uint8), *blocks])
-    if stored.dtype.kind not in "biuf":
-        raise ValueError(f"{path} has dtype {stored.dtype}, expected whole numbers 0 to 9")
-    if stored.ndim == 2 and stored.shape[1] == CLASSES:
-        good = np.isin(stored, (0, 1)).all(axis=1) & (stored.sum(axis=1) == 1)
-        labels, wanted = stored.argmax(axis=1), "one 1 among nine 0"
-    elif stored.ndim == 1:
-        good = np.isin(stored, np.arange(CLASSES))
-        labels, wanted = stored, "a whole number from 0 to 9"
-    else:
-        raise ValueError(f"{path} has shape {stored.shape}, expected (N,), or (N, 10) for one-hot")
-    if not good.all():
-        row = int(np.argmin(good))
-        raise ValueError(f"{path}: label {row} is {stored[row]}, expected {wanted}")
-    return np.asarray(labels, dtype=np.int64)
+    with _label_blocks(path) as (count, blocks):
+        return _checked_labels(blocks, count, path)
+
+
+def _converted_images(
+    blocks: Iterator[NDArray[Any]], count: int, dtype: np.dtype[Any], path: Path
+) -> NDArray[Any]:
+    """Return `count` images (N, 784) of `dtype`."""
+    images = np.empty((count, PIXELS), dtype)
+    start = 0
+    for block in blocks:
+        rows = block.reshape(len(block), PIXELS)
+        out = images[start : start + len(rows)]
+        if rows.dtype.kind == "f":
+            _check_unit_range(rows, start, path)
+            with np.errstate(under="ignore"):
+                out[...] = rows
+        elif dtype == np.uint8:
+            out[...] = rows
+        else:
+            np.divide(rows, 255, out=out, dtype=dtype)
+        start += len(rows)
+    return images
+
+
+def _checked_labels(blocks: Iterator[NDArray[Any]], count: int, path: Path) -> NDArray[np.int64]:
+    """Return `count` labels, each known to be a whole number from 0 to 9."""
+    labels = np.empty(count, np.int64)
+    start = 0
+    for block in blocks:
+        if block.ndim == 2:
+            good = ((block == 0) | (block == 1)).all(axis=1) & (
+                np.count_nonzero(block, axis=1) == 1
+            )
+            found, wanted = block.argmax(axis=1), "one 1 among nine 0"
+        else:
+            good = np.isin(block, np.arange(CLASSES))
+            found, wanted = block, "a whole number from 0 to 9"
+        if not good.all():
+            row = int(np.argmin(good))
+            value = block[row].tolist()
+            raise ValueError(f"{path}: label {start + row} is {value}, expected {wanted}")
+        labels[start : start + len(block)] = found
+        start += len(block)
+    return labels
+
+
+@contextlib.contextmanager
+def _label_blocks(path: Path) -> Iterator[tuple[int, Iterator[NDArray[Any]]]]:
+    """Open a file of labels: their number, and blocks of labels (n,) or one-hot rows (n, 10)."""
+    if not is_numpy_file(path):
+        with _open_idx(path, "labels") as (count, blocks):
+            yield count, blocks
+        return
+    with open_npy(path) as stored:
+        shape, dtype = stored.shape, stored.dtype
+        if dtype.kind not in "biuf":
+            raise ValueError(f"{path} has dtype {dtype}, expected whole numbers 0 to 9")
+        if len(shape) != 1 and shape[1:] != (CLASSES,):
+            raise ValueError(f"{path} has shape {shape}, expected (N,), or (N, 10) for one-hot")
+        yield shape[0], _blocks_of(stored, _BLOCK_LABELS)
+
+
+def _blocks_of(stored: StoredArray, height: int) -> Iterator[NDArray[Any]]:
+    """Yield blocks of the rows of an array, which is read for the first of them."""
+    array = stored.read()
+    for start in range(0, len(array), height):
+        yield array[start : start + height]
 
 
 @contextlib.contextmanager
@@ -89,21 +134,22 @@ def _image_blocks(
         with _open_idx(path, "images") as (count, blocks):
             yield count, np.dtype(np.uint8), blocks
         return
-    array = load_npy(path, mmap=True)
-    if array.shape[1:] not in {(PIXELS,), (SIDE, SIDE)}:
-        raise ValueError(f"{path} has shape {array.shape}, expected (N, 784) or (N, 28, 28)")
-    if array.dtype != np.uint8 and array.dtype.kind != "f":
-        raise ValueError(f"{path} has dtype {array.dtype}, expected uint8 (0-255) or floats (0-1)")
+    with open_npy(path, mmap=True) as stored:
+        shape, dtype = stored.shape, stored.dtype
+        if shape[1:] not in {(PIXELS,), (SIDE, SIDE)}:
+            raise ValueError(f"{path} has shape {shape}, expected (N, 784) or (N, 28, 28)")
+        if dtype != np.uint8 and dtype.kind != "f":
+            raise ValueError(f"{path} has dtype {dtype}, expected uint8 (0-255) or floats (0-1)")
+        yield shape[0], dtype, _image_blocks_of(stored)
+
+
+def _image_blocks_of(stored: StoredArray) -> Iterator[NDArray[Any]]:
+    """Yield blocks of images."""
+    array = stored.read()
     # Mapped anew for every block: the pages of a map count as memory until it is let go.
     again = isinstance(array, np.memmap)
-    yield (
-        len(array),
-        array.dtype,
-        (
-            (load_npy(path, mmap=True) if again else array)[start : start + _BLOCK_ROWS]
-            for start in range(0, len(array), _BLOCK_ROWS)
-        ),
-    )
+    for start in range(0, len(array), _BLOCK_ROWS):
+        yield (stored.read() if again else array)[start : start + _BLOCK_ROWS]
 
 
 def _check_unit_range(rows: NDArray[Any], start: int, path: Path) -> None:
@@ -136,7 +182,7 @@ def _open_idx(path: Path, kind: str) -> Iterator[tuple[int, Iterator[NDArray[np.
         limit = os.fstat(raw.fileno()).st_size
         if packed:
             file = stack.enter_context(gzip.GzipFile(fileobj=raw))  # type: ignore[assignment]
-            limit *= _DEFLATE_LIMIT
+            limit *= DEFLATE_LIMIT
         item = (SIDE, SIDE) if kind == "images" else ()
         count = _read_header(file, path, kind)
         size = 8 + 4 * len(item) + count * (PIXELS if item else 1)

@@ -1,21 +1,122 @@
-"""Files: written whole or not at all, arrays read without pickles, the user's cache folder."""
+"""Files: written whole or not at all, and the user's cache folder.
+
+A new file is written beside the old one and takes its name when it is whole and on the disk. What
+a killed process leaves behind is removed by the next write of the same file: a temporary file that
+is being written is locked, and the lock ends with its process.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
+import re
 import secrets
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
+if sys.platform != "win32":
+    import fcntl
 
-_NOT_ARRAYS = "holds other things than arrays"
+_WINDOWS: bool = sys.platform == "win32"  # has no locks of this kind, and moves no open file
+_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp")
+_STALE_SECONDS = 3600.0  # where files cannot be locked
+
+
+class Temporary:
+    """A new file that takes the place of `target` when it is whole.
+
+    Parameters
+    ----------
+    target : Path
+        In a folder that exists.
+
+    Attributes
+    ----------
+    file : binary file
+        To write into; `commit` or `discard` closes it.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        while True:
+            self._path = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+            self.file: BinaryIO = self._path.open("xb")
+            if not _lock(self.file) or os.fstat(self.file.fileno()).st_nlink:
+                return
+            self.file.close()  # another process removed it as stale before it was locked
+
+    def sync(self) -> None:
+        """Have the content on the disk."""
+        self.file.flush()
+        os.fsync(self.file.fileno())
+
+    def rename(self) -> None:
+        """Give the file its name. It is on the disk for certain after `sync_folder`."""
+        if _WINDOWS:
+            self.file.close()
+        self._path.replace(self._target)
+        self.file.close()
+
+    def commit(self) -> None:
+        """Have the file on the disk under its name."""
+        self.sync()
+        self.rename()
+        sync_folder(self._target.parent)
+
+    def discard(self) -> None:
+        """Remove the file, unless it has its name already."""
+        with contextlib.suppress(OSError):  # a full disk refuses what is still to be written
+            self.file.close()
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk: otherwise a power cut may undo or reorder renames."""
+    with contextlib.suppress(OSError):  # Windows opens no folders, some file systems sync none
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def remove_stale(folder: Path, is_ours: Callable[[str], bool]) -> None:
+    """Remove temporary files that killed processes left, for targets with names that are ours."""
+    for path in folder.iterdir():
+        name = _TEMPORARY.fullmatch(path.name)
+        if name and is_ours(name[1]):
+            with contextlib.suppress(OSError):  # removed by another process, or not ours to remove
+                _remove_if_stale(path)
+
+
+def _remove_if_stale(path: Path) -> None:
+    """Remove a temporary file unless a process is writing it."""
+    with path.open("rb") as file:
+        stale = _lock(file, wait=False)
+        if stale is None:
+            stale = time.time() - os.fstat(file.fileno()).st_mtime > _STALE_SECONDS
+        if stale and not _WINDOWS:
+            path.unlink()  # while it is locked
+    if stale and _WINDOWS:
+        path.unlink()
+
+
+def _lock(file: BinaryIO, *, wait: bool = True) -> bool | None:
+    """Lock a file until it is closed: False if another process has, None if files have no locks."""
+    if sys.platform == "win32":
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # some network file systems
+        return None
+    return True
 
 
 @contextlib.contextmanager
@@ -39,24 +140,36 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         The folder of `path` does not exist.
     IsADirectoryError
         `path` is a folder.
+    OSError
+        The disk is full, or the folder cannot be written. The message names the file.
     """
     target = Path(path)
-    if target.exists() and not (target.is_file() or target.is_dir()):
-        with target.open("wb") as device:
-            yield device
-        return
-    target = Path(os.path.realpath(target))  # a link stays a link
-    require_file_place(target)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    with named_errors(target):
+        if target.exists() and not (target.is_file() or target.is_dir()):
+            with target.open("wb") as device:
+                yield device
+            return
+        target = Path(os.path.realpath(target))  # a link stays a link
+        require_file_place(target)
+        remove_stale(target.parent, lambda name: name == target.name)
+        temporary = Temporary(target)
+        try:
+            yield temporary.file
+            temporary.commit()
+        except BaseException:
+            temporary.discard()
+            raise
+
+
+@contextlib.contextmanager
+def named_errors(path: Path) -> Iterator[None]:
+    """Add the file to errors of the system that do not name one, such as that of a full disk."""
     try:
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise type(error)(error.errno, os.strerror(error.errno), str(path)) from error
 
 
 def require_file_place(path: Path) -> None:
@@ -96,102 +209,3 @@ def user_cache_dir() -> Path:
         # The XDG specification: a relative path is to be ignored.
         base = base if base.is_absolute() else home / ".cache"
     return base / "fastnn"
-
-
-def find_spelling(path: str | os.PathLike[str]) -> Path | None:
-    """Return `path` or its twin spelt .npz for .npy (and the reverse), whichever is a file."""
-    first = Path(path)
-    twin = {".npy": ".npz", ".npz": ".npy"}.get(first.suffix)
-    candidates = [first] + ([first.with_suffix(twin)] if twin else [])
-    return next((candidate for candidate in candidates if candidate.is_file()), None)
-
-
-def load_npy(path: str | os.PathLike[str], *, mmap: bool = False) -> NDArray[Any]:
-    """Load the one array that a NumPy file holds, never a pickle.
-
-    Parameters
-    ----------
-    path : path-like
-        A ``.npy`` file, or an ``.npz`` archive of one array. The name may be spelt either way, for
-        the file and for its content: the content decides.
-    mmap : bool, optional
-        Map a ``.npy`` file into memory, read-only, rather than read it.
-
-    Returns
-    -------
-    ndarray
-
-    Raises
-    ------
-    FileNotFoundError
-        There is no such file in either spelling.
-    ValueError
-        The file is empty, truncated, damaged, pickled, of another kind, or holds several arrays.
-    """
-    found = find_spelling(path)
-    if found is None:
-        raise FileNotFoundError(f"{path}: no such file")
-    with _one_line_errors(found, "a .npy array"):
-        content = _read(found, mmap=mmap)
-    if isinstance(content, np.ndarray):
-        return content
-    if len(content) != 1:
-        raise ValueError(f"{found} holds {len(content)} arrays, expected one")
-    return next(iter(content.values()))
-
-
-def load_npz(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
-    """Load all arrays of an ``.npz`` archive by name; errors as in `load_npy`."""
-    found = Path(path)
-    if not found.is_file():
-        raise FileNotFoundError(f"{found}: no such file")
-    with _one_line_errors(found, "an .npz archive"):
-        content = _read(found)
-    if isinstance(content, np.ndarray):
-        raise ValueError(f"{found} is a single array, expected an .npz archive")
-    return content
-
-
-def _read(path: Path, *, mmap: bool = False) -> NDArray[Any] | dict[str, NDArray[Any]]:
-    """Return the array of a .npy file, or the arrays of an archive by name."""
-    with path.open("rb") as file:  # ours to close: NumPy leaves a damaged archive open
-        is_archive = file.read(2) == b"PK"
-        file.seek(0)
-        if mmap and not is_archive:
-            return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
-        content = np.load(file, allow_pickle=False)
-        if isinstance(content, np.ndarray):
-            return content
-        with content as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    if not all(isinstance(array, np.ndarray) for array in arrays.values()):
-        raise ValueError(_NOT_ARRAYS)
-    return arrays
-
-
-@contextlib.contextmanager
-def _one_line_errors(path: Path, expected: str) -> Iterator[None]:
-    """Turn whatever a damaged NumPy file raises into one line that names the file."""
-    try:
-        yield
-    except Exception as error:  # NumPy, zipfile and tokenize have a dozen types for damage
-        # EINVAL: a damaged archive points to before its own start.
-        if isinstance(error, OSError) and error.errno != errno.EINVAL:
-            raise
-        with path.open("rb") as file:
-            start = file.read(6)
-        # NumPy has no error type of its own for pickles, only these words.
-        if str(error) == _NOT_ARRAYS:
-            what = _NOT_ARRAYS
-        elif any(
-            word in str(error) for word in ("allow_pickle", "Object arrays", "Python objects")
-        ):
-            known = start.startswith((b"\x93NUMPY", b"PK"))
-            what = (
-                "holds pickled objects" if known or start[:1] == b"\x80" else "is not a NumPy file"
-            )
-        elif not start:
-            what = "is empty"
-        else:
-            what = "is truncated or damaged"
-        raise ValueError(f"{path} {what}, expected {expected}") from error

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastnn._digits import PIXELS, is_numpy_file, read_images, read_labels
-from fastnn._files import find_spelling, user_cache_dir
+from fastnn._digits import PIXELS, is_numpy_file, read_pair
+from fastnn._files import user_cache_dir
+from fastnn._npy import find_spelling
 
 SOURCES = ("auto", "mnist", "sample")
 SPLITS = ("train", "test")
@@ -268,14 +269,7 @@ def _load_half(files: dict[str, _Pair | None] | None, split: str, dtype: np.dtyp
     pair = files[split]
     if pair is None:
         return np.empty((0, PIXELS), dtype), np.empty(0, np.int64), f"no {split} files, 0 digits"
-    labels = read_labels(pair[1])
-    images = read_images(pair[0], dtype)
-    if len(images) != len(labels):
-        raise ValueError(
-            f"{pair[0]} holds {len(images):,} images but {pair[1].name} {len(labels):,} labels"
-        )
-    if not len(images):
-        raise ValueError(f"{pair[0]} holds no images, expected at least one")
+    images, labels = read_pair(*pair, dtype)
     title = pair[0].name
     if not is_numpy_file(pair[1]):
         digest = hashlib.sha256(labels.astype(np.uint8).tobytes()).hexdigest()

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from fastnn._files import user_cache_dir
+from fastnn._files import sync_folder, user_cache_dir
 from fastnn._progress import Progress
 
 MIRRORS = (
@@ -113,6 +113,7 @@ def _fetch_file(
                 break
             if _is_right(part, name):
                 part.replace(folder / name)
+                sync_folder(folder)
                 return
             part.unlink()
             reasons.append("wrong SHA-256")
@@ -146,6 +147,8 @@ def _transfer(url: str, part: Path, size: int, report: Callable[[int], None]) ->
                 file.write(chunk)
                 done += len(chunk)
                 report(done)
+            file.flush()
+            os.fsync(file.fileno())
     if done < size:
         raise _TransferError(f"the transfer broke off at {done:,} of {size:,} bytes")
 

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
+import itertools
 import os
 import re
-import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn._checks import FLOATS
 from fastnn._files import (
+    Temporary,
     atomic_write,
-    load_npy,
-    load_npz,
+    named_errors,
+    remove_stale,
     require_file_place,
     require_folder_place,
+    sync_folder,
 )
+from fastnn._npy import StoredArray, open_npy, open_npz, save_npy
 from fastnn.networks import MLP
 
-_PARAMETER = re.compile(r"fc([1-9][0-9]*)\.(weight|bias)")
+_PARAMETER = re.compile(r"fc[1-9][0-9]*\.(weight|bias)")
 # Beside the parameters; as in the assignment, its absence means ReLU.
 _ACTIVATION = "activation"
 _FIRST = "fc1.weight"
+_LONGEST_WORD = 100  # characters
+_MOST_NAMED = 6  # parameters in a message
 
 _Arrays = Mapping[str, NDArray[Any]]
 
@@ -58,18 +63,14 @@ def load_mlp(path: str | os.PathLike[str], *, activation: str | None = None) -> 
         names the file and the layer.
     """
     place = Path(path)
-    arrays = _read_folder(place) if place.is_dir() else load_npz(place)
-    names = _parameter_names(place, arrays)
-    saved = arrays.get(_ACTIVATION)
-    if saved is not None and (saved.ndim or saved.dtype.kind != "U"):
-        raise ValueError(
-            f"{place}: {_ACTIVATION} must be one word, got {saved.dtype} {saved.shape}"
-        )
-    if saved is not None and activation not in (None, str(saved)):
-        raise ValueError(f"{place} was saved with activation {str(saved)!r}, not {activation!r}")
-    weights, biases = ([arrays[name] for name in kind] for kind in names)
+    arrays = _read_folder(place) if place.is_dir() else _read_archive(place)
+    found = arrays.pop(_ACTIVATION, None)
+    saved = None if found is None else str(found)
+    if saved is not None and activation not in (None, saved):
+        raise ValueError(f"{place} was saved with activation {saved!r}, not {activation!r}")
+    weights, biases = (list(arrays.values())[kind::2] for kind in (0, 1))
     try:
-        return MLP(weights, biases, str(saved) if saved is not None else activation or "relu")
+        return MLP(weights, biases, saved or activation or "relu")
     except (TypeError, ValueError) as error:
         raise ValueError(f"{place}: {_explain(weights, biases, str(error))}") from error
 
@@ -133,30 +134,71 @@ def _files_of_network(folder: Path) -> dict[str, list[Path]]:
     """Return the files of each parameter, and of the activation, `.npy` before `.npz`."""
     found: dict[str, list[Path]] = {}
     for file in sorted(folder.iterdir()):
-        known = file.stem == _ACTIVATION or _PARAMETER.fullmatch(file.stem)
-        if known and file.suffix in {".npy", ".npz"} and file.is_file():
+        if _is_of_network(file.name) and file.is_file():
             found.setdefault(file.stem, []).append(file)
     return found
 
 
-def _read_folder(folder: Path) -> _Arrays:
-    """Read all files of a network."""
-    return {name: load_npy(files[0]) for name, files in _files_of_network(folder).items()}
+def _is_of_network(name: str) -> bool:
+    """Return whether a file of that name holds a parameter or the activation."""
+    stem, _, suffix = name.rpartition(".")
+    known = stem == _ACTIVATION or _PARAMETER.fullmatch(stem) is not None
+    return known and suffix in {"npy", "npz"}
 
 
-def _parameter_names(place: Path, found: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Return the names of the weights and biases in order, none of them missing in `found`."""
-    present = {name for name in found if _PARAMETER.fullmatch(name)}
-    layers = {int(name[2:].split(".")[0]) for name in present} or {1}
-    weights = [f"fc{i}.weight" for i in range(1, max(layers) + 1)]
-    biases = [f"fc{i}.bias" for i in range(1, max(layers) + 1)]
-    for pair in zip(weights, biases, strict=True):
+def _read_folder(folder: Path) -> dict[str, NDArray[Any]]:
+    """Read the files of a network; as `_read_archive`."""
+    files = _files_of_network(folder)
+    arrays = {}
+    for name in _names_in_order(folder, files):
+        with open_npy(files[name][0]) as stored:
+            arrays[name] = _read(folder, name, stored)
+    return arrays
+
+
+def _read_archive(path: Path) -> dict[str, NDArray[Any]]:
+    """Read the arrays of a network: weights and biases by turns, then the activation if it is kept.
+
+    Nothing else in the archive is read.
+    """
+    with open_npz(path) as members:
+        return {name: _read(path, name, members[name]()) for name in _names_in_order(path, members)}
+
+
+def _read(place: Path, name: str, stored: StoredArray) -> NDArray[Any]:
+    """Read an array whose header says that it can be what its name says."""
+    shape, dtype = stored.shape, stored.dtype
+    if name == _ACTIVATION:
+        if shape or dtype.kind != "U" or dtype.itemsize > 4 * _LONGEST_WORD:
+            raise ValueError(f"{place}: {name} must be one word, got {dtype} {shape}")
+    elif dtype not in FLOATS:
+        raise ValueError(f"{place}: {name} must be float32 or float64, got {dtype}")
+    return stored.read()
+
+
+def _names_in_order(place: Path, found: Collection[str]) -> list[str]:
+    """Return the names of the arrays to read; every layer up to the last has weight and bias."""
+    names: list[str] = []
+    for i in itertools.count(1):
+        pair = [f"fc{i}.weight", f"fc{i}.bias"]
+        if i > 1 and not any(name in found for name in pair):
+            break
         for name in pair:
-            if name not in present:
-                has = ", ".join(sorted(present)) or "no parameters"
-                kind = FileNotFoundError if place.is_dir() else ValueError
-                raise kind(f"{place}: {name} is missing, found {has}")
-    return weights, biases
+            if name not in found:
+                raise _missing(place, name, found)
+        names += pair
+    if len(names) < sum(_PARAMETER.fullmatch(name) is not None for name in found):
+        raise _missing(place, pair[0], found)
+    return names + [_ACTIVATION] * (_ACTIVATION in found)
+
+
+def _missing(place: Path, name: str, found: Collection[str]) -> Exception:
+    """Return the error for a parameter that is not there, with those that are."""
+    present = sorted(other for other in found if _PARAMETER.fullmatch(other))
+    has = ", ".join(other[:40] for other in present[:_MOST_NAMED]) or "no parameters"
+    more = ", ..." if len(present) > _MOST_NAMED else ""
+    kind = FileNotFoundError if place.is_dir() else ValueError
+    return kind(f"{place}: {name} is missing, found {has}{more}")
 
 
 def _explain(weights: list[NDArray[Any]], biases: list[NDArray[Any]], reason: str) -> str:
@@ -183,21 +225,33 @@ def _chain(weights: list[NDArray[Any]], biases: list[NDArray[Any]]) -> bool:
 
 
 def _write_folder(folder: Path, arrays: _Arrays) -> None:
-    """Replace the network in `folder`; in between it has no first weight, so that none loads."""
-    mark = f".{secrets.token_hex(4)}.tmp"
+    """Replace the network in `folder`; in between it has no first weight, so that none loads.
+
+    That the first weight goes first and comes last must hold on the disk, too: hence a sync of the
+    folder between the steps.
+    """
+    remove_stale(folder, _is_of_network)
+    temporaries: dict[str, Temporary] = {}
     try:
         for name, array in arrays.items():
-            with (folder / f".{name}{mark}").open("xb") as file:
-                np.save(file, array)
-                file.flush()
-                os.fsync(file.fileno())
-        old = [file for files in _files_of_network(folder).values() for file in files]
-        for file_there in sorted(old, key=lambda file: file.stem != _FIRST):
-            file_there.unlink()
-        for name in sorted(arrays, key=lambda name: name == _FIRST):
-            (folder / f".{name}{mark}").replace(folder / f"{name}.npy")
-    except BaseException:
+            target = folder / f"{name}.npy"
+            with named_errors(target):
+                temporaries[name] = Temporary(target)
+                save_npy(temporaries[name].file, array)
+                temporaries[name].sync()
+        old = _files_of_network(folder)
+        for file in old.pop(_FIRST, []):
+            file.unlink()
+        sync_folder(folder)
+        for file in itertools.chain.from_iterable(old.values()):
+            file.unlink()
         for name in arrays:
-            with contextlib.suppress(OSError):
-                (folder / f".{name}{mark}").unlink()
+            if name != _FIRST:
+                temporaries[name].rename()
+        sync_folder(folder)
+        temporaries[_FIRST].rename()
+        sync_folder(folder)
+    except BaseException:
+        for temporary in temporaries.values():
+            temporary.discard()
         raise

@@ -203,7 +203,7 @@ def one_hot(labels: ArrayLike, n_classes: int = 10, dtype: DTypeLike = np.float3
 
 def _floats(z: ArrayLike) -> NDArray[Any]:
     """Return `z` as a contiguous, writable array of float32 or float64, copied if it is neither."""
-    array = np.asarray(z)
+    array = _checks.array_of(z, "z")
     if array.dtype not in _checks.FLOATS:
         raise TypeError(f"z must be float32 or float64, got {array.dtype}")
     # numba compiles anew for read-only and for strided arrays, so kernels never see one.

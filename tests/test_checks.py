@@ -1,11 +1,13 @@
 """Bad input: refused before any work, in one line that names the row and the value."""
 
 import contextlib
+import re
 
 import numpy as np
 import pytest
 
-from fastnn import MLP, _checks, adversarial_accuracy, fgsm, train
+import fastnn
+from fastnn import MLP, _checks, adversarial_accuracy, comp7015, fgsm, train
 
 ROWS = 2 * 1024 + 300  # more than one block of the check for finite entries
 
@@ -482,3 +484,52 @@ def test_text_and_truth_values_are_no_setting(make_net, value):
 def test_text_is_no_pair_of_bounds(make_net):
     with refuses(TypeError, r"bounds must be a pair \(lower, upper\) or None, got '01'"):
         adversarial_accuracy(make_net((4, 2)), np.zeros((1, 4), np.float32), [0], bounds="01")
+
+
+def test_masked_arrays_are_refused_by_name():
+    masked = np.ma.array(np.ones((3, 2), np.float32), mask=np.eye(3, 2, dtype=bool))
+    labels = np.ma.array([0, 1, 1], mask=[0, 0, 1])
+    net = fastnn.MLP([np.eye(2, dtype=np.float32)], [np.zeros(2, np.float32)])
+    plain, truth = np.ones((3, 2), np.float32), np.array([0, 1, 1])
+    how = {"epochs": 1, "batch_size": 2, "learning_rate": 0.1}
+    calls = {
+        "x": [
+            lambda: net.logits(masked),
+            lambda: net.loss(masked, truth),
+            lambda: fastnn.fgsm(net, masked, truth, 0.1),
+            lambda: fastnn.adversarial_accuracy(net, masked, truth),
+            lambda: fastnn.train(net, masked, truth, **how),
+            lambda: comp7015.sigmoid(masked),
+        ],
+        "labels": [
+            lambda: net.loss(plain, labels),
+            lambda: net.gradients(plain, labels),
+            lambda: fastnn.fgsm(net, plain, labels, 0.1),
+            lambda: fastnn.train(net, plain, labels, **how),
+            lambda: fastnn.one_hot(labels),
+            lambda: fastnn.cross_entropy(plain, labels),
+        ],
+        "z": [lambda: fastnn.softmax(masked), lambda: fastnn.relu(masked)],
+        "eps": [lambda: fastnn.adversarial_accuracy(net, plain, truth, np.ma.array([0.1, 0.2]))],
+        "validation x": [
+            lambda: fastnn.train(net, plain, truth, validation=(masked, truth), **how),
+        ],
+        "weights[0]": [lambda: fastnn.MLP([masked], [np.zeros(2, np.float32)])],
+        "biases[0]": [lambda: fastnn.MLP([plain], [np.ma.zeros(2, np.float32)])],
+        "params['fc1.weight']": [lambda: comp7015.MultiLayerPerceptron().load_params(params)],
+    }
+    shapes = {"weight": (2, 2), "bias": (2,)}
+    params = {f"fc{i}.{kind}": np.ones(shapes[kind]) for i in range(1, 5) for kind in shapes}
+    params["fc1.weight"] = masked
+    for name, functions in calls.items():
+        for function in functions:
+            with refuses(TypeError, re.escape(f"{name} is a masked array, whose mask would be")):
+                function()
+
+
+def test_messages_about_one_hot_rows_take_one_line():
+    rows = np.eye(30)
+    rows[1] = 1e-320
+    with pytest.raises(ValueError, match=r"labels\[1\] is not one-hot") as caught:
+        _checks.labels(rows, 30, 30, one_hot=True)
+    assert "\n" not in str(caught.value)

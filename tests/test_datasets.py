@@ -5,6 +5,8 @@ import hashlib
 import importlib.util
 import re
 import struct
+import subprocess
+import sys
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -465,7 +467,8 @@ def test_damaged_idx_images(tmp_path, damage):
     content, message = IMAGE_DAMAGE[damage]
     images, labels = (tmp_path / name for name in IDX["test"])
     images.write_bytes(content)
-    labels.write_bytes(idx_labels(np.zeros(0 if damage == "none" else 5, np.uint8)))
+    count = {"none": 0, "too long": 4}.get(damage, 5)  # the two headers must agree
+    labels.write_bytes(idx_labels(np.zeros(count, np.uint8)))
     with pytest.raises(ValueError, match=f"^{re.escape(str(images))} {message}") as caught:
         load_mnist(tmp_path)
     assert "\n" not in str(caught.value)
@@ -530,8 +533,76 @@ def test_gzip_of_a_truncated_file(tmp_path, digits, count, message):
     write_idx(tmp_path, digits, pack=gzip.compress)
     path = tmp_path / IDX["test"][0]
     path.write_bytes(gzip.compress(idx_images(digits["test"][0], count=count)))
+    if count == 40:
+        (tmp_path / IDX["test"][1]).write_bytes(idx_labels(np.zeros(40, np.uint8)))
     with pytest.raises(ValueError, match=f"t10k-images-idx3-ubyte {message}"):
         load_mnist(tmp_path)
+
+
+def peak_of_loading(folder):
+    """Return the peak memory, in MB, of a process that loads MNIST, and what it prints."""
+    script = (
+        "import sys, fastnn\n"
+        "try:\n    print(fastnn.load_mnist(sys.argv[1], dtype='uint8'))\n"
+        "except ValueError as error:\n    print(error)\n"
+        "status = open('/proc/self/status').read()\n"
+        "print(int(status.split('VmHWM:')[1].split()[0]) // 1024)\n"
+    )
+    command = [sys.executable, "-c", script, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    text, peak = done.stdout.splitlines()
+    return int(peak), text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_gzip_bomb_costs_no_memory_before_it_is_refused(tmp_path, digits):
+    write_idx(tmp_path, digits)
+    usual, _ = peak_of_loading(tmp_path)
+    count = 100_000_000
+    bomb = gzip.compress(idx_labels(np.zeros(0, np.uint8), count=count) + bytes(count), 9)
+    assert len(bomb) < 400_000
+    (tmp_path / IDX["test"][1]).write_bytes(bomb)
+    peak, text = peak_of_loading(tmp_path)
+    assert re.search(r"holds 37 images but t10k-labels-idx1-ubyte 100,000,000 labels$", text)
+    assert peak < usual + 20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_no_more_of_a_gzip_file_is_read_than_its_header_announces(tmp_path, digits):
+    write_idx(tmp_path, digits)
+    usual, _ = peak_of_loading(tmp_path)
+    path = tmp_path / IDX["test"][0]
+    path.write_bytes(gzip.compress(path.read_bytes() + bytes(100_000_000), 9))
+    peak, text = peak_of_loading(tmp_path)
+    assert re.search(r"is too long: there is more after the 37 rows it announces$", text)
+    assert peak < usual + 20
+
+
+@pytest.mark.parametrize("kind", ["images", "labels"])
+def test_numbers_of_rows_are_compared_before_any_row_is_read(tmp_path, digits, monkeypatch, kind):
+    # Both files are damaged behind their headers, which nobody notices before.
+    write_idx(tmp_path, digits, pack=gzip.compress)
+    for name in IDX["test"]:
+        path = tmp_path / name
+        content = gzip.decompress(path.read_bytes())
+        changed = content[:4] + (38).to_bytes(4, "big") + content[8:]
+        path.write_bytes(gzip.compress(changed if kind in name else content)[:-9])
+    with pytest.raises(ValueError, match=r"holds 3[78] images but .* 3[78] labels"):
+        load_mnist(tmp_path)
+
+
+@pytest.mark.parametrize("value", [1e-320, 0.5, np.nan, 2])
+def test_a_row_that_is_not_one_hot_is_named_in_one_line(tmp_path, digits, value):
+    rows = np.eye(10)[digits["test"][1]]
+    rows[7] = 0
+    rows[7, :] = value
+    np.save(tmp_path / "X_test.npy", digits["test"][0])
+    np.save(tmp_path / "Y_test.npy", rows)
+    with pytest.raises(
+        ValueError, match=r"label 7 is \[.*\], expected one 1 among nine 0"
+    ) as caught:
+        load_mnist(tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 def with_entry(value):

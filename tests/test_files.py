@@ -1,19 +1,16 @@
-"""Files written whole or not at all, arrays read without pickles, the cache folder."""
+"""Files written whole or not at all, and the cache folder."""
 
 import os
-import re
+import stat
 import subprocess
 import sys
-import zipfile
+import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from fastnn import _files
-from fastnn._files import atomic_write, load_npy, load_npz, user_cache_dir
-
-PICKLE = np.array([{"a": 1}, None], dtype=object)
+from fastnn._files import atomic_write, user_cache_dir
 
 
 def names(folder):
@@ -147,159 +144,108 @@ def test_cache_folder_without_a_home(home, monkeypatch):
     assert user_cache_dir() == home / "fastnn"
 
 
-def save_as(path, array, *, archive):
-    """Save under a name that NumPy does not complete."""
-    with path.open("wb") as file:
-        if archive:
-            np.savez(file, array)
-        else:
-            np.save(file, array)
+# --- what killed writers leave
 
 
-@pytest.mark.parametrize("mmap", [False, True])
-@pytest.mark.parametrize("archive", [False, True])
-@pytest.mark.parametrize("stored", [".npy", ".npz"])
-@pytest.mark.parametrize("asked", [".npy", ".npz"])
-def test_an_array_is_found_under_either_spelling(tmp_path, rng, asked, stored, archive, mmap):
-    array = rng.standard_normal((3, 5))
-    save_as(tmp_path / f"fc1.weight{stored}", array, archive=archive)
-    np.testing.assert_array_equal(load_npy(tmp_path / f"fc1.weight{asked}", mmap=mmap), array)
+def test_what_a_killed_write_left_is_removed_by_the_next(tmp_path):
+    script = (
+        "import os, sys\nfrom fastnn._files import atomic_write\n"
+        "with atomic_write(sys.argv[1]) as file:\n"
+        "    file.write(b'half')\n    file.flush()\n    os._exit(9)\n"
+    )
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", script, tmp_path / "out.bin"], check=False)
+        assert len(names(tmp_path)) == 1
+    (tmp_path / ".other.bin.0123abcd.tmp").write_bytes(b"")
+    with atomic_write(tmp_path / "out.bin") as file:
+        file.write(b"whole")
+    assert sorted(names(tmp_path)) == [".other.bin.0123abcd.tmp", "out.bin"]
 
 
-def test_the_name_asked_for_comes_before_its_twin(tmp_path):
-    for number, suffix in enumerate((".npy", ".npz")):
-        save_as(tmp_path / f"a{suffix}", np.array([number]), archive=False)
-    assert load_npy(tmp_path / "a.npy") == [0]
-    assert load_npy(tmp_path / "a.npz") == [1]
+def test_what_another_process_is_writing_stays(tmp_path):
+    with atomic_write(tmp_path / "out.bin") as slow:
+        slow.write(b"slow")
+        with atomic_write(tmp_path / "out.bin") as quick:
+            quick.write(b"quick")
+        assert (tmp_path / "out.bin").read_bytes() == b"quick"
+    assert (tmp_path / "out.bin").read_bytes() == b"slow"
+    assert names(tmp_path) == ["out.bin"]
 
 
-def whole(path):
-    np.save(path, np.arange(1000.0))
-    return path.read_bytes()
+@pytest.mark.skipif(sys.platform == "win32", reason="locks of another kind")
+@pytest.mark.parametrize(("age", "left"), [(10, 2), (10_000, 1)])
+def test_where_files_cannot_be_locked_only_old_ones_are_stale(tmp_path, monkeypatch, age, left):
+    def refuse(*_):
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(_files.fcntl, "flock", refuse)
+    stale = tmp_path / ".out.bin.0123abcd.tmp"
+    stale.write_bytes(b"half")
+    os.utime(stale, (time.time() - age,) * 2)
+    with atomic_write(tmp_path / "out.bin") as file:
+        file.write(b"whole")
+    assert len(names(tmp_path)) == left
 
 
-DAMAGES = {
-    "empty": (b"", "is empty"),
-    "text": (b"1,2,3\n", "is not a NumPy file"),
-    "a pickle": (b"\x80\x04N.", "holds pickled objects"),
-    "only the magic string": (b"\x93NUMPY", "is truncated or damaged"),
-    "a broken zip file": (b"PK\x03\x04 and no more", "is truncated or damaged"),
-    "a header of nonsense": (b"\x93NUMPY\x01\x00\x04\x00{{{\n", "is truncated or damaged"),
-}
+@pytest.mark.skipif(sys.platform == "win32", reason="locks of another kind")
+def test_a_file_that_was_taken_for_stale_before_its_lock_is_made_again(tmp_path, monkeypatch):
+    flock, removed = _files.fcntl.flock, []
+
+    def remove_first(file, how):
+        if not removed:
+            removed.append(Path(file.name))
+            removed[0].unlink()
+        flock(file, how)
+
+    monkeypatch.setattr(_files.fcntl, "flock", remove_first)
+    with atomic_write(tmp_path / "out.bin") as file:
+        file.write(b"whole")
+    assert removed
+    assert (tmp_path / "out.bin").read_bytes() == b"whole"
 
 
-@pytest.mark.parametrize("mmap", [False, True])
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_damaged_arrays_are_named(tmp_path, damage, mmap):
-    content, message = DAMAGES[damage]
-    path = tmp_path / "images.npy"
-    path.write_bytes(content)
-    expected = f"^{re.escape(str(path))} {message}, expected a .npy array$"
-    with pytest.raises(ValueError, match=expected):
-        load_npy(path, mmap=mmap)
+# --- the disk
 
 
-@pytest.mark.parametrize("mmap", [False, True])
-@pytest.mark.parametrize("kept", [20, 128, 129, 4000, -1])
-def test_truncated_arrays_are_named(tmp_path, kept, mmap):
-    path = tmp_path / "images.npy"
-    path.write_bytes(whole(path)[:kept])
-    with pytest.raises(ValueError, match=r"images\.npy is truncated or damaged"):
-        load_npy(path, mmap=mmap)
+def test_content_name_and_folder_reach_the_disk_in_this_order(tmp_path, monkeypatch):
+    done, fsync, replace = [], os.fsync, Path.replace
+
+    def noted_sync(descriptor):
+        folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        done.append("folder" if folder else f"content {os.fstat(descriptor).st_size}")
+        fsync(descriptor)
+
+    def noted_replace(path, target):
+        done.append("name")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", noted_sync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    with atomic_write(tmp_path / "out.bin") as file:
+        file.write(b"whole")
+    assert done == ["content 5", "name", "folder"]
 
 
-@pytest.mark.parametrize("mmap", [False, True])
-def test_a_header_that_announces_too_much_is_damage(tmp_path, mmap):
-    path = tmp_path / "huge.npy"
-    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000000,), }"
-    header = header.ljust(117) + b"\n"
-    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(99))
-    with pytest.raises(ValueError, match=r"huge\.npy is truncated or damaged"):
-        load_npy(path, mmap=mmap)
+def test_a_file_system_that_syncs_no_folders_is_fine(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(_files.os, "open", refuse)
+    with atomic_write(tmp_path / "out.bin") as file:
+        file.write(b"whole")
+    assert (tmp_path / "out.bin").read_bytes() == b"whole"
 
 
-@pytest.mark.parametrize("archive", [False, True])
-@pytest.mark.parametrize("mmap", [False, True])
-def test_pickled_objects_are_refused(tmp_path, archive, mmap):
-    path = tmp_path / "fc1.weight.npy"
-    save_as(path, PICKLE, archive=archive)
-    with pytest.raises(ValueError, match=r"fc1\.weight\.npy holds pickled objects, expected"):
-        load_npy(path, mmap=mmap)
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no such device")
+def test_a_full_disk_is_named_with_the_file():
+    expected = r"^\[Errno 28\] No space left on device: '/dev/full'$"
+    with pytest.raises(OSError, match=expected), atomic_write("/dev/full") as file:
+        file.write(b"whole")
 
 
-def test_a_truncated_archive_is_named(tmp_path):
-    path = tmp_path / "a.npz"
-    np.savez_compressed(path, np.arange(1000))
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(ValueError, match=r"a\.npz is truncated or damaged"):
-        load_npy(path)
-    flipped = bytearray(content)
-    flipped[len(content) // 2] ^= 0xFF
-    path.write_bytes(flipped)
-    with pytest.raises(ValueError, match=r"a\.npz is truncated or damaged"):
-        load_npy(path)
-
-
-@pytest.mark.parametrize("save", [np.save, np.savez, np.savez_compressed])
-def test_no_damage_escapes_as_anything_but_a_value_error(tmp_path, rng, save):
-    path = tmp_path / "a.npy"
-    with path.open("wb") as file:
-        save(file, np.arange(30.0))
-    content = path.read_bytes()
-    refused = []
-    for _ in range(300):
-        damaged = bytearray(content)
-        for place in rng.integers(0, len(content), 3):
-            damaged[place] = rng.integers(0, 256)
-        path.write_bytes(damaged)
-        for load in (load_npy, load_npz):
-            try:
-                load(path)
-            except ValueError as error:
-                refused.append(str(error))
-    assert len(refused) > 300
-    assert all(message.startswith(str(path)) for message in refused)
-
-
-def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch):
-    np.save(tmp_path / "a.npy", np.zeros(3))
-
-    def forbid(*_arguments, **_options):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, "open", forbid)
-    with pytest.raises(PermissionError):
-        load_npy(tmp_path / "a.npy")
-
-
-def test_an_archive_of_several_arrays_is_not_one_array(tmp_path):
-    np.savez(tmp_path / "two.npz", a=np.zeros(2), b=np.zeros(2))
-    with pytest.raises(ValueError, match=r"two\.npz holds 2 arrays, expected one"):
-        load_npy(tmp_path / "two.npy")
-
-
-def test_a_zip_file_of_other_things(tmp_path):
-    with zipfile.ZipFile(tmp_path / "net.npz", "w") as archive:
-        archive.writestr("data.pkl", b"\x80\x04N.")
-    for load in (load_npy, load_npz):
-        with pytest.raises(ValueError, match=r"net\.npz holds other things than arrays"):
-            load(tmp_path / "net.npz")
-
-
-def test_all_arrays_of_an_archive(tmp_path):
-    np.savez(tmp_path / "all.npz", a=np.arange(3), b=np.array("relu"))
-    arrays = load_npz(tmp_path / "all.npz")
-    assert sorted(arrays) == ["a", "b"]
-    assert arrays["b"] == "relu"
-    np.testing.assert_array_equal(arrays["a"], [0, 1, 2])
-
-
-def test_archives_that_are_none(tmp_path):
-    save_as(tmp_path / "one.npz", np.zeros(3), archive=False)
-    with pytest.raises(ValueError, match=r"one\.npz is a single array, expected an \.npz archive"):
-        load_npz(tmp_path / "one.npz")
-    with pytest.raises(FileNotFoundError, match=r"none\.npz: no such file"):
-        load_npz(tmp_path / "none.npz")
-    with pytest.raises(FileNotFoundError, match=r"none\.npy: no such file"):
-        load_npy(tmp_path / "none.npy")
+def test_errors_that_name_a_file_keep_it(tmp_path):
+    with (
+        pytest.raises(FileNotFoundError, match=r"No such file or directory: '.*absent'$"),
+        atomic_write(tmp_path / "out.bin"),
+    ):
+        (tmp_path / "absent").read_bytes()

@@ -2,8 +2,12 @@
 
 import itertools
 import re
+import signal
 import subprocess
 import sys
+import time
+import tracemalloc
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -341,7 +345,7 @@ def test_a_save_cut_short_never_leaves_a_mixture(tmp_path, rng, monkeypatch, ste
         return limited
 
     with monkeypatch.context() as patch:
-        patch.setattr(formats.np, "save", cut(np.save))
+        patch.setattr(formats, "save_npy", cut(formats.save_npy))
         patch.setattr(Path, "unlink", cut(Path.unlink))
         patch.setattr(Path, "replace", cut(Path.replace))
         with pytest.raises(KeyboardInterrupt):
@@ -359,7 +363,7 @@ def test_a_killed_save_never_leaves_a_mixture(tmp_path, rng, step):
     script = f"""
 import os, sys, numpy as np
 from pathlib import Path
-from fastnn import MLP, save_mlp
+from fastnn import MLP, formats, save_mlp
 done = 0
 def cut(original):
     def limited(*arguments, **options):
@@ -369,7 +373,8 @@ def cut(original):
             os._exit(9)
         return original(*arguments, **options)
     return limited
-np.save, Path.unlink, Path.replace = cut(np.save), cut(Path.unlink), cut(Path.replace)
+formats.save_npy = cut(formats.save_npy)
+Path.unlink, Path.replace = cut(Path.unlink), cut(Path.replace)
 save_mlp(MLP.random({SIZES}), sys.argv[1])
 """
     run = subprocess.run([sys.executable, "-c", script, tmp_path], timeout=120, check=False)
@@ -391,3 +396,139 @@ def test_an_archive_cut_short_leaves_the_old_one(tmp_path, rng, monkeypatch):
             save_mlp(new, tmp_path / "net.npz")
     same(load_mlp(tmp_path / "net.npz"), old)
     assert names(tmp_path) == ["net.npz"]
+
+
+# --- files that were made to do harm
+
+
+FEW = {"fc1.weight": np.ones((3, 2), np.float32), "fc1.bias": np.zeros(2, np.float32)}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("name", ["fc60000000.weight", "fc2.bias", f"fc1{'0' * 200}.bias"])
+def test_loading_stops_at_the_first_gap(tmp_path, place, name):
+    write(tmp_path / place, FEW | {name: np.zeros(2, np.float32)})
+    start = time.perf_counter()
+    with pytest.raises((ValueError, FileNotFoundError), match=r"fc2\.weight is missing, found fc1"):
+        load_mlp(tmp_path / place)
+    assert time.perf_counter() - start < 5
+
+
+def test_members_that_no_layer_names_are_not_read(tmp_path):
+    path = tmp_path / "net.npz"
+    np.savez_compressed(path, **FEW, foreign=np.zeros(200_000_000, np.uint8))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("notes.txt", "mine")
+        archive.writestr("../fc2.weight.npy", "of nobody")
+    tracemalloc.start()
+    assert load_mlp(path).sizes == (3, 2)
+    assert tracemalloc.get_traced_memory()[1] < 5e6
+    tracemalloc.stop()
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("twin", ["fc1.weight.npy", "fc1.weight"])
+def test_members_of_the_same_name_are_refused(tmp_path, twin):
+    path = tmp_path / "net.npz"
+    np.savez(path, **FEW)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(twin, archive.read("fc1.weight.npy"))
+    with pytest.raises(ValueError, match=r"net\.npz holds 'fc1\.weight' twice, expected an \.npz"):
+        load_mlp(path)
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((3, 2), "u1"), "must be float32 or float64, got uint8"),
+        (np.zeros(3, "U1000000"), "must be float32 or float64, got <U1000000"),
+    ],
+)
+def test_arrays_of_another_type_are_refused_by_their_header(tmp_path, place, array, message):
+    write(tmp_path / place, FEW | {"fc1.weight": array})
+    with pytest.raises(ValueError, match=rf"fc1\.weight {message}"):
+        load_mlp(tmp_path / place)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_huge_activation_is_refused_by_its_header(tmp_path, place):
+    write(tmp_path / place, FEW | {"activation": np.array("relu", "U10000000")})
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"activation must be one word, got <U10000000 \(\)"):
+        load_mlp(tmp_path / place)
+    assert tracemalloc.get_traced_memory()[1] < 5e6
+    tracemalloc.stop()
+
+
+def test_a_folder_in_place_of_a_file_is_no_parameter(tmp_path):
+    write(tmp_path / "net", {"fc1.weight": FEW["fc1.weight"]})
+    (tmp_path / "net" / "fc1.bias.npy").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"fc1\.bias is missing, found fc1\.weight"):
+        load_mlp(tmp_path / "net")
+
+
+# --- the disk
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_what_killed_saves_left_is_removed_by_the_next(tmp_path, rng, place):
+    net, archive = random_net(rng), place.endswith(".npz")
+    folder = tmp_path if archive else tmp_path / place
+    folder.mkdir(exist_ok=True)
+    stale = [f".{place}.0123abcd.tmp" if archive else ".fc9.weight.npy.0123abcd.tmp"]
+    others = [".notes.txt.0123abcd.tmp", ".fc1.weight.npy.tmp", "fc1.weight.npy.0123abcd.tmp"]
+    for name in stale + others:
+        (folder / name).write_bytes(b"half")
+    save_mlp(net, tmp_path / place)
+    same(load_mlp(tmp_path / place), net)
+    left = {name for name in names(folder) if name.endswith(".tmp")}
+    assert left == set(others)
+
+
+def test_the_first_weight_goes_first_and_comes_last_on_the_disk_too(tmp_path, rng, monkeypatch):
+    save_mlp(random_net(rng), tmp_path)
+    done = []
+
+    def noted(name, original):
+        def call(path, *arguments):
+            done.append((name, Path(arguments[0] if arguments else path).name))
+            return original(path, *arguments)
+
+        return call
+
+    monkeypatch.setattr(Path, "unlink", noted("unlink", Path.unlink))
+    monkeypatch.setattr(Path, "replace", noted("name", Path.replace))
+    monkeypatch.setattr(formats, "sync_folder", lambda _: done.append(("sync", "")))
+    save_mlp(random_net(rng), tmp_path)
+    assert [step for step in done if step[0] == "sync" or "fc1.weight" in step[1]] == [
+        ("unlink", "fc1.weight.npy"),
+        ("sync", ""),
+        ("sync", ""),
+        ("name", "fc1.weight.npy"),
+        ("sync", ""),
+    ]
+    others = [
+        i for i, (what, name) in enumerate(done) if what != "sync" and "fc1.weight" not in name
+    ]
+    assert all(1 < i < len(done) - 3 for i in others)
+    assert len(others) == 14
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="the system has no limit of file sizes")
+@pytest.mark.parametrize("place", PLACES)
+def test_a_disk_that_fills_is_named_with_the_file(tmp_path, place):
+    script = """
+import resource, signal, sys, fastnn
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+try:
+    fastnn.save_mlp(fastnn.MLP.random((700, 300, 10)), sys.argv[1])
+except OSError as error:
+    print(error)
+"""
+    command = [sys.executable, "-B", "-c", script, tmp_path / place]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    file = place if place.endswith(".npz") else "fc1.weight.npy"
+    assert re.fullmatch(rf"\[Errno 27\] File too large: '.*{re.escape(file)}'\n", done.stdout)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]

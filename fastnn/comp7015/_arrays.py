@@ -17,7 +17,7 @@ Array = NDArray[Any]
 
 def numbers(values: ArrayLike, name: str) -> Array:
     """Return `values` as they are where float32, else as float64."""
-    array = np.asarray(values)
+    array = _checks.array_of(values, name)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must be numbers, got {array.dtype}")
     return array if array.dtype == np.float32 else array.astype(np.float64, copy=False)
@@ -25,7 +25,7 @@ def numbers(values: ArrayLike, name: str) -> Array:
 
 def images(values: ArrayLike, name: str) -> Array:
     """Return `values` as `numbers` does, but pixels of uint8 as they are."""
-    array = np.asarray(values)
+    array = _checks.array_of(values, name)
     return array if array.dtype == np.uint8 else numbers(array, name)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastnn._digits import read_labels
-from fastnn._files import find_spelling, load_npy
+from fastnn._npy import find_spelling, load_npy
 from fastnn.comp7015._arrays import Array
 from fastnn.comp7015.functions import one_hot_labels
 from fastnn.datasets import load_mnist
