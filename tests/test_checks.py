@@ -523,7 +523,7 @@ def test_masked_arrays_are_refused_by_name():
     params["fc1.weight"] = masked
     for name, functions in calls.items():
         for function in functions:
-            with refuses(TypeError, re.escape(f"{name} is a masked array, whose mask would be")):
+            with refuses(TypeError, re.escape(f"{name} is a masked array, ") + ".*"):
                 function()
 
 
