@@ -168,3 +168,11 @@ def test_an_attack_does_not_trust_the_sign_of_infinity():
     net = MLP(weights, [np.ones(2, np.float32), np.array([0, 1], "f4")])
     with pytest.raises(FloatingPointError, match="row 0: the derivatives are not finite"):
         fgsm(net, np.zeros((2, 2), np.float32), [1, 1], 0.1)
+
+
+@pytest.mark.parametrize(("label", "row"), [(1, 1), (0, 2)])  # the step goes up, down
+def test_a_step_beyond_the_type_is_an_error(label, row):
+    net = MLP([np.array([[1e-3, -1e-3]], np.float32)], [np.zeros(2, np.float32)])
+    x = np.array([[0], [3e38], [-3e38]], np.float32)
+    with pytest.raises(FloatingPointError, match=f"^row {row}: the steps are not finite"):
+        fgsm(net, x, [label] * 3, 3e38)

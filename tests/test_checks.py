@@ -72,6 +72,16 @@ def test_an_entry_that_is_not_finite_is_named(net, samples, name, value):
         ALL[name](net, x, labels)
 
 
+@pytest.mark.parametrize(("value", "why"), [(np.nan, "finite"), (2, "outside the bounds")])
+def test_no_row_is_passed_over(value, why):
+    x, limits = np.zeros((ROWS, 2), np.float32), _checks.Bounds(0, 1)
+    for row in range(ROWS):
+        x[row, 1] = value
+        with pytest.raises(ValueError, match=rf"^x\[{row}, 1\] is .*{why}"):
+            _checks.inputs(x, 2, x.dtype, limits=limits)
+        x[row, 1] = 0
+
+
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("shape", [(7, 5), (5,), (7, 2, 2), (), (4, 7), (0, 5)])
 def test_another_shape_is_refused(net, name, shape):

@@ -261,9 +261,33 @@ def test_the_first_error_ends_the_run_and_is_raised(worker, kind):
     assert len(begun) < 1000
 
 
-def test_no_overflow_warning_comes_out_of_a_team():
-    with Team(2) as team:
-        team.run(lambda *_: np.float32(1e30) * np.float32(1e30), range(8))
+@pytest.mark.parametrize("size", [1, 2])
+@pytest.mark.parametrize(
+    "overflow",
+    [lambda: np.float32(1e30) * np.float32(1e30), lambda: np.float32(np.inf) - np.float32(np.inf)],
+    ids=["overflow", "invalid"],
+)
+def test_no_warning_of_what_overflows_comes_out_of_a_team(size, overflow):
+    meeting = threading.Barrier(size, timeout=30)  # every thread has an item
+
+    def task(*_):
+        meeting.wait()
+        assert not np.isfinite(overflow())
+
+    with Team(size) as team:
+        team.run(task, range(size))
+
+
+@pytest.mark.parametrize("rows", [1, 5, 500])
+@pytest.mark.parametrize("count", [1, 2])
+def test_products_of_infinities_end_in_an_error_alone(rows, count):
+    # Both hidden units overflow, and the logits are their difference, inf - inf.
+    weights = [np.full((1, 2), 3e38, np.float32), np.array([[1, -1], [-1, 1]], np.float32)]
+    net = fastnn.MLP(weights, [np.zeros(2, np.float32)] * 2)
+    x = np.full((rows, 1), 2, np.float32)
+    for call in (net.logits, lambda x: fastnn.fgsm(net, x, np.zeros(rows, int), 0.1)):
+        with fastnn.threads(count), pytest.raises(FloatingPointError, match="logits are not"):
+            call(x)
 
 
 @pytest.fixture

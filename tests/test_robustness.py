@@ -322,6 +322,18 @@ def test_any_layout_is_taken_and_left_alone(net, samples, eps):
     np.testing.assert_array_equal(double[:, ::2], x)
 
 
+@pytest.mark.parametrize("bounds", [None, (-10, 10)])
+@pytest.mark.parametrize("eps", [3.0, (0.5, 3.0, 1.0)])
+def test_a_row_whose_logits_overflow_after_the_attack_alone_is_named(eps, bounds):
+    # The step for label 0 goes down: from 3 to 0 and from -3 to -6, times 1e38 too much.
+    net = MLP([np.array([[1e38, -1e38]], np.float32)], [np.zeros(2, np.float32)])
+    x = np.array([[3], [3], [-3]], np.float32)
+    assert np.isfinite(net.logits(x)).all()
+    assert np.isfinite(net.input_gradient(x, [0, 0, 0])).all()
+    with pytest.raises(FloatingPointError, match=r"^row 2: the logits are not finite"):
+        adversarial_accuracy(net, x, [0, 0, 0], eps, bounds)
+
+
 @pytest.mark.parametrize("eps", [0.1, EPS])
 def test_a_row_whose_logits_overflow_is_named(make_net, dtype, eps):
     net = make_net((4, 3), dtype=dtype)

@@ -1,5 +1,7 @@
 """Training: steps held to the reference's, in place epoch by epoch, the same every time."""
 
+import signal
+
 import numpy as np
 import pytest
 
@@ -97,6 +99,25 @@ def test_steps_on_digits_which_are_mostly_zeros(make_net, activation):
     train(net, x, labels, epochs=1, batch_size=32, learning_rate=0.1)
     for found, wanted in zip(parameters(net), expected, strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-13)
+
+
+def test_a_last_batch_below_the_packing_threshold_uses_the_weights_of_its_step(
+    make_net, rng, monkeypatch
+):
+    # The batch before it was packed, and so is the evaluation of the samples after the epoch. The
+    # validation samples are again too few.
+    monkeypatch.setattr(_sparse, "_MOST_DENSE", 1.0)
+    batch, rows = 2 * _sparse.PACK_FROM, 2 * _sparse.PACK_FROM + _sparse.PACK_FROM // 2
+    net = make_net((20, 64, 3), dtype=np.float64)
+    x, labels = rng.normal(size=(rows, 20)), rng.integers(0, 3, rows)
+    expected, _ = steps_of_reference(net, x, labels, batch, 2, np.random.default_rng(0), 0.5)
+    held_out = x[: _sparse.PACK_FROM - 1], labels[: _sparse.PACK_FROM - 1]
+    history = train(
+        net, x, labels, epochs=2, batch_size=batch, learning_rate=0.5, validation=held_out
+    )
+    for found, wanted in zip(parameters(net), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-12)
+    assert history.val_loss[-1] == pytest.approx(net.loss(*held_out), rel=1e-12)
 
 
 @pytest.mark.parametrize("rows", [5, 130])  # in one part, and in two that are added
@@ -316,3 +337,39 @@ def test_an_interrupt_keeps_the_last_whole_epoch(make_net, samples):
             rng=Impatient(np.random.PCG64(3)),
         )
     assert same(parameters(net), one_epoch)
+
+
+class Interrupting(np.ndarray):
+    """An array that sends SIGINT once, when it is written to as a whole."""
+
+    sent = False
+
+    def _send(self):
+        if not self.sent:
+            self.sent = True
+            signal.raise_signal(signal.SIGINT)
+
+    def __setitem__(self, key, value):
+        super().__setitem__(key, value)
+        self._send()
+
+    def __array_function__(self, func, types, args, kwargs):
+        """Do what `np.copyto` does to a plain array, then send."""
+        plain = [a.view(np.ndarray) if isinstance(a, Interrupting) else a for a in args]
+        result = func(*plain, **kwargs)
+        if func is np.copyto:
+            self._send()
+        return result
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_an_interrupt_while_parameters_are_copied_leaves_a_whole_network(make_net, samples, number):
+    net = make_net((8, 7, 3), dtype=np.float64)
+    whole = [copies(net), *(outcome(net, samples, epochs=epochs) for epochs in (1, 2))]
+    watched = [p.view(Interrupting) if k == number else p for k, p in enumerate(parameters(net))]
+    object.__setattr__(net, "weights", tuple(watched[:2]))
+    object.__setattr__(net, "biases", tuple(watched[2:]))
+    with pytest.raises(KeyboardInterrupt):
+        train(net, *samples, epochs=2, batch_size=32, learning_rate=0.1)
+    assert watched[number].sent
+    assert any(same(parameters(net), epoch) for epoch in whole)
