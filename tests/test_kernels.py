@@ -4,11 +4,13 @@ Compiled they are tested as they are used; under ``NUMBA_DISABLE_JIT=1`` the sam
 they enter every branch, on sweeps of fewer values.
 """
 
+import inspect
+
 import numba
 import numpy as np
 import pytest
 
-from fastnn import _kernels
+from fastnn import _kernels, _sparse_kernels
 
 PLAIN = bool(numba.config.DISABLE_JIT)
 # Below, at and above the widths of vector registers, and primes, which no unrolling divides.
@@ -268,3 +270,20 @@ def test_a_kernel_is_compiled_without_a_cache_where_no_folder_can_be_written(mon
     monkeypatch.setattr(_kernels.numba, "njit", njit)
     assert _kernels.kernel(len) is len
     assert asked == [True, False]
+
+
+@pytest.mark.skipif(PLAIN, reason="nothing is compiled")
+@pytest.mark.parametrize(
+    ("module", "plain"),
+    [(_kernels, {"kernel"}), (_sparse_kernels, {"_emit_add_block", "_emit_prefetch", "_emit_sums"})],
+)
+def test_every_kernel_is_compiled_and_releases_the_gil(module, plain):
+    own = {
+        name: function
+        for name, function in vars(module).items()
+        if getattr(function, "__module__", "") == module.__name__ and callable(function)
+    }
+    assert {name for name, function in own.items() if inspect.isfunction(function)} == plain
+    kernels = [function for function in own.values() if hasattr(function, "targetoptions")]
+    assert len(kernels) > 2
+    assert all(kernel.targetoptions["nogil"] for kernel in kernels)

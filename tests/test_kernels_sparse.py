@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from fastnn import _sparse
-from fastnn._sparse_kernels import _ABREAST, DEPTH, VECTOR_BYTES, VECTORS
+from fastnn._sparse_kernels import _ABREAST, DEPTH, VECTOR_BYTES, VECTORS, WIDE
+
+MOST_DENSE = _sparse._MOST_DENSE  # of this processor
 
 
 @pytest.fixture(autouse=True)
@@ -94,6 +96,18 @@ def test_a_matrix_with_too_few_zeros_is_refused(rng, monkeypatch):
         masks = np.empty(_sparse.masks_shape(*a.shape), np.uint64)
         assert _sparse.multiply(a, panels, masks, out) is done
         assert np.isnan(out).all() != done
+
+
+def test_only_beside_wide_vectors_a_dense_matrix_is_never_refused(rng, monkeypatch):
+    monkeypatch.setattr(_sparse, "_MOST_DENSE", MOST_DENSE)
+    b = rng.standard_normal((40, 200)).astype(np.float32)
+    panels = np.empty(_sparse.panels_shape(40, 200, b.dtype), b.dtype)
+    _sparse.pack(b, panels)
+    out, masks = np.empty((4, 200), np.float32), np.empty(_sparse.masks_shape(4, 40), np.uint64)
+    for columns, done in ((40, WIDE), (32, WIDE), (28, True), (0, True)):
+        a = np.zeros((4, 40), np.float32)
+        a[:, :columns] = 1
+        assert _sparse.multiply(a, panels, masks, out) is done
 
 
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="the stand-in is a product of numpy's")

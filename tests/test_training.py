@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import MLP, History, _sparse, reference, train
+from fastnn import MLP, History, _gradients, _sparse, reference, train
 
 SETTINGS = (
     {},
@@ -69,6 +69,14 @@ def test_steps_are_the_references(make_net, samples, activation, batch_size, set
     for found, wanted in zip(parameters(net), expected, strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-11, atol=1e-13)
     np.testing.assert_allclose(history.train_loss, losses, rtol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("rows", "parts"),
+    [(1, 1), (99, 1), (100, 2), (1023, 2), (1024, 4), (2047, 4), (2048, 8), (10**6, 8)],
+)
+def test_a_batch_has_a_power_of_two_of_tall_parts(rows, parts):
+    assert _gradients.part_count(rows) == parts
 
 
 def test_batches_of_several_parts_and_tiles_are_the_references(make_net, rng):
