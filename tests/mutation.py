@@ -137,8 +137,8 @@ def sampled(modules: list[str], count: int, seed: int) -> list[Mutant]:
         rng = random.Random(f"{seed} {module}")  # other modules do not change a module's sample
         places = places_of(source)
         share = count * (i + 1) // len(modules) - count * i // len(modules)
-        for place in rng.sample(places, min(share, len(places))):
-            mutants.append(mutant_of(module, source, *rng.choice(place)))
+        chosen = rng.sample(places, min(share, len(places)))
+        mutants += [mutant_of(module, source, *rng.choice(place)) for place in chosen]
     return mutants
 
 
@@ -146,7 +146,7 @@ def sampled(modules: list[str], count: int, seed: int) -> list[Mutant]:
 
 
 def limit_memory() -> None:
-    """Keep a mutant from taking the memory of the machine, where the system can."""
+    """Keep this process and those that it starts from taking all memory, where the system can."""
     with contextlib.suppress(ImportError):
         import resource
 
@@ -180,7 +180,6 @@ def outcome(tree: Path, cache: Path, tests: list[str], timeout: float) -> tuple[
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        preexec_fn=limit_memory if os.name == "posix" else None,
     )
     with ended(process):
         try:
@@ -291,6 +290,7 @@ def main() -> None:
     parser.add_argument("--timeout", type=float, default=180, help="seconds a mutant [%(default)s]")
     parser.add_argument("--workers", type=int, default=2, help="side by side [%(default)s]")
     options = parser.parse_args()
+    limit_memory()
     mutants = sampled(options.modules, options.sample, options.seed)
     with tempfile.TemporaryDirectory(prefix="fastnn-mutants-") as folder:
         workers = [Worker(Path(folder, str(i)), options.timeout) for i in range(options.workers)]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastnn import MLP, fgsm, reference
+from fastnn import MLP, adversarial_accuracy, fgsm, reference
 
 SIZES = ((7, 2), (20, 16, 10), (30, 40, 20, 17, 3))
 # A sign is compared where the gradient is at least this share of the row's largest entry: below,
@@ -176,3 +176,17 @@ def test_a_step_beyond_the_type_is_an_error(label, row):
     x = np.array([[0], [3e38], [-3e38]], np.float32)
     with pytest.raises(FloatingPointError, match=f"^row {row}: the steps are not finite"):
         fgsm(net, x, [label] * 3, 3e38)
+
+
+@pytest.mark.parametrize(
+    ("attack", "eps"),
+    [(fgsm, 0.1), (adversarial_accuracy, 0.1), (adversarial_accuracy, [0.1, 0.2])],
+)
+@pytest.mark.parametrize("layer", [0, 1, 2])  # the first whose values overflow
+def test_an_attack_names_the_row_whose_logits_overflow(attack, eps, layer):
+    weights = [np.ones(shape, np.float32) for shape in ((4, 5), (5, 6), (6, 3))]
+    weights[layer][:] = 1e38
+    net = MLP(weights, [np.zeros(w.shape[1], np.float32) for w in weights])
+    x = np.array([[0, 0, 0, 0], [1, 1, 1, 1]], np.float32)
+    with pytest.raises(FloatingPointError, match=r"^row 1: the logits are not finite"):
+        attack(net, x, [0, 0], eps)

@@ -4,7 +4,7 @@ import numba
 import numpy as np
 import pytest
 
-from fastnn import _sparse
+from fastnn import _sparse, _sparse_kernels
 from fastnn._sparse_kernels import _ABREAST, DEPTH, VECTOR_BYTES, VECTORS, WIDE
 
 MOST_DENSE = _sparse._MOST_DENSE  # of this processor
@@ -82,6 +82,20 @@ def test_what_is_not_finite_is_no_zero(rng, broken):
     out = multiply(a, rng.standard_normal((70, 200)).astype(np.float32))
     assert not np.isfinite(out[2]).any()
     assert np.isfinite(np.delete(out, 2, axis=0)).all()
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7])
+@pytest.mark.parametrize("depth", [1, DEPTH, DEPTH + 1, 2 * DEPTH + 33])
+def test_masks_have_a_bit_for_every_column_of_a_pair_that_is_not_all_zero(rng, rows, depth):
+    a = mostly_zeros(rng, rows, depth, np.float32)
+    a[:, 0] = 1  # the lowest bit of the first mask, and the highest of the last
+    a[-1, -1] = np.nan
+    masks = np.full(_sparse.masks_shape(rows, depth), 2**64 - 1, np.uint64)
+    count = _sparse_kernels._mark(a, masks)
+    for (chunk, pair), mask in np.ndenumerate(masks):
+        block = a[2 * pair : 2 * pair + 2, DEPTH * chunk : DEPTH * (chunk + 1)]
+        assert int(mask) == sum(1 << int(k) for k in np.flatnonzero((block != 0).any(axis=0)))
+    assert count == sum(int(mask).bit_count() for mask in masks.flat)
 
 
 def test_a_matrix_with_too_few_zeros_is_refused(rng, monkeypatch):
