@@ -488,10 +488,12 @@ def test_other_types_of_network_are_refused(net, dtype):
         ("learning_rate", None, TypeError, "learning_rate must be a number, got None"),
         ("momentum", -0.1, ValueError, r"momentum must be finite in float32 and >= 0, got -0\.1"),
         ("momentum", 1, ValueError, r"momentum must be in \[0, 1\), got 1"),
+        ("momentum", 1.5, ValueError, r"momentum must be in \[0, 1\), got 1\.5"),
         ("momentum", np.nan, ValueError, "momentum must be finite in float32 and >= 0, got nan"),
         ("l2", -1, ValueError, r"l2 must be finite in float32 and >= 0, got -1\.0"),
         ("l2", [], TypeError, r"l2 must be a number, got \[\]"),
         ("validation", 3, TypeError, r"validation must be a pair \(x, labels\)"),
+        ("validation", (3,) * 3, TypeError, r"validation must be a pair \(x, labels\)"),
     ],
 )
 def test_settings_of_a_training_are_refused(net, samples, name, value, kind, message):

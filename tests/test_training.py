@@ -71,6 +71,12 @@ def test_steps_are_the_references(make_net, samples, activation, batch_size, set
     np.testing.assert_allclose(history.train_loss, losses, rtol=1e-11)
 
 
+def test_parameters_are_named_by_their_numbers(make_net):
+    net = make_net((5, 4, 3, 2))
+    names = [_gradients.parameter_name(net, k) for k in range(6)]
+    assert names == [f"{kind}[{i}]" for kind in ("weights", "biases") for i in range(3)]
+
+
 @pytest.mark.parametrize(
     ("rows", "parts"),
     [(1, 1), (99, 1), (100, 2), (1023, 2), (1024, 4), (2047, 4), (2048, 8), (10**6, 8)],
@@ -171,6 +177,8 @@ def test_the_history_is_what_the_network_says_of_both_sets(make_net, samples, ac
         validation=(x[100:], labels[100:]),
     )
     assert isinstance(history, History)
+    with pytest.raises(AttributeError, match="cannot assign"):
+        history.train_loss = []
     assert {len(values) for values in vars(history).values()} == {3}
     assert history.train_loss[-1] == pytest.approx(net.loss(x[:100], labels[:100]), rel=1e-12)
     assert history.train_accuracy[-1] == net.accuracy(x[:100], labels[:100])
@@ -210,15 +218,18 @@ def test_it_learns_digits():
 
 def test_progress_is_drawn_on_standard_error_where_asked_for(make_net, samples, capsys):
     net = make_net((8, 3), dtype=np.float64)
-    settings = {"epochs": 2, "batch_size": 16, "learning_rate": 0.1}
+    settings = {"epochs": 3, "batch_size": 16, "learning_rate": 0.1}
     train(net, *samples, **settings)
     assert capsys.readouterr() == ("", "")
-    train(net, *samples, progress=True, validation=samples, **settings)
+    held_out = samples[0][:20], samples[1][:20]
+    seen = train(net, *samples, progress=True, validation=held_out, **settings)
     drawn = capsys.readouterr()
     assert drawn.out == ""
-    assert "2/2" in drawn.err
-    assert "validation" in drawn.err
+    assert "3/3" in drawn.err
+    last = f"loss {seen.train_loss[-1]:.4f}, accuracy {seen.train_accuracy[-1]:.2%}"
+    assert drawn.err.endswith(f"{last}, validation {seen.val_accuracy[-1]:.2%}\n")
     assert drawn.err.count("\n") == 1
+    assert len({f"{loss:.4f}" for loss in seen.train_loss}) == 3
 
 
 # --- the seed
