@@ -91,6 +91,7 @@ def test_masks_have_a_bit_for_every_column_of_a_pair_that_is_not_all_zero(rng, r
     a[:, 0] = 1  # the lowest bit of the first mask, and the highest of the last
     a[-1, -1] = np.nan
     masks = np.full(_sparse.masks_shape(rows, depth), 2**64 - 1, np.uint64)
+    assert masks.shape == (len(range(0, depth, DEPTH)), len(range(0, rows, 2)))
     count = _sparse_kernels._mark(a, masks)
     for (chunk, pair), mask in np.ndenumerate(masks):
         block = a[2 * pair : 2 * pair + 2, DEPTH * chunk : DEPTH * (chunk + 1)]

@@ -203,6 +203,11 @@ def test_quotas_of_version_1(tmp_path, limits, expected):
     assert quota_of(tmp_path, V1, files) == expected
 
 
+def test_the_name_of_a_control_group_may_have_colons(tmp_path):
+    files = {"sys/fs/cgroup/a:b/cpu.max": "150000 100000\n"}
+    assert quota_of(tmp_path, "0::/a:b\n", files) == 1.5
+
+
 @pytest.mark.parametrize("text", ["", "much", "100000", "much 100000", "1 2 3", "100000 0"])
 def test_a_quota_that_cannot_be_read_is_none(tmp_path, text):
     assert quota_of(tmp_path, V2, {"sys/fs/cgroup/jobs/mine/cpu.max": text}) is None

@@ -146,6 +146,19 @@ def test_several_eps_are_as_many_single_calls(net, samples, bounds):
         assert one.saturated_rows == many.saturated_rows
 
 
+def test_several_eps_share_the_products_of_the_first_layer(net, samples, monkeypatch):
+    made, multiply = [], _passes.multiply
+
+    def noted(ws, a, i, out, *, transposed=False):
+        made.append((i, transposed))
+        multiply(ws, a, i, out, transposed=transposed)
+
+    monkeypatch.setattr(_passes, "multiply", noted)
+    adversarial_accuracy(net, samples[0][:9], samples[1][:9], MANY_EPS)
+    assert made.count((0, False)) == 2  # of the inputs and of the gradient's signs
+    assert made.count((0, True)) == 1
+
+
 @pytest.mark.parametrize("bounds", [None, (0, 1), (-0.1, 1)])
 def test_several_eps_on_digits_are_as_many_single_calls(sure, digits, dtype, bounds):
     # Most pixels are 0: an end of the bounds, or not.
