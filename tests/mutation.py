@@ -6,12 +6,13 @@
 An operator of cosmic-ray changes one place of one module, `<` to `<=` or 1 to 2, in a copy of the
 project in a temporary folder, and the tests of the module and of those that use it run there. A
 mutant is killed if they fail and timed out if they do not end; both count as caught. A survivor
-asks for a test or, if it computes the same, for an entry in `equivalent_mutants.toml`.
+needs a new test or, if it computes the same, an entry in `equivalent_mutants.toml`.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import collections
 import contextlib
 import difflib
@@ -26,8 +27,6 @@ import sys
 import tempfile
 import time
 import tomllib
-import warnings
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,7 +36,6 @@ from cosmic_ray.mutating import mutate_code
 from cosmic_ray.operators.provider import OperatorProvider
 
 ROOT = Path(__file__).parents[1]
-COPIED = ("fastnn", "tests", "data", "pyproject.toml")
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.toml")
 MEMORY = 16 << 30  # bytes of address space: a mutant may ask for any amount
 
@@ -57,7 +55,10 @@ TESTS = {
 
 
 class Mutant(NamedTuple):
-    """A module with one place changed; `line` is the first that differs, `becomes` what it is."""
+    """A module with one place changed: the first `line` that differs `becomes` another.
+
+    The first four fields name it in the list of equivalent ones: line numbers would not last.
+    """
 
     module: str
     operator: str
@@ -65,11 +66,6 @@ class Mutant(NamedTuple):
     becomes: str
     code: str
     diff: str
-
-    @property
-    def key(self) -> tuple[str, str, str, str]:
-        """What an equivalent mutant is listed by: no line number, which would not last."""
-        return self.module, self.operator, self.line, self.becomes
 
 
 def path_of(module: str) -> Path:
@@ -89,9 +85,8 @@ def is_never_run(node: Any) -> bool:
         if node.type == "funcdef" and child is node.annotation:
             return True
         if node.type in ("funcdef", "if_stmt"):
-            header = node.get_code(include_prefix=False).split('"""')[0].split(":\n")[0]
-            first = next(c for c in node.children if c.type == "suite").get_first_leaf()
-            if "pragma: no cover" in first.prefix + header.splitlines()[-1]:
+            suites = (one for one in node.children if one.type == "suite")
+            if any("pragma: no cover" in suite.get_first_leaf().prefix for suite in suites):
                 return True
     return False
 
@@ -121,9 +116,8 @@ def mutant_of(module: str, source: str, operator: str, occurrence: int) -> Mutan
     """Return the mutant that an operator makes at one of its places."""
     code = mutate_code(source, OperatorProvider()[operator](), occurrence)
     before, after = source.splitlines(), code.splitlines()
-    diff = list(
-        difflib.unified_diff(before, after, str(path_of(module)), operator, n=1, lineterm="")
-    )
+    file = path_of(module).as_posix()
+    diff = list(difflib.unified_diff(before, after, file, operator, n=1, lineterm=""))
     line, becomes = (
         next((one[1:].strip() for one in diff[2:] if one[0] == sign and one[1:].strip()), "")
         for sign in "-+"
@@ -133,7 +127,7 @@ def mutant_of(module: str, source: str, operator: str, occurrence: int) -> Mutan
 
 def sampled(modules: list[str], count: int, seed: int) -> list[Mutant]:
     """Return an equal share of mutants for every module, at random places of it."""
-    mutants = []
+    mutants: list[Mutant] = []
     for i, module in enumerate(modules):
         source = (ROOT / path_of(module)).read_text(encoding="utf-8")
         rng = random.Random(f"{seed} {module}")  # other modules do not change a module's sample
@@ -146,14 +140,10 @@ def sampled(modules: list[str], count: int, seed: int) -> list[Mutant]:
 
 
 def is_python(code: str) -> bool:
-    """Say whether `code` compiles: `def f(*, n)` with a minus for its star does not."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SyntaxWarning)
-        try:
-            compile(code, "mutant", "exec")
-        except SyntaxError:
-            return False
-    return True
+    """Say whether `code` can be parsed: `def f(*, n)` with a minus for its star cannot."""
+    with contextlib.suppress(SyntaxError):
+        return bool(ast.parse(code))
+    return False
 
 
 # --- running the tests
@@ -161,23 +151,20 @@ def is_python(code: str) -> bool:
 
 def limit_memory() -> None:
     """Keep this process and those that it starts from taking all memory, where the system can."""
-    with contextlib.suppress(ImportError):
+    with contextlib.suppress(ImportError, ValueError):  # not on Windows; a lower limit stays
         import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        _, most = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, most))
 
 
-@contextlib.contextmanager
-def ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
-    """End the process, and on POSIX all processes that it started, when the block is left."""
-    try:
-        yield process
-    finally:
-        if hasattr(os, "killpg"):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-        process.kill()
-        process.wait()
+def end(process: subprocess.Popen[str]) -> None:
+    """End a process, and on POSIX all that it started."""
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(OSError):  # none of them is left
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.wait()
 
 
 def outcome(tree: Path, cache: Path, tests: list[str], timeout: float) -> tuple[str, str]:
@@ -195,11 +182,12 @@ def outcome(tree: Path, cache: Path, tests: list[str], timeout: float) -> tuple[
         text=True,
         start_new_session=True,
     )
-    with ended(process):
-        try:
-            said, _ = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            return "timed out", ""
+    try:
+        said, _ = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        return "timed out", ""
+    finally:
+        end(process)
     return ("killed" if process.returncode else "survived"), said
 
 
@@ -208,10 +196,9 @@ class Worker:
 
     def __init__(self, folder: Path, timeout: float) -> None:
         self._tree, self._cache, self._timeout = folder / "tree", folder / "cache", timeout
-        for name in COPIED:
-            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
-            self._tree.mkdir(parents=True, exist_ok=True)
-            copy(ROOT / name, self._tree / name)
+        for name in ("fastnn", "tests", "data"):
+            shutil.copytree(ROOT / name, self._tree / name)
+        shutil.copy2(ROOT / "pyproject.toml", self._tree)
 
     def prepare(self, modules: list[str]) -> None:
         """Run all tests without a mutant, which fills the cache; end the program if one fails."""
@@ -275,15 +262,15 @@ def report(mutants: list[Mutant], results: list[str]) -> None:
     known = equivalents()
     counts: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
     for mutant, result in zip(mutants, results, strict=True):
-        equivalent = result == "survived" and mutant.key in known
+        equivalent = result == "survived" and mutant[:4] in known
         counts[mutant.module]["equivalent" if equivalent else result] += 1
         if result == "survived":
-            note = f"equivalent: {known[mutant.key]}" if equivalent else "survived"
+            note = f"equivalent: {known[mutant[:4]]}" if equivalent else "survived"
             print(f"\n{note}\n{mutant.diff}")
     columns = ("killed", "timed out", "survived", "equivalent")
-    print(f"\n{'module':<16}" + "".join(f"{column:>11}" for column in columns))
+    print(f"\n{'module':<16}", *(f"{column:>10}" for column in columns))
     for module, count in counts.items():
-        print(f"{module:<16}" + "".join(f"{count[column]:11}" for column in columns))
+        print(f"{module:<16}", *(f"{count[column]:10}" for column in columns))
     total = sum(counts.values(), collections.Counter())
     caught, different = total["killed"] + total["timed out"], len(mutants) - total["equivalent"]
     print(
@@ -291,7 +278,7 @@ def report(mutants: list[Mutant], results: list[str]) -> None:
         f"of {len(mutants)} sampled ({caught / len(mutants):.1%})"
     )
     for module, _, line, _ in known:
-        if line not in (ROOT / path_of(module)).read_text(encoding="utf-8"):
+        if module in counts and line not in (ROOT / path_of(module)).read_text(encoding="utf-8"):
             print(f"{EQUIVALENT.name} lists a line that {module} no longer has: {line}")
 
 
