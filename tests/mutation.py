@@ -171,9 +171,8 @@ def outcome(tree: Path, cache: Path, tests: list[str], timeout: float) -> tuple[
     """Run tests in `tree`; return "survived", "killed" or "timed out", and what pytest said."""
     # Compiled files are told apart by time and size, which a mutant may share with its original.
     environment = os.environ | {"NUMBA_CACHE_DIR": str(cache), "PYTHONDONTWRITEBYTECODE": "1"}
-    options = ["-x", "-q", "--tb=short", "-p", "no:cacheprovider"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "pytest", *options, *tests],
+        [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests],
         cwd=tree,  # which `python -m` puts before the installed package
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -236,11 +235,8 @@ def results_of(mutants: list[Mutant], workers: list[Worker]) -> list[str]:
 
     def run(mutant: Mutant) -> str:
         worker, start = free.get(), time.perf_counter()
-        try:
-            result = worker.run(mutant)
-        finally:
-            free.put(worker)
-        seconds = time.perf_counter() - start
+        result, seconds = worker.run(mutant), time.perf_counter() - start
+        free.put(worker)
         print(f"{result:<9} {seconds:4.0f} s  {mutant.module}: {mutant.becomes}", file=sys.stderr)
         return result
 
@@ -271,12 +267,10 @@ def report(mutants: list[Mutant], results: list[str]) -> None:
     print(f"\n{'module':<16}", *(f"{column:>10}" for column in columns))
     for module, count in counts.items():
         print(f"{module:<16}", *(f"{count[column]:10}" for column in columns))
-    total = sum(counts.values(), collections.Counter())
-    caught, different = total["killed"] + total["timed out"], len(mutants) - total["equivalent"]
-    print(
-        f"caught {caught} of {different} that are not equivalent ({caught / different:.1%}), "
-        f"of {len(mutants)} sampled ({caught / len(mutants):.1%})"
-    )
+    caught = len(results) - results.count("survived")
+    different = len(results) - sum(count["equivalent"] for count in counts.values())
+    print(f"caught {caught} of {different} that are not equivalent ({caught / different:.1%})")
+    print(f"caught {caught} of all {len(mutants)} ({caught / len(mutants):.1%})")
     for module, _, line, _ in known:
         if module in counts and line not in (ROOT / path_of(module)).read_text(encoding="utf-8"):
             print(f"{EQUIVALENT.name} lists a line that {module} no longer has: {line}")

@@ -138,7 +138,8 @@ def test_threads_refuse(blas_of_3, n, kind):
     ("quota", "expected"), [(None, 6), (2.0, 2), (2.1, 3), (0.2, 1), (64.0, 6)]
 )
 def test_the_default_is_what_affinity_and_quota_allow(monkeypatch, quota, expected):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
+    mine = {0: set(range(6))}  # 0 stands for the calling process
+    monkeypatch.setattr(os, "sched_getaffinity", mine.__getitem__, raising=False)
     monkeypatch.setattr(_parallel, "cpu_quota", lambda: quota)
     assert available_threads() == expected
 
@@ -201,6 +202,11 @@ def test_quotas_of_version_1(tmp_path, limits, expected):
         files[f"sys/fs/cgroup/cpu/{folder}/cpu.cfs_quota_us"] = quota + "\n"
         files[f"sys/fs/cgroup/cpu/{folder}/cpu.cfs_period_us"] = "100000\n"
     assert quota_of(tmp_path, V1, files) == expected
+
+
+def test_a_quota_is_read_once(tmp_path):
+    for text in ("150000 100000\n", "300000 100000\n"):
+        assert quota_of(tmp_path, "0::/\n", {"sys/fs/cgroup/cpu.max": text}) == 1.5
 
 
 def test_the_name_of_a_control_group_may_have_colons(tmp_path):
@@ -303,7 +309,7 @@ def affinities(monkeypatch):
     def keep(_, processors):
         asked.setdefault(threading.get_ident(), []).append(processors)
 
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {5, 3, 4}, raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", {0: {5, 3, 4}}.__getitem__, raising=False)
     monkeypatch.setattr(os, "sched_setaffinity", keep, raising=False)
     return asked
 

@@ -85,6 +85,15 @@ def test_a_batch_has_a_power_of_two_of_tall_parts(rows, parts):
     assert _gradients.part_count(rows) == parts
 
 
+@pytest.mark.parametrize(
+    ("rows", "height"), [(1, 1), (99, 99), (101, 51), (2048, 256), (9999, 500)]
+)
+def test_buffers_are_no_taller_than_a_part_and_a_tile(make_net, rows, height):
+    sums = _gradients.GradientSums(make_net((5, 4, 3)), rows, np.zeros((1, 5), np.float32))
+    assert sums.height == height
+    assert sums.pieces == [(k, slice(0, size)) for k, size in enumerate((20, 12, 4, 3))]
+
+
 def test_batches_of_several_parts_and_tiles_are_the_references(make_net, rng):
     # Parts depend on the number of rows alone.
     net = make_net((4, 3, 2), dtype=np.float64)
