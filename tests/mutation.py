@@ -47,7 +47,7 @@ TESTS = {
     "_parallel": "parallel training robustness",
     "_passes": "passes networks sparse attacks robustness training parallel",
     "_sparse": "kernels_sparse sparse training",
-    "_sparse_kernels": "kernels_sparse sparse training",
+    "_sparse_kernels": "kernels_sparse kernels sparse training",
     "attacks": "attacks robustness checks",
     "robustness": "robustness checks parallel",
     "training": "training checks comp7015 parallel",
