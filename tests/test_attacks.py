@@ -5,8 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-import fastnn
-from fastnn import MLP, fgsm, reference
+from fastnn import MLP, adversarial_accuracy, fgsm, reference
 
 SIZES = ((7, 2), (20, 16, 10), (30, 40, 20, 17, 3))
 # A sign is compared where the gradient is at least this share of the row's largest entry: below,
@@ -137,7 +136,7 @@ def test_the_direction_is_right_where_derivatives_leave_the_type(rng, activation
     assert (expected != 0).all()
     found = np.sign(fgsm(net, x, labels, 1) - x)
     assert (found != expected).mean() < 1e-3  # where a derivative is nearly 0
-    assert fastnn.adversarial_accuracy(net, x, labels, [0.1, 0.2]).zero_gradient_rows == 0
+    assert adversarial_accuracy(net, x, labels, [0.1, 0.2]).zero_gradient_rows == 0
     assert not net.input_gradient(x, labels).all()  # the derivatives themselves underflow
 
 
@@ -190,3 +189,25 @@ def test_an_attack_does_not_trust_the_sign_of_infinity():
     net = MLP(weights, [np.ones(2, np.float32), np.array([0, 1], "f4")])
     with pytest.raises(FloatingPointError, match="row 0: the derivatives are not finite"):
         fgsm(net, np.zeros((2, 2), np.float32), [1, 1], 0.1)
+
+
+@pytest.mark.parametrize(("label", "row"), [(1, 1), (0, 2)])  # the step goes up, down
+def test_a_step_beyond_the_type_is_an_error(label, row):
+    net = MLP([np.array([[1e-3, -1e-3]], np.float32)], [np.zeros(2, np.float32)])
+    x = np.array([[0], [3e38], [-3e38]], np.float32)
+    with pytest.raises(FloatingPointError, match=f"^row {row}: the steps are not finite"):
+        fgsm(net, x, [label] * 3, 3e38)
+
+
+@pytest.mark.parametrize(
+    ("attack", "eps"),
+    [(fgsm, 0.1), (adversarial_accuracy, 0.1), (adversarial_accuracy, [0.1, 0.2])],
+)
+@pytest.mark.parametrize("layer", [0, 1, 2])  # the first whose values overflow
+def test_an_attack_names_the_row_whose_logits_overflow(attack, eps, layer):
+    weights = [np.ones(shape, np.float32) for shape in ((4, 5), (5, 6), (6, 3))]
+    weights[layer][:] = 1e38
+    net = MLP(weights, [np.zeros(w.shape[1], np.float32) for w in weights])
+    x = np.array([[0, 0, 0, 0], [1, 1, 1, 1]], np.float32)
+    with pytest.raises(FloatingPointError, match=r"^row 1: the logits are not finite"):
+        attack(net, x, [0, 0], eps)

@@ -74,6 +74,16 @@ def test_an_entry_that_is_not_finite_is_named(net, samples, name, value):
         ALL[name](net, x, labels)
 
 
+@pytest.mark.parametrize(("value", "why"), [(np.nan, "finite"), (2, "outside the bounds")])
+def test_no_row_is_passed_over(value, why):
+    x, limits = np.zeros((ROWS, 2), np.float32), _checks.Bounds(0, 1)
+    for row in range(ROWS):
+        x[row, 1] = value
+        with pytest.raises(ValueError, match=rf"^x\[{row}, 1\] is .*{why}"):
+            _checks.inputs(x, 2, x.dtype, limits=limits)
+        x[row, 1] = 0
+
+
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("shape", [(7, 5), (5,), (7, 2, 2), (), (4, 7), (0, 5)])
 def test_another_shape_is_refused(net, name, shape):
@@ -247,9 +257,13 @@ NORMALISED = (
     ("value", "shown", "hint"),
     [
         (254, "254", PIXELS),
+        (255, "255", PIXELS),
         (1.5, "1.5", PIXELS),
         (-0.4242, "-0.4242", NORMALISED),
+        (-9.5, "-9.5", NORMALISED),
+        (255.5, "255.5", ""),
         (300, "300", ""),
+        (-10, "-10", ""),
         (-20, "-20", ""),
     ],
 )
@@ -258,6 +272,13 @@ def test_an_entry_outside_the_bounds_is_named(net, samples, name, value, shown, 
     x[1500, 1] = value
     with refuses(ValueError, rf"x\[1500, 1\] is {shown}, outside the bounds \(0\.0, 1\.0\){hint}"):
         ATTACKS[name](net, x, labels, 0.1, bounds=(0, 1))
+
+
+@pytest.mark.parametrize(("largest", "hint"), [(9.5, NORMALISED), (10, "")])
+def test_entries_of_both_signs_are_guessed_by_the_largest_too(net, largest, hint):
+    x = np.array([[0.5, -1, largest, 0]], np.float32)
+    with refuses(ValueError, rf"x\[0, 1\] is -1, outside the bounds \(0\.0, 1\.0\){hint}"):
+        fgsm(net, x, [0], 0.1, bounds=(0, 1))
 
 
 @pytest.mark.parametrize("value", [-0.6, 1.6])
@@ -279,9 +300,12 @@ def test_an_entry_at_a_bound_that_float32_rounds_is_inside(net, samples):
 @pytest.mark.parametrize("name", ATTACKS)
 def test_pixels_are_refused_where_the_bounds_cut_them(net, name):
     pixels, labels = np.zeros((7, 4), np.uint8), np.zeros(7, int)
-    ATTACKS[name](net, pixels, labels, 0.1, bounds=(-1, 1))
-    with refuses(ValueError, r"x is uint8, so in \[0, 1\], but bounds are \(0\.0, 0\.5\)"):
-        ATTACKS[name](net, pixels, labels, 0.1, bounds=(0, 0.5))
+    for bounds in ((0, 1), (-1, 1), (0, 1.5)):
+        ATTACKS[name](net, pixels, labels, 0.1, bounds=bounds)
+    for bounds in ((0.0, 0.5), (0.5, 1.0), (0.25, 0.75)):
+        numbers = str(bounds).replace("(", r"\(").replace(")", r"\)")
+        with refuses(ValueError, rf"x is uint8, so in \[0, 1\], but bounds are {numbers}"):
+            ATTACKS[name](net, pixels, labels, 0.1, bounds=bounds)
 
 
 @pytest.mark.parametrize("bounds", [(-1e300, 1e300), (0, 1e300)])
@@ -290,6 +314,16 @@ def test_bounds_too_wide_for_the_type_are_no_bounds(net, samples, bounds):
     np.testing.assert_array_equal(
         fgsm(net, x, labels, 0.1, bounds=bounds)[x > 0.2], fgsm(net, x, labels, 0.1)[x > 0.2]
     )
+
+
+def test_the_ends_of_every_range_are_taken():
+    most = float(np.finfo(np.float32).max)
+    for value in (0, most):
+        assert _checks.eps(value) == _checks.real(value, "l2") == value
+        assert _checks.eps([value]).tolist() == [value]
+    assert _checks.real(-most, "l2", lower=-most) == -most
+    assert _checks.real(1e-45, "rate", open_below=True) == 1e-45
+    assert _checks.positive_integer(np.int8(1), "threads") == 1
 
 
 @pytest.mark.parametrize("threads", [0, -1])
@@ -343,6 +377,18 @@ BROKEN = {
         ValueError,
         r"weights\[0\] must have shape \(d_in, d_out\), got \(4, 0\)",
     ),
+    "no inputs": (
+        layers((0, 4)),
+        layers(4),
+        ValueError,
+        r"weights\[0\] must have shape \(d_in, d_out\), got \(0, 4\)",
+    ),
+    "weights of a batch": (
+        layers((2, 4, 3)),
+        layers(4),
+        ValueError,
+        r"weights\[0\] must have shape \(d_in, d_out\), got \(2, 4, 3\)",
+    ),
     "bias of another layer": (
         layers((4, 5), (5, 3)),
         layers(5, 5),
@@ -381,6 +427,12 @@ def test_parameters_are_refused(case):
     weights, biases, kind, message = BROKEN[case]
     with refuses(kind, message):
         MLP(weights, biases)
+
+
+def test_the_least_network_is_taken():
+    net = MLP(layers((1, 1), (1, 2)), [np.ones((1, 1), np.float32), np.ones(2, np.float32)])
+    assert net.sizes == (1, 1, 2)
+    assert [b.shape for b in net.biases] == [(1,), (2,)]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -438,10 +490,12 @@ def test_other_types_of_network_are_refused(net, dtype):
         ("learning_rate", None, TypeError, "learning_rate must be a number, got None"),
         ("momentum", -0.1, ValueError, r"momentum must be finite in float32 and >= 0, got -0\.1"),
         ("momentum", 1, ValueError, r"momentum must be in \[0, 1\), got 1"),
+        ("momentum", 1.5, ValueError, r"momentum must be in \[0, 1\), got 1\.5"),
         ("momentum", np.nan, ValueError, "momentum must be finite in float32 and >= 0, got nan"),
         ("l2", -1, ValueError, r"l2 must be finite in float32 and >= 0, got -1\.0"),
         ("l2", [], TypeError, r"l2 must be a number, got \[\]"),
         ("validation", 3, TypeError, r"validation must be a pair \(x, labels\)"),
+        ("validation", (3,) * 3, TypeError, r"validation must be a pair \(x, labels\)"),
     ],
 )
 def test_settings_of_a_training_are_refused(net, samples, name, value, kind, message):

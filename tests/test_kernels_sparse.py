@@ -4,8 +4,10 @@ import numba
 import numpy as np
 import pytest
 
-from fastnn import _sparse
-from fastnn._sparse_kernels import _ABREAST, DEPTH, VECTOR_BYTES, VECTORS
+from fastnn import _sparse, _sparse_kernels
+from fastnn._sparse_kernels import _ABREAST, DEPTH, VECTOR_BYTES, VECTORS, WIDE
+
+MOST_DENSE = _sparse._MOST_DENSE  # of this processor
 
 
 @pytest.fixture(autouse=True)
@@ -82,6 +84,21 @@ def test_what_is_not_finite_is_no_zero(rng, broken):
     assert np.isfinite(np.delete(out, 2, axis=0)).all()
 
 
+@pytest.mark.parametrize("rows", [1, 2, 7])
+@pytest.mark.parametrize("depth", [1, DEPTH, DEPTH + 1, 2 * DEPTH + 33])
+def test_masks_have_a_bit_for_every_column_of_a_pair_that_is_not_all_zero(rng, rows, depth):
+    a = mostly_zeros(rng, rows, depth, np.float32)
+    a[:, 0] = 1  # the lowest bit of the first mask, and the highest of the last
+    a[-1, -1] = np.nan
+    masks = np.full(_sparse.masks_shape(rows, depth), 2**64 - 1, np.uint64)
+    assert masks.shape == (len(range(0, depth, DEPTH)), len(range(0, rows, 2)))
+    count = _sparse_kernels._mark(a, masks)
+    for (chunk, pair), mask in np.ndenumerate(masks):
+        block = a[2 * pair : 2 * pair + 2, DEPTH * chunk : DEPTH * (chunk + 1)]
+        assert int(mask) == sum(1 << int(k) for k in np.flatnonzero((block != 0).any(axis=0)))
+    assert count == sum(int(mask).bit_count() for mask in masks.flat)
+
+
 def test_a_matrix_with_too_few_zeros_is_refused(rng, monkeypatch):
     monkeypatch.setattr(_sparse, "_MOST_DENSE", 0.75)
     b = rng.standard_normal((40, 200)).astype(np.float32)
@@ -94,6 +111,18 @@ def test_a_matrix_with_too_few_zeros_is_refused(rng, monkeypatch):
         masks = np.empty(_sparse.masks_shape(*a.shape), np.uint64)
         assert _sparse.multiply(a, panels, masks, out) is done
         assert np.isnan(out).all() != done
+
+
+def test_only_beside_wide_vectors_a_dense_matrix_is_never_refused(rng, monkeypatch):
+    monkeypatch.setattr(_sparse, "_MOST_DENSE", MOST_DENSE)
+    b = rng.standard_normal((40, 200)).astype(np.float32)
+    panels = np.empty(_sparse.panels_shape(40, 200, b.dtype), b.dtype)
+    _sparse.pack(b, panels)
+    out, masks = np.empty((4, 200), np.float32), np.empty(_sparse.masks_shape(4, 40), np.uint64)
+    for columns, done in ((40, WIDE), (32, WIDE), (28, True), (0, True)):
+        a = np.zeros((4, 40), np.float32)
+        a[:, :columns] = 1
+        assert _sparse.multiply(a, panels, masks, out) is done
 
 
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="the stand-in is a product of numpy's")

@@ -138,7 +138,8 @@ def test_threads_refuse(blas_of_3, n, kind):
     ("quota", "expected"), [(None, 6), (2.0, 2), (2.1, 3), (0.2, 1), (64.0, 6)]
 )
 def test_the_default_is_what_affinity_and_quota_allow(monkeypatch, quota, expected):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
+    mine = {0: set(range(6))}  # 0 stands for the calling process
+    monkeypatch.setattr(os, "sched_getaffinity", mine.__getitem__, raising=False)
     monkeypatch.setattr(_parallel, "cpu_quota", lambda: quota)
     assert available_threads() == expected
 
@@ -203,6 +204,16 @@ def test_quotas_of_version_1(tmp_path, limits, expected):
     assert quota_of(tmp_path, V1, files) == expected
 
 
+def test_a_quota_is_read_once(tmp_path):
+    for text in ("150000 100000\n", "300000 100000\n"):
+        assert quota_of(tmp_path, "0::/\n", {"sys/fs/cgroup/cpu.max": text}) == 1.5
+
+
+def test_the_name_of_a_control_group_may_have_colons(tmp_path):
+    files = {"sys/fs/cgroup/a:b/cpu.max": "150000 100000\n"}
+    assert quota_of(tmp_path, "0::/a:b\n", files) == 1.5
+
+
 @pytest.mark.parametrize("text", ["", "much", "100000", "much 100000", "1 2 3", "100000 0"])
 def test_a_quota_that_cannot_be_read_is_none(tmp_path, text):
     assert quota_of(tmp_path, V2, {"sys/fs/cgroup/jobs/mine/cpu.max": text}) is None
@@ -261,9 +272,33 @@ def test_the_first_error_ends_the_run_and_is_raised(worker, kind):
     assert len(begun) < 1000
 
 
-def test_no_overflow_warning_comes_out_of_a_team():
-    with Team(2) as team:
-        team.run(lambda *_: np.float32(1e30) * np.float32(1e30), range(8))
+@pytest.mark.parametrize("size", [1, 2])
+@pytest.mark.parametrize(
+    "overflow",
+    [lambda: np.float32(1e30) * np.float32(1e30), lambda: np.float32(np.inf) - np.float32(np.inf)],
+    ids=["overflow", "invalid"],
+)
+def test_no_warning_of_what_overflows_comes_out_of_a_team(size, overflow):
+    meeting = threading.Barrier(size, timeout=30)  # every thread has an item
+
+    def task(*_):
+        meeting.wait()
+        assert not np.isfinite(overflow())
+
+    with Team(size) as team:
+        team.run(task, range(size))
+
+
+@pytest.mark.parametrize("rows", [1, 5, 500])
+@pytest.mark.parametrize("count", [1, 2])
+def test_products_of_infinities_end_in_an_error_alone(rows, count):
+    # Both hidden units overflow, and the logits are their difference, inf - inf.
+    weights = [np.full((1, 2), 3e38, np.float32), np.array([[1, -1], [-1, 1]], np.float32)]
+    net = fastnn.MLP(weights, [np.zeros(2, np.float32)] * 2)
+    x = np.full((rows, 1), 2, np.float32)
+    for call in (net.logits, lambda x: fastnn.fgsm(net, x, np.zeros(rows, int), 0.1)):
+        with fastnn.threads(count), pytest.raises(FloatingPointError, match="logits are not"):
+            call(x)
 
 
 @pytest.fixture
@@ -274,8 +309,8 @@ def affinities(monkeypatch):
     def keep(_, processors):
         asked.setdefault(threading.get_ident(), []).append(processors)
 
-    def current(_):
-        return set(asked.get(threading.get_ident(), [{5, 3, 4}])[-1])
+    def current(thread):
+        return {0: set(asked.get(threading.get_ident(), [{5, 3, 4}])[-1])}[thread]
 
     monkeypatch.setattr(os, "sched_getaffinity", current, raising=False)
     monkeypatch.setattr(os, "sched_setaffinity", keep, raising=False)

@@ -146,6 +146,19 @@ def test_several_eps_are_as_many_single_calls(net, samples, bounds):
         assert one.saturated_rows == many.saturated_rows
 
 
+def test_several_eps_share_the_products_of_the_first_layer(net, samples, monkeypatch):
+    made, multiply = [], _passes.multiply
+
+    def noted(ws, a, i, out, *, transposed=False):
+        made.append((i, transposed))
+        multiply(ws, a, i, out, transposed=transposed)
+
+    monkeypatch.setattr(_passes, "multiply", noted)
+    adversarial_accuracy(net, samples[0][:9], samples[1][:9], MANY_EPS)
+    assert made.count((0, False)) == 2  # of the inputs and of the gradient's signs
+    assert made.count((0, True)) == 1
+
+
 @pytest.mark.parametrize("bounds", [None, (0, 1), (-0.1, 1)])
 def test_several_eps_on_digits_are_as_many_single_calls(sure, digits, dtype, bounds):
     # Most pixels are 0: an end of the bounds, or not.
@@ -369,6 +382,18 @@ def test_any_layout_is_taken_and_left_alone(net, samples, eps):
     double.flags.writeable = labels.flags.writeable = False
     assert counts(adversarial_accuracy(net, double[:, ::2], labels, eps, bounds=(0, 1))) == expected
     np.testing.assert_array_equal(double[:, ::2], x)
+
+
+@pytest.mark.parametrize("bounds", [None, (-10, 10)])
+@pytest.mark.parametrize("eps", [3.0, (0.5, 3.0, 1.0)])
+def test_a_row_whose_logits_overflow_after_the_attack_alone_is_named(eps, bounds):
+    # The step for label 0 goes down: from 3 to 0 and from -3 to -6, times 1e38 too much.
+    net = MLP([np.array([[1e38, -1e38]], np.float32)], [np.zeros(2, np.float32)])
+    x = np.array([[3], [3], [-3]], np.float32)
+    assert np.isfinite(net.logits(x)).all()
+    assert np.isfinite(net.input_gradient(x, [0, 0, 0])).all()
+    with pytest.raises(FloatingPointError, match=r"^row 2: the logits are not finite"):
+        adversarial_accuracy(net, x, [0, 0, 0], eps, bounds)
 
 
 @pytest.mark.parametrize("eps", [0.1, EPS])

@@ -132,12 +132,12 @@ sys.exit(pytest.main(sys.argv[1:]))
 """
 
 
-def test_kernels_for_other_vectors_than_this_processors(tmp_path):
+def run_kernels(command, *options, **environment):
+    """Run the tests of the kernels in a process of their own."""
     tests = Path(__file__).with_name("test_kernels_sparse.py")
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, "-c", OTHER_VECTORS, "-p", "no:cacheprovider", str(tests)],
-        env=environment,
+        [sys.executable, *command, "-p", "no:cacheprovider", *options, str(tests)],
+        env=os.environ | environment,
         capture_output=True,
         text=True,
         timeout=300,
@@ -145,3 +145,12 @@ def test_kernels_for_other_vectors_than_this_processors(tmp_path):
     )
     assert done.returncode == 0, done.stdout[-2000:]
     assert " passed" in done.stdout
+
+
+def test_kernels_for_other_vectors_than_this_processors(tmp_path):
+    run_kernels(["-c", OTHER_VECTORS], NUMBA_CACHE_DIR=str(tmp_path))
+
+
+def test_kernels_without_the_compiler():
+    few = "test_products_agree_with_dense_ones and float32-65-3"
+    run_kernels(["-m", "pytest"], "-k", few, NUMBA_DISABLE_JIT="1")

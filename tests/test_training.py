@@ -1,10 +1,12 @@
 """Training: steps held to the reference's, in place epoch by epoch, the same every time."""
 
+import signal
+
 import numpy as np
 import pytest
 
 import fastnn
-from fastnn import MLP, History, _sparse, reference, train
+from fastnn import MLP, History, _gradients, _sparse, reference, train
 
 SETTINGS = (
     {},
@@ -69,6 +71,29 @@ def test_steps_are_the_references(make_net, samples, activation, batch_size, set
     np.testing.assert_allclose(history.train_loss, losses, rtol=1e-11)
 
 
+def test_parameters_are_named_by_their_numbers(make_net):
+    net = make_net((5, 4, 3, 2))
+    names = [_gradients.parameter_name(net, k) for k in range(6)]
+    assert names == [f"{kind}[{i}]" for kind in ("weights", "biases") for i in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "parts"),
+    [(1, 1), (99, 1), (100, 2), (1023, 2), (1024, 4), (2047, 4), (2048, 8), (10**6, 8)],
+)
+def test_a_batch_has_a_power_of_two_of_tall_parts(rows, parts):
+    assert _gradients.part_count(rows) == parts
+
+
+@pytest.mark.parametrize(
+    ("rows", "height"), [(1, 1), (99, 99), (101, 51), (2048, 256), (9999, 500)]
+)
+def test_buffers_are_no_taller_than_a_part_and_a_tile(make_net, rows, height):
+    sums = _gradients.GradientSums(make_net((5, 4, 3)), rows, np.zeros((1, 5), np.float32))
+    assert sums.height == height
+    assert sums.pieces == [(k, slice(0, size)) for k, size in enumerate((20, 12, 4, 3))]
+
+
 def test_batches_of_several_parts_and_tiles_are_the_references(make_net, rng):
     # Parts depend on the number of rows alone.
     net = make_net((4, 3, 2), dtype=np.float64)
@@ -97,6 +122,25 @@ def test_steps_on_digits_which_are_mostly_zeros(make_net, activation):
     train(net, x, labels, epochs=1, batch_size=32, learning_rate=0.1)
     for found, wanted in zip(parameters(net), expected, strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-13)
+
+
+def test_a_last_batch_below_the_packing_threshold_uses_the_weights_of_its_step(
+    make_net, rng, monkeypatch
+):
+    # The batch before it was packed, and so is the evaluation of the samples after the epoch. The
+    # validation samples are again too few.
+    monkeypatch.setattr(_sparse, "_MOST_DENSE", 1.0)
+    batch, rows = 2 * _sparse.PACK_FROM, 2 * _sparse.PACK_FROM + _sparse.PACK_FROM // 2
+    net = make_net((20, 64, 3), dtype=np.float64)
+    x, labels = rng.normal(size=(rows, 20)), rng.integers(0, 3, rows)
+    expected, _ = steps_of_reference(net, x, labels, batch, 2, np.random.default_rng(0), 0.5)
+    held_out = x[: _sparse.PACK_FROM - 1], labels[: _sparse.PACK_FROM - 1]
+    history = train(
+        net, x, labels, epochs=2, batch_size=batch, learning_rate=0.5, validation=held_out
+    )
+    for found, wanted in zip(parameters(net), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-12)
+    assert history.val_loss[-1] == pytest.approx(net.loss(*held_out), rel=1e-12)
 
 
 @pytest.mark.parametrize("rows", [5, 130])  # in one part, and in two that are added
@@ -142,6 +186,8 @@ def test_the_history_is_what_the_network_says_of_both_sets(make_net, samples, ac
         validation=(x[100:], labels[100:]),
     )
     assert isinstance(history, History)
+    with pytest.raises(AttributeError, match="cannot assign"):
+        history.train_loss = []
     assert {len(values) for values in vars(history).values()} == {3}
     assert history.train_loss[-1] == pytest.approx(net.loss(x[:100], labels[:100]), rel=1e-12)
     assert history.train_accuracy[-1] == net.accuracy(x[:100], labels[:100])
@@ -181,15 +227,18 @@ def test_it_learns_digits():
 
 def test_progress_is_drawn_on_standard_error_where_asked_for(make_net, samples, capsys):
     net = make_net((8, 3), dtype=np.float64)
-    settings = {"epochs": 2, "batch_size": 16, "learning_rate": 0.1}
+    settings = {"epochs": 3, "batch_size": 16, "learning_rate": 0.1}
     train(net, *samples, **settings)
     assert capsys.readouterr() == ("", "")
-    train(net, *samples, progress=True, validation=samples, **settings)
+    held_out = samples[0][:20], samples[1][:20]
+    seen = train(net, *samples, progress=True, validation=held_out, **settings)
     drawn = capsys.readouterr()
     assert drawn.out == ""
-    assert "2/2" in drawn.err
-    assert "validation" in drawn.err
+    assert "3/3" in drawn.err
+    last = f"loss {seen.train_loss[-1]:.4f}, accuracy {seen.train_accuracy[-1]:.2%}"
+    assert drawn.err.endswith(f"{last}, validation {seen.val_accuracy[-1]:.2%}\n")
     assert drawn.err.count("\n") == 1
+    assert len({f"{loss:.4f}" for loss in seen.train_loss}) == 3
 
 
 # --- the seed
@@ -316,3 +365,39 @@ def test_an_interrupt_keeps_the_last_whole_epoch(make_net, samples):
             rng=Impatient(np.random.PCG64(3)),
         )
     assert same(parameters(net), one_epoch)
+
+
+class Interrupting(np.ndarray):
+    """An array that sends SIGINT once, when it is written to as a whole."""
+
+    sent = False
+
+    def _send(self):
+        if not self.sent:
+            self.sent = True
+            signal.raise_signal(signal.SIGINT)
+
+    def __setitem__(self, key, value):
+        super().__setitem__(key, value)
+        self._send()
+
+    def __array_function__(self, func, types, args, kwargs):
+        """Do what `np.copyto` does to a plain array, then send."""
+        plain = [a.view(np.ndarray) if isinstance(a, Interrupting) else a for a in args]
+        result = func(*plain, **kwargs)
+        if func is np.copyto:
+            self._send()
+        return result
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_an_interrupt_while_parameters_are_copied_leaves_a_whole_network(make_net, samples, number):
+    net = make_net((8, 7, 3), dtype=np.float64)
+    whole = [copies(net), *(outcome(net, samples, epochs=epochs) for epochs in (1, 2))]
+    watched = [p.view(Interrupting) if k == number else p for k, p in enumerate(parameters(net))]
+    object.__setattr__(net, "weights", tuple(watched[:2]))
+    object.__setattr__(net, "biases", tuple(watched[2:]))
+    with pytest.raises(KeyboardInterrupt):
+        train(net, *samples, epochs=2, batch_size=32, learning_rate=0.1)
+    assert watched[number].sent
+    assert any(same(parameters(net), epoch) for epoch in whole)
