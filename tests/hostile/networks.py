@@ -1,0 +1,429 @@
+"""Random networks against float64 with a rounding bound, and against themselves.
+
+A prediction is wrong when another class leads by more than rounding can explain; a sign of the
+gradient when the entry is larger than rounding can explain. What rounding can explain is worked out
+in `_exact`, which shares no code with the library.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.hostile._exact import Bounded, Exact, Pass
+from tests.hostile._frame import BrokeError, run_checks
+from tests.hostile._problems import Problem, make
+
+WIDE = 1000
+SECONDS = 120.0
+LIFE = 200
+
+Array = NDArray[Any]
+
+
+def case(seed: int, folder: Path) -> list[str]:
+    """Run every check on one random problem."""
+    checks = Checks(make(seed))
+    names = [name for name in dir(Checks) if name.startswith("check_")]
+    return run_checks({name.removeprefix("check_"): getattr(checks, name) for name in names})
+
+
+class Truth:
+    """What float64 says about a problem."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.exact = Exact(problem.net)
+        self.arithmetic = self.exact.arithmetic
+        self.kind = problem.net.dtype.type
+        x = problem.numbers.astype(np.float64)
+        pixels = problem.x.dtype == np.uint8
+        self.x = Bounded(x, 2 * self.arithmetic.unit * x if pixels else np.zeros_like(x))
+        lower, upper = problem.bounds or (-np.inf, np.inf)
+        self.lower, self.upper = float(self.kind(lower)), float(self.kind(upper))
+        self.run = self.exact.forward(self.x)
+        self._attacked: dict[float, Pass] = {}
+
+    @cached_property
+    def direction(self) -> tuple[Bounded, Array]:
+        """The gradient by the inputs but for a positive factor, and the rows' largest sums."""
+        residual = self.exact.residual(self.run, self.problem.labels, direction=True)
+        gradients, reach = self.exact.backward(self.run, residual, direction=True)
+        return gradients[0], reach
+
+    @cached_property
+    def sign(self) -> tuple[Array, Array]:
+        """The gradient's sign, and where rounding cannot change it."""
+        value, error = self.direction[0]
+        return np.sign(value), (np.abs(value) > error) | ((value == 0) & (error == 0))
+
+    @cached_property
+    def real(self) -> tuple[list[Bounded], Array]:
+        """The gradients of every sample's own loss, and the rows' largest sums."""
+        residual = self.exact.residual(self.run, self.problem.labels, direction=False)
+        return self.exact.backward(self.run, residual, direction=False)
+
+    def gradient_may_overflow(self) -> Array:
+        """Return the rows whose forward or backward pass may leave the range of the type."""
+        largest = self.arithmetic.largest / 2
+        logits = self.run.may_overflow(self.arithmetic)
+        return logits | ~(self.direction[1] < largest) | ~(self.real[1] < largest)
+
+    def attacked(self, eps: float) -> Pass:
+        """Return the forward pass of the adversarial inputs."""
+        if eps not in self._attacked:
+            self._attacked[eps] = self._attack(eps)
+        return self._attacked[eps]
+
+    def _attack(self, eps: float) -> Pass:
+        sign, sure = self.sign
+        step = float(self.kind(eps))
+        x = np.clip(self.x.value + step * sign, self.lower, self.upper)
+        most = np.clip(self.x.value + step, self.lower, self.upper)
+        least = np.clip(self.x.value - step, self.lower, self.upper)
+        unsure = np.where(sure, 0, np.maximum(most - x, x - least))
+        moved = np.where(sign == 0, 0, np.abs(x - self.x.value)) + unsure
+        rounding = self.x.error + self.arithmetic.unit * (np.abs(self.x.value) + moved)
+        reach = np.abs(self.x.value) + moved
+        return self.exact.forward(Bounded(x, unsure + rounding), reach)
+
+
+class Checks:
+    """Everything that has to hold for one problem."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.p = problem
+        self.truth = Truth(problem)
+        self.arguments = (problem.net, problem.x, problem.labels)
+        self.doubtful = self.truth.run.may_overflow(self.truth.arithmetic)
+        self.broken = self.truth.run.must_overflow(self.truth.arithmetic)
+
+    def check_logits(self) -> None:
+        """Logits are within the bound, and predictions and probabilities are theirs."""
+        net, x = self.p.net, self.p.x
+        logits = attempt(lambda: net.logits(x), self.doubtful, self.broken)
+        if logits is None:
+            return
+        within(logits, self.truth.run.logits, "logits")
+        require_possible(net.predict(x), self.truth.run, "predict")
+        proba = net.predict_proba(x)
+        if not np.allclose(proba.sum(axis=1), 1, atol=1e-4) or not (proba >= 0).all():
+            raise BrokeError(f"probabilities do not add up: {proba.sum(axis=1)}")
+
+    def check_loss(self) -> None:
+        """The mean loss is within the bound."""
+        net, x, labels = self.arguments
+        loss = attempt(lambda: net.loss(x, labels), self.doubtful, self.broken)
+        if loss is None:
+            return
+        value, error = self.truth.run.logits
+        rows = np.arange(len(labels))
+        with np.errstate(all="ignore"):
+            top = value.max(axis=1, keepdims=True)
+            losses = np.log(np.exp(value - top).sum(axis=1)) + top[:, 0] - value[rows, labels]
+            unit = 64 * self.truth.arithmetic.unit * (1 + np.abs(value).max(axis=1))
+            doubt = (2 * error.max(axis=1) + unit).mean()
+        if abs(loss - losses.mean()) > doubt:
+            raise BrokeError(f"loss {loss}, expected {losses.mean()} within {doubt:.2g}")
+
+    def check_input_gradient(self) -> None:
+        """Derivatives by the inputs are within the bound."""
+        net, x, labels = self.arguments
+        may = self.truth.gradient_may_overflow()
+        found = attempt(lambda: net.input_gradient(x, labels), may, self.broken)
+        if found is not None:
+            within(found, self.truth.real[0][0], "input gradient")
+
+    def check_gradients(self) -> None:
+        """Derivatives by the parameters are within the bound."""
+        net, x, labels = self.arguments
+        may = self.truth.gradient_may_overflow()
+        found = attempt(lambda: net.gradients(x, labels), may, self.broken, names_row=False)
+        if found is None:
+            return
+        unit, eta = self.truth.arithmetic.unit, self.truth.arithmetic.eta
+        for i, g in enumerate(self.truth.real[0][1:]):
+            h = self.truth.run.h[i]
+            n = len(labels)
+            with np.errstate(all="ignore"):
+                size = np.abs(g.value) + g.error
+                most = (np.abs(h.value) + h.error).T @ size
+                error = h.error.T @ size + np.abs(h.value).T @ g.error + 4 * n * (unit * most + eta)
+                bias = g.error.sum(axis=0) + 4 * n * (unit * size.sum(axis=0) + eta)
+            mean = h.value.T @ g.value / n
+            within(found.weights[i], Bounded(mean, error / n + eta), f"weights[{i}]")
+            mean = g.value.mean(axis=0)
+            within(found.biases[i], Bounded(mean, bias / n + eta), f"biases[{i}]")
+
+    def check_fgsm(self) -> None:
+        """Every sure entry goes exactly one step, in the direction of its gradient."""
+        from fastnn import fgsm
+
+        eps = self.p.eps[0]
+        may = self.truth.gradient_may_overflow()
+        call = lambda: fgsm(*self.arguments, eps, self.p.bounds)  # noqa: E731
+        found = attempt(call, may, self.broken)
+        if found is None:
+            return
+        kind, x = self.truth.kind, self.p.numbers
+        sign, sure = self.truth.sign
+        wanted = np.clip(x + kind(eps) * sign.astype(x.dtype), kind(self.truth.lower), None)
+        wanted = np.minimum(wanted, kind(self.truth.upper))
+        near = 4 * self.truth.x.error
+        wrong = sure & ~(np.abs(found.astype(np.float64) - wanted) <= near)
+        if wrong.any():
+            i, j = np.argwhere(wrong)[0]
+            raise BrokeError(
+                f"eps {eps:g}: {wrong.sum()} of {sure.sum()} sure entries; first x[{i}, {j}] = "
+                f"{x[i, j]!r} became {found[i, j]!r}, expected {wanted[i, j]!r}"
+            )
+        again = fgsm(*self.arguments, eps, self.p.bounds)
+        if not np.array_equal(found, again):
+            raise BrokeError("fgsm called twice gives two results")
+
+    def check_single_eps(self) -> None:
+        """A call with one eps predicts what the attacked network would."""
+        for eps in dict.fromkeys(self.p.eps[:3]):
+            report = self._report(eps)
+            if report is None:
+                continue
+            require_possible(report.clean_prediction, self.truth.run, "clean")
+            require_possible(
+                report.adversarial_prediction, self.truth.attacked(eps), f"eps {eps:g}"
+            )
+            self._require_counts(report)
+            if eps == 0 and (report.adversarial_prediction != report.clean_prediction).any():
+                raise BrokeError("eps 0 changes predictions")
+
+    def check_sweep(self) -> None:
+        """A call with many eps predicts for each what the attacked network would."""
+        for budgets in (self.p.eps, self._safe_eps()):
+            report = self._report(budgets) if budgets else None
+            if report is None:
+                continue
+            self._require_counts(report)
+            require_possible(report.clean_prediction, self.truth.run, "clean, of a sweep")
+            for eps, prediction in zip(budgets, report.adversarial_prediction, strict=True):
+                what = f"eps {eps:g} of {budgets} in {self.p.bounds}"
+                require_possible(prediction, self.truth.attacked(eps), what)
+
+    def check_metamorphic(self) -> None:
+        """Order, repetition and needless length of the eps change nothing."""
+        budgets = self._safe_eps()
+        report = self._report(budgets) if len(budgets) > 1 else None
+        if report is None:
+            return
+        found = report.adversarial_prediction
+        order = self.p.rng.permutation(len(budgets))
+        turned = self._report([budgets[k] for k in order])
+        same_bits(turned.adversarial_prediction, found[order], "the eps in another order")
+        for k, eps in enumerate(budgets):
+            same_bits(found[k], found[budgets.index(eps)], f"eps {eps:g} asked for twice")
+            if eps == 0:
+                same_bits(found[k], report.clean_prediction, "eps 0 of a sweep")
+        whole = [k for k, eps in enumerate(budgets) if eps >= self.truth.upper - self.truth.lower]
+        for k in whole[1:]:
+            same_bits(found[k], found[whole[0]], f"eps of {budgets} beyond {self.p.bounds}")
+
+    def check_threads(self) -> None:
+        """No result depends on the number of threads, nor on numpy's error state."""
+        import fastnn
+
+        net, x, labels = self.arguments
+        budgets = self._safe_eps()[:3]
+        for what, call in self._calls(net, x, labels, budgets).items():
+            expected = outcome(call)
+            for n in (1, 2, 3):
+                with fastnn.threads(n):
+                    same(outcome(call), expected, f"{what} on {n} threads")
+
+    def check_error_state(self) -> None:
+        """``np.errstate(all="raise")`` around a call changes nothing."""
+        net, x, labels = self.arguments
+        for what, call in self._calls(net, x, labels, self._safe_eps()[:3]).items():
+            expected = outcome(call)
+            with np.errstate(all="raise"):
+                found = outcome(call)
+            same(found, expected, f"{what} where numpy raises")
+
+    def check_rows(self) -> None:
+        """Rows in another order, twice, or alone are predicted alike, but for near ties."""
+        import fastnn
+
+        net, x, labels = self.arguments
+        if self.doubtful.any():
+            return
+        order = self.p.rng.permutation(len(x))
+        for what, rows in {
+            "in another order": order,
+            "twice": np.repeat(order, 2),
+            "alone": order[:1],
+            "without the last": np.arange(len(x))[: max(1, len(x) - 1)],
+        }.items():
+            clean = net.predict(x[rows])
+            require_possible(clean, self.truth.run, f"rows {what}", rows)
+            for budgets in (self._safe_eps()[:1], self._safe_eps()[:2]):
+                if not budgets:
+                    continue
+                report = fastnn.adversarial_accuracy(
+                    net, x[rows], labels[rows], budgets, self.p.bounds
+                )
+                for eps, prediction in zip(budgets, report.adversarial_prediction, strict=True):
+                    text = f"rows {what}, eps {eps:g}"
+                    require_possible(prediction, self.truth.attacked(eps), text, rows)
+
+    def check_unchanged(self) -> None:
+        """No argument is modified."""
+        net, x, labels = self.arguments
+        eps = np.array(self.p.eps)
+        given = [x, labels, eps, *net.weights, *net.biases]
+        before = [array.copy() for array in given]
+        for call in self._calls(net, x, labels, eps).values():
+            outcome(call)
+        for array, old in zip(given, before, strict=True):
+            same_bits(array, old, "an argument")
+
+    def _calls(self, net: Any, x: Array, labels: Array, eps: Any) -> dict[str, Callable[[], Any]]:
+        """Return public calls on this problem, by name."""
+        import fastnn
+
+        bounds = self.p.bounds
+        return {
+            "logits": lambda: net.logits(x),
+            "predict_proba": lambda: net.predict_proba(x),
+            "loss": lambda: net.loss(x, labels),
+            "input_gradient": lambda: net.input_gradient(x, labels),
+            "gradients": lambda: net.gradients(x, labels),
+            "fgsm": lambda: fastnn.fgsm(net, x, labels, self.p.eps[0], bounds),
+            "one eps": lambda: answer_of(net, x, labels, self.p.eps[0], bounds),
+        } | ({"sweep": lambda: answer_of(net, x, labels, eps, bounds)} if len(eps) > 1 else {})
+
+    def _safe_eps(self) -> list[float]:
+        """Return the eps under which no row may overflow."""
+        if self.truth.gradient_may_overflow().any():
+            return []
+        arithmetic = self.truth.arithmetic
+        return [e for e in self.p.eps if not self.truth.attacked(e).may_overflow(arithmetic).any()]
+
+    def _report(self, eps: Any) -> Any:
+        """Return the report of an attack, None where an overflow is allowed and happened."""
+        import fastnn
+
+        arithmetic = self.truth.arithmetic
+        may, must = self.truth.gradient_may_overflow(), self.broken
+        for one in np.atleast_1d(eps):
+            attacked = self.truth.attacked(one)
+            may = may | attacked.may_overflow(arithmetic)
+            must = must | attacked.must_overflow(arithmetic)
+        return attempt(
+            lambda: fastnn.adversarial_accuracy(*self.arguments, eps, self.p.bounds), may, must
+        )
+
+    def _require_counts(self, report: Any) -> None:
+        """Raise where the counts of a report are not those of its predictions."""
+        truth = self.p.labels
+        hits = np.count_nonzero(np.atleast_2d(report.adversarial_prediction) == truth, axis=1)
+        if np.atleast_1d(report.adversarial_correct).tolist() != hits.tolist():
+            raise BrokeError(f"counts {report.adversarial_correct} of predictions with {hits}")
+        if report.clean_correct != np.count_nonzero(report.clean_prediction == truth):
+            raise BrokeError(f"clean count {report.clean_correct} is not that of the predictions")
+        value, error = self.truth.direction[0]
+        sure_zero = int(((value == 0) & (error == 0)).all(axis=1).sum())
+        may_zero = int((np.abs(value) <= error).all(axis=1).sum())
+        if not sure_zero <= report.zero_gradient_rows <= may_zero:
+            raise BrokeError(
+                f"{report.zero_gradient_rows} rows with an all-zero gradient, "
+                f"expected {sure_zero} to {may_zero}"
+            )
+
+
+def answer_of(net: Any, x: Array, labels: Array, eps: Any, bounds: Any) -> list[Any]:
+    """Return all of a report but its time."""
+    from fastnn import adversarial_accuracy
+
+    report = adversarial_accuracy(net, x, labels, eps, bounds)
+    counts = [report.clean_correct, report.zero_gradient_rows, report.saturated_rows]
+    return [report.clean_prediction, report.adversarial_prediction, np.array(counts)]
+
+
+def attempt(
+    call: Callable[[], Any], may_overflow: Array, must_overflow: Array, *, names_row: bool = True
+) -> Any:
+    """Return what `call` gives, None where an overflow is allowed and is raised as documented."""
+    try:
+        found = call()
+    except FloatingPointError as error:
+        row = re.match(r"row (\d+):", str(error))
+        named = int(row[1]) if row else None
+        if named is None and (names_row or not may_overflow.any()):
+            raise BrokeError(f"FloatingPointError names no row: {error}") from error
+        if named is not None and not may_overflow[named]:
+            raise BrokeError(f"FloatingPointError where none can be: {error}") from error
+        return None
+    if must_overflow.any():
+        raise BrokeError(f"row {int(np.argmax(must_overflow))} overflows, and no error is raised")
+    return found
+
+
+def outcome(call: Callable[[], Any]) -> Any:
+    """Return what `call` gives, or the type of its error."""
+    try:
+        return call()
+    except FloatingPointError as error:
+        return "overflow" if "row" in str(error) or "gradient by" in str(error) else str(error)
+
+
+def same(found: Any, expected: Any, what: str) -> None:
+    """Raise where two outcomes are not the same bit by bit."""
+    if isinstance(found, str) != isinstance(expected, str):
+        raise BrokeError(f"{what}: {found!s:.80}, expected {expected!s:.80}")
+    if isinstance(expected, (tuple, list)):
+        for one, other in zip(found, expected, strict=True):
+            same(one, other, what)
+    elif not isinstance(expected, str):
+        same_bits(np.asarray(found), np.asarray(expected), what)
+
+
+def same_bits(found: Array, expected: Array, what: str) -> None:
+    """Raise where two arrays differ."""
+    if found.shape != expected.shape or found.dtype != expected.dtype:
+        raise BrokeError(f"{what}: {found.dtype} {found.shape}, not {expected.dtype}")
+    if not np.array_equal(found, expected):
+        raise BrokeError(f"{what}: {np.count_nonzero(found != expected)} entries differ")
+
+
+def within(found: Array, truth: Bounded, what: str) -> None:
+    """Raise where an entry is further from the truth than rounding can take it."""
+    if found.shape != truth.value.shape:
+        raise BrokeError(f"{what} have shape {found.shape}, expected {truth.value.shape}")
+    wrong = ~(np.abs(found.astype(np.float64) - truth.value) <= truth.error)
+    if wrong.any():
+        place = tuple(int(k) for k in np.argwhere(wrong)[0])
+        raise BrokeError(
+            f"{wrong.sum()} {what}; first {list(place)} is {found[place]!r}, expected "
+            f"{truth.value[place]:.9g} within {truth.error[place]:.2g}"
+        )
+
+
+def require_possible(
+    prediction: Array, run: Pass, what: str, rows: Array | slice = slice(None)
+) -> None:
+    """Raise where a class is predicted that another one beats by more than rounding."""
+    possible = run.possible()[rows]
+    if prediction.shape != (len(possible),):
+        raise BrokeError(f"{what}: predictions of shape {prediction.shape}")
+    wrong = ~possible[np.arange(len(prediction)), prediction]
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        value, error = (part[rows][row] for part in run.logits)
+        best, got = int(value.argmax()), int(prediction[row])
+        raise BrokeError(
+            f"{what}: {wrong.sum()} predictions; first row {row} is {got}, expected {best}: logits "
+            f"{value[got]:.6g} and {value[best]:.6g} within {error[got]:.2g} and {error[best]:.2g}"
+        )
