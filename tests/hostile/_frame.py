@@ -123,7 +123,9 @@ class Process:
             self._end()
             self._start()
         self._left -= 1
-        assert self._child and self._child.stdin and self._child.stdout
+        assert self._child
+        assert self._child.stdin
+        assert self._child.stdout
         late = threading.Event()
 
         def stop(child: subprocess.Popen[str] = self._child) -> None:
@@ -139,9 +141,11 @@ class Process:
             answer = self._child.stdout.readline()
         finally:
             timer.cancel()
-        if answer:
-            return list(json.loads(answer))
-        self._left = 0
+        found = json.loads(answer) if answer else None
+        if found is None or found:
+            self._left = 0  # what broke may last
+        if found is not None:
+            return list(found)
         status = self._child.wait()
         if late.is_set():
             return [f"it took longer than {seconds:g} s"]

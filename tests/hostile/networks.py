@@ -27,6 +27,12 @@ LIFE = 200
 Array = NDArray[Any]
 
 
+def prepare(folder: Path) -> None:
+    """Compile what most cases need."""
+    for seed in range(5):
+        case(seed, folder)
+
+
 def case(seed: int, folder: Path) -> list[str]:
     """Run every check on one random problem."""
     checks = Checks(make(seed))
@@ -105,7 +111,7 @@ class Checks:
         self.broken = self.truth.run.must_overflow(self.truth.arithmetic)
 
     def check_logits(self) -> None:
-        """Logits are within the bound, and predictions and probabilities are theirs."""
+        """Judge logits, predictions and probabilities: they are within the bound."""
         net, x = self.p.net, self.p.x
         logits = attempt(lambda: net.logits(x), self.doubtful, self.broken)
         if logits is None:
@@ -117,7 +123,7 @@ class Checks:
             raise BrokeError(f"probabilities do not add up: {proba.sum(axis=1)}")
 
     def check_loss(self) -> None:
-        """The mean loss is within the bound."""
+        """Judge the mean loss: it is within the bound."""
         net, x, labels = self.arguments
         loss = attempt(lambda: net.loss(x, labels), self.doubtful, self.broken)
         if loss is None:
@@ -133,7 +139,7 @@ class Checks:
             raise BrokeError(f"loss {loss}, expected {losses.mean()} within {doubt:.2g}")
 
     def check_input_gradient(self) -> None:
-        """Derivatives by the inputs are within the bound."""
+        """Judge derivatives by the inputs: they are within the bound."""
         net, x, labels = self.arguments
         may = self.truth.gradient_may_overflow()
         found = attempt(lambda: net.input_gradient(x, labels), may, self.broken)
@@ -141,7 +147,7 @@ class Checks:
             within(found, self.truth.real[0][0], "input gradient")
 
     def check_gradients(self) -> None:
-        """Derivatives by the parameters are within the bound."""
+        """Judge derivatives by the parameters: they are within the bound."""
         net, x, labels = self.arguments
         may = self.truth.gradient_may_overflow()
         found = attempt(lambda: net.gradients(x, labels), may, self.broken, names_row=False)
@@ -188,7 +194,7 @@ class Checks:
             raise BrokeError("fgsm called twice gives two results")
 
     def check_single_eps(self) -> None:
-        """A call with one eps predicts what the attacked network would."""
+        """Judge a call with one eps: it predicts what the attacked network would."""
         for eps in dict.fromkeys(self.p.eps[:3]):
             report = self._report(eps)
             if report is None:
@@ -202,7 +208,7 @@ class Checks:
                 raise BrokeError("eps 0 changes predictions")
 
     def check_sweep(self) -> None:
-        """A call with many eps predicts for each what the attacked network would."""
+        """Judge a call with many eps: it predicts for each what the attacked network would."""
         for budgets in (self.p.eps, self._safe_eps()):
             report = self._report(budgets) if budgets else None
             if report is None:
