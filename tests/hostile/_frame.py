@@ -67,22 +67,22 @@ def attack(name: str, seeds: Iterator[int], until: float, jobs: int) -> Tally:
     started = time.monotonic()
     taking = threading.Lock()
 
-    def serve(folder: Path) -> None:
-        with Process(name, folder) as process:
-            while time.monotonic() < until:
-                with taking:
-                    seed = next(seeds, None)
-                if seed is None:
-                    return
-                tally.add(seed, process.case(seed))
+    def serve(process: Process) -> None:
+        while time.monotonic() < until:
+            with taking:
+                seed = next(seeds, None)
+            if seed is None:
+                return
+            tally.add(seed, process.case(seed))
 
-    with tempfile.TemporaryDirectory(prefix="hostile-", ignore_cleanup_errors=True) as place:
-        folder = Path(place).resolve()
-        with Process(name, folder) as process:
-            if failed := process.prepare():
-                tally.add(0, failed)
-                return tally
-        servers = [threading.Thread(target=serve, args=(folder,)) for _ in range(jobs)]
+    with contextlib.ExitStack() as stack:
+        place = tempfile.TemporaryDirectory(prefix="hostile-", ignore_cleanup_errors=True)
+        folder = Path(stack.enter_context(place)).resolve()
+        processes = [stack.enter_context(Process(name, folder)) for _ in range(jobs)]
+        if failed := processes[0].prepare():
+            tally.add(0, failed)
+            return tally
+        servers = [threading.Thread(target=serve, args=(process,)) for process in processes]
         for server in servers:
             server.start()
         for server in servers:
