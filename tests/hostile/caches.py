@@ -29,9 +29,14 @@ def prepare(folder: Path) -> None:
         place = folder / kind
         place.mkdir()
         done = run(kind, place)
-        if done.returncode or not list(place.rglob("*.n[bp]*")):
+        if done.returncode or not files_in(place):
             raise BrokeError(f"no answer or no cache: {done.stderr[-400:]}")
         (folder / f"{kind}.answer").write_text(done.stdout)
+
+
+def files_in(place: Path) -> list[Path]:
+    """Return all files of a cache."""
+    return sorted(file for file in place.rglob("*") if file.is_file())
 
 
 def run(kind: str, place: Path) -> subprocess.CompletedProcess[str]:
@@ -56,7 +61,7 @@ def case(seed: int, folder: Path) -> list[str]:
     with tempfile.TemporaryDirectory(dir=folder) as name:
         place = Path(name) / "cache"
         shutil.copytree(folder / kind, place)
-        files = sorted(file for file in place.rglob("*") if file.is_file())
+        files = files_in(place)
         many = (
             len(files) if rng.random() < 0.1 else min(len(files), int(rng.integers(_DAMAGED)) + 1)
         )
