@@ -7,17 +7,25 @@ in `_exact`, which shares no code with the library.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.hostile._exact import Bounded, Exact, Pass
+from tests.hostile._exact import Bounded
 from tests.hostile._frame import BrokeError, run_checks
+from tests.hostile._judge import (
+    Truth,
+    agree,
+    attempt,
+    outcome,
+    require_possible,
+    same,
+    same_bits,
+    within,
+)
 from tests.hostile._problems import Problem, make
 
 WIDE = 1000
@@ -38,66 +46,6 @@ def case(seed: int, folder: Path) -> list[str]:
     checks = Checks(make(seed))
     names = [name for name in dir(Checks) if name.startswith("check_")]
     return run_checks({name.removeprefix("check_"): getattr(checks, name) for name in names})
-
-
-class Truth:
-    """What float64 says about a problem."""
-
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
-        self.exact = Exact(problem.net)
-        self.arithmetic = self.exact.arithmetic
-        self.kind = problem.net.dtype.type
-        x = problem.numbers.astype(np.float64)
-        pixels = problem.x.dtype == np.uint8
-        self.x = Bounded(x, 2 * self.arithmetic.unit * x if pixels else np.zeros_like(x))
-        lower, upper = problem.bounds or (-np.inf, np.inf)
-        self.lower, self.upper = float(self.kind(lower)), float(self.kind(upper))
-        self.run = self.exact.forward(self.x)
-        self._attacked: dict[float, Pass] = {}
-
-    @cached_property
-    def direction(self) -> tuple[Bounded, Array]:
-        """The gradient by the inputs but for a positive factor, and the rows' largest sums."""
-        residual = self.exact.residual(self.run, self.problem.labels, direction=True)
-        gradients, reach = self.exact.backward(self.run, residual, direction=True)
-        return gradients[0], reach
-
-    @cached_property
-    def sign(self) -> tuple[Array, Array]:
-        """The gradient's sign, and where rounding cannot change it."""
-        value, error = self.direction[0]
-        return np.sign(value), (np.abs(value) > error) | ((value == 0) & (error == 0))
-
-    @cached_property
-    def real(self) -> tuple[list[Bounded], Array]:
-        """The gradients of every sample's own loss, and the rows' largest sums."""
-        residual = self.exact.residual(self.run, self.problem.labels, direction=False)
-        return self.exact.backward(self.run, residual, direction=False)
-
-    def gradient_may_overflow(self) -> Array:
-        """Return the rows whose forward or backward pass may leave the range of the type."""
-        largest = self.arithmetic.largest / 2
-        logits = self.run.may_overflow(self.arithmetic)
-        return logits | ~(self.direction[1] < largest) | ~(self.real[1] < largest)
-
-    def attacked(self, eps: float) -> Pass:
-        """Return the forward pass of the adversarial inputs."""
-        if eps not in self._attacked:
-            self._attacked[eps] = self._attack(eps)
-        return self._attacked[eps]
-
-    def _attack(self, eps: float) -> Pass:
-        sign, sure = self.sign
-        step = float(self.kind(eps))
-        x = np.clip(self.x.value + step * sign, self.lower, self.upper)
-        most = np.clip(self.x.value + step, self.lower, self.upper)
-        least = np.clip(self.x.value - step, self.lower, self.upper)
-        unsure = np.where(sure, 0, np.maximum(most - x, x - least))
-        moved = np.where(sign == 0, 0, np.abs(x - self.x.value)) + unsure
-        rounding = self.x.error + self.arithmetic.unit * (np.abs(self.x.value) + moved)
-        reach = np.abs(self.x.value) + moved
-        return self.exact.forward(Bounded(x, unsure + rounding), reach)
 
 
 class Checks:
@@ -227,15 +175,18 @@ class Checks:
             return
         found = report.adversarial_prediction
         order = self.p.rng.permutation(len(budgets))
-        turned = self._report([budgets[k] for k in order])
-        same_bits(turned.adversarial_prediction, found[order], "the eps in another order")
+        turned = self._report([budgets[k] for k in order]).adversarial_prediction
+        attacked = [self.truth.attacked(eps) for eps in budgets]
+        for k, one in zip(order, turned, strict=True):
+            agree(one, found[k], attacked[k], f"eps {budgets[k]:g} in another order")
         for k, eps in enumerate(budgets):
-            same_bits(found[k], found[budgets.index(eps)], f"eps {eps:g} asked for twice")
+            agree(found[k], found[budgets.index(eps)], attacked[k], f"eps {eps:g} asked for twice")
             if eps == 0:
-                same_bits(found[k], report.clean_prediction, "eps 0 of a sweep")
+                agree(found[k], report.clean_prediction, attacked[k], "eps 0 of a sweep")
         whole = [k for k, eps in enumerate(budgets) if eps >= self.truth.upper - self.truth.lower]
         for k in whole[1:]:
-            same_bits(found[k], found[whole[0]], f"eps of {budgets} beyond {self.p.bounds}")
+            text = f"eps of {budgets} beyond {self.p.bounds}"
+            agree(found[k], found[whole[0]], attacked[k], text)
 
     def check_threads(self) -> None:
         """No result depends on the number of threads, nor on numpy's error state."""
@@ -266,6 +217,8 @@ class Checks:
         if self.doubtful.any():
             return
         order = self.p.rng.permutation(len(x))
+        single = np.atleast_1d(net.predict(x[order[0]]))
+        require_possible(single, self.truth.run, "a single sample", order[:1])
         for what, rows in {
             "in another order": order,
             "twice": np.repeat(order, 2),
@@ -356,80 +309,3 @@ def answer_of(net: Any, x: Array, labels: Array, eps: Any, bounds: Any) -> list[
     report = adversarial_accuracy(net, x, labels, eps, bounds)
     counts = [report.clean_correct, report.zero_gradient_rows, report.saturated_rows]
     return [report.clean_prediction, report.adversarial_prediction, np.array(counts)]
-
-
-def attempt(
-    call: Callable[[], Any], may_overflow: Array, must_overflow: Array, *, names_row: bool = True
-) -> Any:
-    """Return what `call` gives, None where an overflow is allowed and is raised as documented."""
-    try:
-        found = call()
-    except FloatingPointError as error:
-        row = re.match(r"row (\d+):", str(error))
-        named = int(row[1]) if row else None
-        if named is None and (names_row or not may_overflow.any()):
-            raise BrokeError(f"FloatingPointError names no row: {error}") from error
-        if named is not None and not may_overflow[named]:
-            raise BrokeError(f"FloatingPointError where none can be: {error}") from error
-        return None
-    if must_overflow.any():
-        raise BrokeError(f"row {int(np.argmax(must_overflow))} overflows, and no error is raised")
-    return found
-
-
-def outcome(call: Callable[[], Any]) -> Any:
-    """Return what `call` gives, or the type of its error."""
-    try:
-        return call()
-    except FloatingPointError as error:
-        return "overflow" if "row" in str(error) or "gradient by" in str(error) else str(error)
-
-
-def same(found: Any, expected: Any, what: str) -> None:
-    """Raise where two outcomes are not the same bit by bit."""
-    if isinstance(found, str) != isinstance(expected, str):
-        raise BrokeError(f"{what}: {found!s:.80}, expected {expected!s:.80}")
-    if isinstance(expected, (tuple, list)):
-        for one, other in zip(found, expected, strict=True):
-            same(one, other, what)
-    elif not isinstance(expected, str):
-        same_bits(np.asarray(found), np.asarray(expected), what)
-
-
-def same_bits(found: Array, expected: Array, what: str) -> None:
-    """Raise where two arrays differ."""
-    if found.shape != expected.shape or found.dtype != expected.dtype:
-        raise BrokeError(f"{what}: {found.dtype} {found.shape}, not {expected.dtype}")
-    if not np.array_equal(found, expected):
-        raise BrokeError(f"{what}: {np.count_nonzero(found != expected)} entries differ")
-
-
-def within(found: Array, truth: Bounded, what: str) -> None:
-    """Raise where an entry is further from the truth than rounding can take it."""
-    if found.shape != truth.value.shape:
-        raise BrokeError(f"{what} have shape {found.shape}, expected {truth.value.shape}")
-    wrong = ~(np.abs(found.astype(np.float64) - truth.value) <= truth.error)
-    if wrong.any():
-        place = tuple(int(k) for k in np.argwhere(wrong)[0])
-        raise BrokeError(
-            f"{wrong.sum()} {what}; first {list(place)} is {found[place]!r}, expected "
-            f"{truth.value[place]:.9g} within {truth.error[place]:.2g}"
-        )
-
-
-def require_possible(
-    prediction: Array, run: Pass, what: str, rows: Array | slice = slice(None)
-) -> None:
-    """Raise where a class is predicted that another one beats by more than rounding."""
-    possible = run.possible()[rows]
-    if prediction.shape != (len(possible),):
-        raise BrokeError(f"{what}: predictions of shape {prediction.shape}")
-    wrong = ~possible[np.arange(len(prediction)), prediction]
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        value, error = (part[rows][row] for part in run.logits)
-        best, got = int(value.argmax()), int(prediction[row])
-        raise BrokeError(
-            f"{what}: {wrong.sum()} predictions; first row {row} is {got}, expected {best}: logits "
-            f"{value[got]:.6g} and {value[best]:.6g} within {error[got]:.2g} and {error[best]:.2g}"
-        )
