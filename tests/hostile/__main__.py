@@ -1,6 +1,8 @@
 """Attack the library: ``python -m tests.hostile --minutes 30``, from the root of the checkout.
 
-Exit status 0 when all held, 1 when something broke.
+Every case has a number, its seed. What breaks is printed with the words that repeat the case alone;
+where moments matter, for interrupts and kills, they repeat the call and the delay, and it may take
+a few runs. At the end a table; exit status 0 when all held, 1 when something broke.
 """
 
 from __future__ import annotations
@@ -39,16 +41,15 @@ def count_of(args: argparse.Namespace, name: str) -> int | None:
     return None if args.minutes else int(attacker(name).WIDE)
 
 
-def run(args: argparse.Namespace) -> list[Tally]:
-    """Run the attackers that were asked for, one after the other."""
+def run(args: argparse.Namespace, tallies: list[Tally]) -> None:
+    """Run the attackers that were asked for, one after the other, each with a new tally."""
     seed = secrets.randbelow(10**9) if args.seed is None else args.seed
     print(f"cases from number {seed}", flush=True)
-    tallies = []
     for name in args.only:
         seeds = iter(itertools.islice(itertools.count(seed), count_of(args, name)))
         share = 60 * args.minutes / len(args.only) if args.minutes else math.inf
-        tallies.append(attack(name, seeds, time.monotonic() + share, args.jobs))
-    return tallies
+        tallies.append(Tally(name))
+        attack(tallies[-1], seeds, time.monotonic() + share, args.jobs)
 
 
 def table(tallies: list[Tally]) -> str:
@@ -63,7 +64,11 @@ def table(tallies: list[Tally]) -> str:
 
 def main() -> int:
     """Attack, print the table, and return the exit status."""
-    tallies = run(parse())
+    tallies: list[Tally] = []
+    try:
+        run(parse(), tallies)
+    except KeyboardInterrupt:
+        print("interrupted; until then:")
     print(table(tallies))
     return 1 if any(tally.broke for tally in tallies) else 0
 

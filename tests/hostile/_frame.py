@@ -61,14 +61,14 @@ def attacker(name: str) -> Any:
     return import_module(f"tests.hostile.{name}")
 
 
-def attack(name: str, seeds: Iterator[int], until: float, jobs: int) -> Tally:
+def attack(tally: Tally, seeds: Iterator[int], until: float, jobs: int) -> None:
     """Run the cases of one attacker, until they or the time are over."""
-    tally = Tally(name)
     started = time.monotonic()
     taking = threading.Lock()
+    stopped = threading.Event()
 
     def serve(process: Process) -> None:
-        while time.monotonic() < until:
+        while time.monotonic() < until and not stopped.is_set():
             with taking:
                 seed = next(seeds, None)
             if seed is None:
@@ -78,17 +78,21 @@ def attack(name: str, seeds: Iterator[int], until: float, jobs: int) -> Tally:
     with contextlib.ExitStack() as stack:
         place = tempfile.TemporaryDirectory(prefix="hostile-", ignore_cleanup_errors=True)
         folder = Path(stack.enter_context(place)).resolve()
-        processes = [stack.enter_context(Process(name, folder)) for _ in range(jobs)]
+        processes = [stack.enter_context(Process(tally.name, folder)) for _ in range(jobs)]
         if failed := processes[0].prepare():
             tally.add(0, failed)
-            return tally
+            return
         servers = [threading.Thread(target=serve, args=(process,)) for process in processes]
         for server in servers:
             server.start()
-        for server in servers:
-            server.join()
-    tally.seconds = time.monotonic() - started
-    return tally
+        try:
+            for server in servers:
+                server.join()
+        finally:
+            stopped.set()  # after Ctrl-C, the cases under way are the last
+            for server in servers:
+                server.join()
+            tally.seconds = time.monotonic() - started
 
 
 class Process:
@@ -162,6 +166,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
+            start_new_session=True,  # Ctrl-C is for the process that keeps the count
         )
         self._left = self._module.LIFE
 

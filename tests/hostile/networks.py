@@ -237,6 +237,28 @@ class Checks:
                     text = f"rows {what}, eps {eps:g}"
                     require_possible(prediction, self.truth.attacked(eps), text, rows)
 
+    def check_functions(self) -> None:
+        """Judge softmax, its logarithm and the loss of random rows: they are float64's."""
+        import fastnn
+
+        scale = float(self.p.rng.choice([1e-3, 1.0, 30.0, 200.0, 1e4, 1e30]))
+        z = self.p.rng.standard_normal((len(self.p.labels), self.p.net.sizes[-1])) * scale
+        z = z.astype(self.p.net.dtype)
+        exact = z.astype(np.float64) - z.max(axis=1, keepdims=True)
+        with np.errstate(all="ignore"):
+            e = np.exp(exact)
+            probs = e / e.sum(axis=1, keepdims=True)
+            rest = np.where(np.arange(z.shape[1]) == z.argmax(axis=1)[:, None], 0, e).sum(axis=1)
+            logs = exact - np.log1p(rest)[:, None]
+            share = 32 * z.shape[1] * self.truth.arithmetic.unit
+            error = share * probs * (1 + np.abs(exact)) + 4 * self.truth.arithmetic.eta
+        within(fastnn.softmax(z), Bounded(probs, error), "softmax")
+        error = share * (np.abs(logs) + np.abs(exact)) + 4 * self.truth.arithmetic.eta
+        within(fastnn.log_softmax(z), Bounded(logs, error), "log_softmax")
+        rows = np.arange(len(z))
+        losses = Bounded(-logs[rows, self.p.labels], error[rows, self.p.labels])
+        within(fastnn.cross_entropy(z, self.p.labels), losses, "cross_entropy")
+
     def check_unchanged(self) -> None:
         """No argument is modified."""
         net, x, labels = self.arguments
@@ -260,6 +282,7 @@ class Checks:
             "input_gradient": lambda: net.input_gradient(x, labels),
             "gradients": lambda: net.gradients(x, labels),
             "fgsm": lambda: fastnn.fgsm(net, x, labels, self.p.eps[0], bounds),
+            "train": lambda: trained(net, x, labels),
             "one eps": lambda: answer_of(net, x, labels, self.p.eps[0], bounds),
         } | ({"sweep": lambda: answer_of(net, x, labels, eps, bounds)} if len(eps) > 1 else {})
 
@@ -309,3 +332,13 @@ def answer_of(net: Any, x: Array, labels: Array, eps: Any, bounds: Any) -> list[
     report = adversarial_accuracy(net, x, labels, eps, bounds)
     counts = [report.clean_correct, report.zero_gradient_rows, report.saturated_rows]
     return [report.clean_prediction, report.adversarial_prediction, np.array(counts)]
+
+
+def trained(net: Any, x: Array, labels: Array) -> list[Array]:
+    """Return the parameters after one epoch of a copy of the network."""
+    import fastnn
+
+    copy = fastnn.MLP(net.weights, net.biases, net.activation)
+    size = max(1, len(x) // 3)
+    fastnn.train(copy, x, labels, epochs=1, batch_size=size, learning_rate=0.01, momentum=0.5)
+    return [*copy.weights, *copy.biases]
