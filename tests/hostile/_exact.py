@@ -22,6 +22,8 @@ Array = NDArray[Any]
 _SLACK = 2.0  # for the rounding of float64 itself and for terms of second order
 _FEW_ULPS = 16  # what an exponential or a quotient may be off by
 
+_TINY = 1e-300  # below, the numbers of this module underflow themselves
+
 
 class Bounded(NamedTuple):
     """Values and how far a rounded computation may be from them."""
@@ -166,6 +168,7 @@ class Exact:
         if direction:
             lost = self.arithmetic.lost * own.max(axis=1, keepdims=True)
         error = g.error @ np.abs(weights).T + share * sizes + products * lost
+        error = np.maximum(error, np.where(products > 0, _TINY, 0))
         return Bounded(g.value @ weights.T, _no_nan(error)), sizes
 
     def _deactivate(self, z: Bounded, g: Bounded) -> Bounded:
@@ -181,6 +184,21 @@ class Exact:
         error = g.error * (slope + unsure) + np.abs(g.value) * unsure
         error += np.where(np.abs(g.value) + g.error > 0, self.arithmetic.eta, 0)
         return Bounded(g.value * slope, _no_nan(error))
+
+
+def log_softmax(z: Array, arithmetic: Arithmetic) -> tuple[Bounded, Bounded]:
+    """Return ``softmax(z)`` and its logarithm; the largest entry's is ``-log1p(the others)``."""
+    below = z - z.max(axis=1, keepdims=True)
+    share = 2 * _FEW_ULPS * z.shape[1] * arithmetic.unit
+    with np.errstate(all="ignore"):
+        e = np.exp(below)
+        others = np.where(np.arange(z.shape[1]) == z.argmax(axis=1)[:, None], 0, e)
+        total = 1 + others.sum(axis=1, keepdims=True)
+        logs = below - np.log1p(others.sum(axis=1, keepdims=True))
+        doubt = (others * (1 + np.abs(below))).sum(axis=1, keepdims=True)
+        of_probs = share * (e / total) * (1 + np.abs(below)) + 4 * arithmetic.eta
+        of_logs = share * (np.abs(logs) + np.abs(below) + doubt) + 4 * arithmetic.eta
+    return Bounded(e / total, of_probs), Bounded(logs, of_logs)
 
 
 def _sigmoid(z: Array) -> Array:

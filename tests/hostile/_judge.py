@@ -164,3 +164,22 @@ def require_possible(
             f"{what}: {wrong.sum()} predictions; first row {row} is {got}, expected {best}: logits "
             f"{value[got]:.6g} and {value[best]:.6g} within {error[got]:.2g} and {error[best]:.2g}"
         )
+
+
+def answer_of(net: Any, x: Array, labels: Array, eps: Any, bounds: Any) -> list[Any]:
+    """Return all of a report but its time."""
+    from fastnn import adversarial_accuracy
+
+    report = adversarial_accuracy(net, x, labels, eps, bounds)
+    counts = [report.clean_correct, report.zero_gradient_rows, report.saturated_rows]
+    return [report.clean_prediction, report.adversarial_prediction, np.array(counts)]
+
+
+def trained(net: Any, x: Array, labels: Array) -> list[Array]:
+    """Return the parameters after one epoch of a copy of the network."""
+    import fastnn
+
+    copy = fastnn.MLP(net.weights, net.biases, net.activation)
+    size = max(1, len(x) // 3)
+    fastnn.train(copy, x, labels, epochs=1, batch_size=size, learning_rate=0.01, momentum=0.5)
+    return [*copy.weights, *copy.biases]

@@ -14,16 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.hostile._exact import Bounded
+from tests.hostile._exact import Bounded, log_softmax
 from tests.hostile._frame import BrokeError, run_checks
 from tests.hostile._judge import (
     Truth,
     agree,
+    answer_of,
     attempt,
     outcome,
     require_possible,
     same,
     same_bits,
+    trained,
     within,
 )
 from tests.hostile._problems import Problem, make
@@ -244,19 +246,11 @@ class Checks:
         scale = float(self.p.rng.choice([1e-3, 1.0, 30.0, 200.0, 1e4, 1e30]))
         z = self.p.rng.standard_normal((len(self.p.labels), self.p.net.sizes[-1])) * scale
         z = z.astype(self.p.net.dtype)
-        exact = z.astype(np.float64) - z.max(axis=1, keepdims=True)
-        with np.errstate(all="ignore"):
-            e = np.exp(exact)
-            probs = e / e.sum(axis=1, keepdims=True)
-            rest = np.where(np.arange(z.shape[1]) == z.argmax(axis=1)[:, None], 0, e).sum(axis=1)
-            logs = exact - np.log1p(rest)[:, None]
-            share = 32 * z.shape[1] * self.truth.arithmetic.unit
-            error = share * probs * (1 + np.abs(exact)) + 4 * self.truth.arithmetic.eta
-        within(fastnn.softmax(z), Bounded(probs, error), "softmax")
-        error = share * (np.abs(logs) + np.abs(exact)) + 4 * self.truth.arithmetic.eta
-        within(fastnn.log_softmax(z), Bounded(logs, error), "log_softmax")
-        rows = np.arange(len(z))
-        losses = Bounded(-logs[rows, self.p.labels], error[rows, self.p.labels])
+        probs, logs = log_softmax(z.astype(np.float64), self.truth.arithmetic)
+        within(fastnn.softmax(z), probs, "softmax")
+        within(fastnn.log_softmax(z), logs, "log_softmax")
+        true = np.arange(len(z)), self.p.labels
+        losses = Bounded(-logs.value[true], logs.error[true])
         within(fastnn.cross_entropy(z, self.p.labels), losses, "cross_entropy")
 
     def check_unchanged(self) -> None:
@@ -323,22 +317,3 @@ class Checks:
                 f"{report.zero_gradient_rows} rows with an all-zero gradient, "
                 f"expected {sure_zero} to {may_zero}"
             )
-
-
-def answer_of(net: Any, x: Array, labels: Array, eps: Any, bounds: Any) -> list[Any]:
-    """Return all of a report but its time."""
-    from fastnn import adversarial_accuracy
-
-    report = adversarial_accuracy(net, x, labels, eps, bounds)
-    counts = [report.clean_correct, report.zero_gradient_rows, report.saturated_rows]
-    return [report.clean_prediction, report.adversarial_prediction, np.array(counts)]
-
-
-def trained(net: Any, x: Array, labels: Array) -> list[Array]:
-    """Return the parameters after one epoch of a copy of the network."""
-    import fastnn
-
-    copy = fastnn.MLP(net.weights, net.biases, net.activation)
-    size = max(1, len(x) // 3)
-    fastnn.train(copy, x, labels, epochs=1, batch_size=size, learning_rate=0.01, momentum=0.5)
-    return [*copy.weights, *copy.biases]
