@@ -166,6 +166,24 @@ def require_possible(
         )
 
 
+def require_counts(report: Any, truth: Truth) -> None:
+    """Raise where the counts of a report are not those of its predictions."""
+    labels = truth.problem.labels
+    hits = np.count_nonzero(np.atleast_2d(report.adversarial_prediction) == labels, axis=1)
+    if np.atleast_1d(report.adversarial_correct).tolist() != hits.tolist():
+        raise BrokeError(f"counts {report.adversarial_correct} of predictions with {hits}")
+    if report.clean_correct != np.count_nonzero(report.clean_prediction == labels):
+        raise BrokeError(f"clean count {report.clean_correct} is not that of the predictions")
+    value, error = truth.direction[0]
+    sure_zero = int(((value == 0) & (error == 0)).all(axis=1).sum())
+    may_zero = int((np.abs(value) <= error).all(axis=1).sum())
+    if not sure_zero <= report.zero_gradient_rows <= may_zero:
+        raise BrokeError(
+            f"{report.zero_gradient_rows} rows with an all-zero gradient, "
+            f"expected {sure_zero} to {may_zero}"
+        )
+
+
 def answer_of(net: Any, x: Array, labels: Array, eps: Any, bounds: Any) -> list[Any]:
     """Return all of a report but its time."""
     from fastnn import adversarial_accuracy

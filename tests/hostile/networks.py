@@ -22,6 +22,7 @@ from tests.hostile._judge import (
     answer_of,
     attempt,
     outcome,
+    require_counts,
     require_possible,
     same,
     same_bits,
@@ -47,7 +48,7 @@ def case(seed: int, folder: Path) -> list[str]:
     """Run every check on one random problem."""
     checks = Checks(make(seed))
     names = [name for name in dir(Checks) if name.startswith("check_")]
-    return run_checks({name.removeprefix("check_"): getattr(checks, name) for name in names})
+    return run_checks({name[6:]: getattr(checks, name) for name in names})
 
 
 class Checks:
@@ -79,14 +80,12 @@ class Checks:
         if loss is None:
             return
         value, error = self.truth.run.logits
-        rows = np.arange(len(labels))
-        with np.errstate(all="ignore"):
-            top = value.max(axis=1, keepdims=True)
-            losses = np.log(np.exp(value - top).sum(axis=1)) + top[:, 0] - value[rows, labels]
-            unit = 64 * self.truth.arithmetic.unit * (1 + np.abs(value).max(axis=1))
-            doubt = (2 * error.max(axis=1) + unit).mean()
-        if abs(loss - losses.mean()) > doubt:
-            raise BrokeError(f"loss {loss}, expected {losses.mean()} within {doubt:.2g}")
+        logs = log_softmax(value, self.truth.arithmetic)[1]
+        true = np.arange(len(labels)), labels
+        expected = -logs.value[true].mean()
+        doubt = (2 * error.max(axis=1) + logs.error[true]).mean()
+        if abs(loss - expected) > doubt:
+            raise BrokeError(f"loss {loss}, expected {expected} within {doubt:.2g}")
 
     def check_input_gradient(self) -> None:
         """Judge derivatives by the inputs: they are within the bound."""
@@ -153,7 +152,7 @@ class Checks:
             require_possible(
                 report.adversarial_prediction, self.truth.attacked(eps), f"eps {eps:g}"
             )
-            self._require_counts(report)
+            require_counts(report, self.truth)
             if eps == 0 and (report.adversarial_prediction != report.clean_prediction).any():
                 raise BrokeError("eps 0 changes predictions")
 
@@ -163,7 +162,7 @@ class Checks:
             report = self._report(budgets) if budgets else None
             if report is None:
                 continue
-            self._require_counts(report)
+            require_counts(report, self.truth)
             require_possible(report.clean_prediction, self.truth.run, "clean, of a sweep")
             for eps, prediction in zip(budgets, report.adversarial_prediction, strict=True):
                 what = f"eps {eps:g} of {budgets} in {self.p.bounds}"
@@ -187,8 +186,7 @@ class Checks:
                 agree(found[k], report.clean_prediction, attacked[k], "eps 0 of a sweep")
         whole = [k for k, eps in enumerate(budgets) if eps >= self.truth.upper - self.truth.lower]
         for k in whole[1:]:
-            text = f"eps of {budgets} beyond {self.p.bounds}"
-            agree(found[k], found[whole[0]], attacked[k], text)
+            agree(found[k], found[whole[0]], attacked[k], f"{budgets} beyond {self.p.bounds}")
 
     def check_threads(self) -> None:
         """No result depends on the number of threads, nor on numpy's error state."""
@@ -300,20 +298,3 @@ class Checks:
         return attempt(
             lambda: fastnn.adversarial_accuracy(*self.arguments, eps, self.p.bounds), may, must
         )
-
-    def _require_counts(self, report: Any) -> None:
-        """Raise where the counts of a report are not those of its predictions."""
-        truth = self.p.labels
-        hits = np.count_nonzero(np.atleast_2d(report.adversarial_prediction) == truth, axis=1)
-        if np.atleast_1d(report.adversarial_correct).tolist() != hits.tolist():
-            raise BrokeError(f"counts {report.adversarial_correct} of predictions with {hits}")
-        if report.clean_correct != np.count_nonzero(report.clean_prediction == truth):
-            raise BrokeError(f"clean count {report.clean_correct} is not that of the predictions")
-        value, error = self.truth.direction[0]
-        sure_zero = int(((value == 0) & (error == 0)).all(axis=1).sum())
-        may_zero = int((np.abs(value) <= error).all(axis=1).sum())
-        if not sure_zero <= report.zero_gradient_rows <= may_zero:
-            raise BrokeError(
-                f"{report.zero_gradient_rows} rows with an all-zero gradient, "
-                f"expected {sure_zero} to {may_zero}"
-            )
