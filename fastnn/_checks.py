@@ -137,8 +137,9 @@ def _require_pixels_within(limits: Bounds | None, name: str) -> None:
 def _require_within(array: NDArray[Any], limits: Bounds, name: str) -> None:
     """Raise for the first entry that is not finite or outside `limits`."""
     # The bounds are compared in the type of the array: 0.1 in float32 is not below 0.1.
-    with np.errstate(over="ignore"):  # beyond its range they bound nothing
-        lower, upper = array.dtype.type(limits.lower), array.dtype.type(limits.upper)
+    # What is beyond its range bounds nothing, and would make numpy warn.
+    most = float(np.finfo(array.dtype).max)
+    lower, upper = (array.dtype.type(b if abs(b) <= most else b * math.inf) for b in limits)
     for start in range(0, len(array), _BLOCK):
         block = array[start : start + _BLOCK]
         least, most = block.min(), block.max()

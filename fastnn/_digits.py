@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn._npy import DEFLATE_LIMIT, StoredArray, open_npy
+from fastnn._signals import numpy_errors
 
 SIDE = 28
 PIXELS = SIDE * SIDE
@@ -70,7 +71,7 @@ def _converted_images(
         out = images[start : start + len(rows)]
         if rows.dtype.kind == "f":
             _check_unit_range(rows, start, path)
-            with np.errstate(under="ignore"):
+            with numpy_errors():
                 out[...] = rows
         elif dtype == np.uint8:
             out[...] = rows

@@ -13,8 +13,11 @@ import os
 import signal
 import threading
 from collections import deque
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any, Self
+
+import numpy as np
 
 # The signals that programs have handlers for: keys, time limits, requests to end or to report. To
 # ask for the handlers of all 64 takes a tenth of the time of the shortest call.
@@ -33,11 +36,12 @@ class DeferredSignals:
         self._handlers: dict[int, Any] = {}
         self._arrived: deque[tuple[int, FrameType | None]] = deque()
         self._owner: int | None = None
+        self._ended = False
 
     def __enter__(self) -> Self:
         if threading.current_thread() is not threading.main_thread():
             return self
-        self._owner = threading.get_ident()
+        self._owner, self._ended = threading.get_ident(), False
         try:
             _active.append(self)
             for number in _HANDLED:
@@ -61,9 +65,7 @@ class DeferredSignals:
         try:
             self._put_back()
         finally:
-            with contextlib.ExitStack() as every_one:  # runs all, then raises what they raised
-                while self._arrived:
-                    every_one.callback(signal.raise_signal, self._arrived.pop()[0])
+            self._send_again()
 
     def deliver(self) -> None:
         """Run the handlers of the signals that have arrived; what they raise goes to the caller."""
@@ -72,17 +74,35 @@ class DeferredSignals:
             self._handlers[number](number, frame)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        """Keep a signal for later."""
-        self._arrived.append((number, frame))
+        """Keep a signal for later, unless this context has ended and could not put back all."""
+        if self._ended:
+            self._handlers[number](number, frame)
+        else:
+            self._arrived.append((number, frame))
 
     def _put_back(self) -> None:
         """Give every signal its handler again, unless it was given another one meanwhile."""
-        with contextlib.ExitStack() as every_one:
-            if self in _active:
-                _active.remove(self)
-            for number, handler in self._handlers.items():
-                if signal.getsignal(number) == self._note:
-                    every_one.callback(signal.signal, number, handler)
+        self._ended = True
+        try:
+            self._put_back_once()
+        finally:  # a handler that is back already may have raised on the way
+            self._put_back_once()
+
+    def _put_back_once(self) -> None:
+        for number, handler in self._handlers.items():
+            if signal.getsignal(number) == self._note:
+                signal.signal(number, handler)
+        if self in _active:
+            _active.remove(self)
+
+    def _send_again(self) -> None:
+        """Raise the signals that nobody has handled yet; the first exception comes out."""
+        if self._arrived:
+            number, _ = self._arrived.pop()
+            try:
+                self._send_again()  # those that arrived earlier
+            finally:
+                signal.raise_signal(number)
 
     def after_fork_in_child(self) -> None:
         """Put the handlers back in a child of another thread, where nobody leaves this context."""
@@ -101,3 +121,13 @@ def _after_fork_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+@contextlib.contextmanager
+def numpy_errors(**how: Any) -> Iterator[None]:
+    """Use `numpy.errstate` for the block; a handler that raises cannot leave numpy in that state.
+
+    By default numpy neither warns nor raises, whatever the caller has asked of it.
+    """
+    with DeferredSignals(), np.errstate(**(how or {"all": "ignore"})):
+        yield

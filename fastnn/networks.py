@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastnn import _checks, _gradients, _kernels, _passes
+from fastnn._signals import numpy_errors
 
 ACTIVATIONS = ("relu", "sigmoid")
 
@@ -125,7 +126,7 @@ class MLP:
     def astype(self, dtype: DTypeLike) -> Self:
         """Return a copy of the network with parameters of `dtype`, float32 or float64."""
         kind = _checks.float_dtype(dtype)
-        with np.errstate(all="ignore"):  # what overflows is refused as infinite, by its place
+        with numpy_errors():  # what overflows is refused as infinite, by its place
             weights = [w.astype(kind) for w in self.weights]
             biases = [b.astype(kind) for b in self.biases]
         return type(self)(weights, biases, self.activation)

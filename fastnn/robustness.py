@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastnn import _checks, _kernels, _passes
 from fastnn._parallel import thread_count
 from fastnn._progress import Progress
+from fastnn._signals import numpy_errors
 from fastnn.attacks import ascend, step
 from fastnn.networks import MLP
 
@@ -235,7 +236,7 @@ class _Attack:
         limits: _checks.Bounds,
     ) -> None:
         self._labels = labels
-        with np.errstate(all="ignore"):  # an eps of 1e-50 is 0 in float32
+        with numpy_errors():  # an eps of 1e-50 is 0 in float32
             self._budgets = budgets.astype(net.dtype)
         self._ascending = np.argsort(budgets, kind="stable")
         self._limits = limits

@@ -199,13 +199,68 @@ def test_files_that_are_no_results(tmp_path):
     file.write_text("{")
     with pytest.raises(ValueError, match=r"old\.json: not a JSON file"):
         results.read(file)
-    for text, found in (("[]", "None"), ('{"schema": "fastnn-bench/0"}', "fastnn-bench/0")):
+    for text, found in (("[]", "None"), ('{"schema": "fastnn-bench/0"}', "'fastnn-bench/0'")):
         file.write_text(text)
         with pytest.raises(ValueError, match=f"expected .* schema fastnn-bench/1, found {found}"):
             results.read(file)
+    for text in ("[" * 100_000, "9" * 5000):
+        file.write_text(text)
+        with pytest.raises(ValueError, match=r"old\.json: not a JSON file") as caught:
+            results.read(file)
+        assert "\n" not in str(caught.value)
     document = a_document()
     file.write_text(json.dumps(document))
     assert results.read(file) == document
+
+
+def changed(document, places, value):
+    """Return a document with another value at one place, or without it."""
+    document = json.loads(json.dumps(document))
+    *way, last = places
+    inner = document
+    for place in way:
+        inner = inner[place]
+    if value is None:
+        del inner[last]
+    else:
+        inner[last] = value
+    return document
+
+
+SPEEDUP = ("cases", 1, "speedup")
+
+
+@pytest.mark.parametrize(
+    ("places", "value"),
+    [
+        (["machine"], None),
+        (["machine"], []),
+        (["machine", "blas"], 3),
+        (["machine", "blas", "kernels"], ["Zen"]),
+        (["machine", "processor"], "two\nlines"),
+        (["source"], None),
+        (["cases"], {}),
+        (["cases", 0], "sigmoid"),
+        (["cases", 1, "job"], None),
+        (["cases", 1, "title"], "two\nlines"),
+        (["cases", 1, "asked"], "many"),
+        (["cases", 1, "threads"], True),
+        (SPEEDUP, 3),
+        ((*SPEEDUP, "median"), 0),
+        ((*SPEEDUP, "low"), -1),
+        ((*SPEEDUP, "high"), float("inf")),
+        ((*SPEEDUP, "high"), float("nan")),
+        ((*SPEEDUP, "control"), []),
+        ((*SPEEDUP, "control"), {"median": 1}),
+    ],
+)
+def test_results_that_cannot_be_compared_are_called_damaged(tmp_path, places, value):
+    file = tmp_path / "old.json"
+    file.write_text(json.dumps(changed(a_document(), places, value)))
+    with pytest.raises(
+        ValueError, match=r"old\.json: damaged, expected what `fastnn bench --json`"
+    ):
+        results.read(file)
 
 
 def test_figures_of_one_case_and_of_none(tmp_path):

@@ -13,7 +13,7 @@ from threadpoolctl import ThreadpoolController
 
 import fastnn
 from fastnn._parallel import Team, available_threads, thread_count
-from fastnn._signals import DeferredSignals
+from fastnn._signals import DeferredSignals, numpy_errors
 
 alarms = pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="the system has no alarms")
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
@@ -131,6 +131,50 @@ def test_a_handler_that_raises_while_handlers_are_put_back_costs_no_other_its_pl
         monkeypatch.undo()
         assert len(alarmed) == 2
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@alarms
+@pytest.mark.parametrize("moment", range(8))
+def test_a_handler_that_raises_at_any_moment_of_the_end_leaves_no_other_behind(monkeypatch, moment):
+    ask, asked = signal.getsignal, 0
+
+    def ask_and_alarm(number):
+        nonlocal asked
+        asked += 1
+        if asked == moment + 1:
+            raise HandlerError
+        return ask(number)
+
+    with handled(signal.SIGALRM, fail), handled(signal.SIGTERM, fail):
+        context = DeferredSignals()
+        context.__enter__()
+        signal.raise_signal(signal.SIGINT)
+        monkeypatch.setattr(signal, "getsignal", ask_and_alarm)
+        with pytest.raises((HandlerError, KeyboardInterrupt)):
+            context.__exit__(None, None, None)
+        monkeypatch.undo()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_handler_that_could_not_be_put_back_passes_its_signal_on():
+    context = DeferredSignals()
+    context.__enter__()
+    left_behind = signal.getsignal(signal.SIGINT)
+    context.__exit__(None, None, None)
+    signal.signal(signal.SIGINT, left_behind)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def test_an_interrupt_leaves_numpys_errors_as_they_were():
+    before = np.geterr()
+    with pytest.raises(KeyboardInterrupt), numpy_errors():
+        assert set(np.geterr().values()) == {"ignore"}
+        signal.raise_signal(signal.SIGINT)
+    assert np.geterr() == before
 
 
 def test_contexts_may_be_nested():

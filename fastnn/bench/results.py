@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -114,12 +115,54 @@ def read(path: Path) -> dict[str, Any]:
     """
     try:
         document = json.loads(path.read_text())
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not a JSON file ({error})") from None
     schema = document.get("schema") if isinstance(document, dict) else None
     if schema != SCHEMA:
-        raise ValueError(f"{path}: expected a result of schema {SCHEMA}, found {schema}")
+        raise ValueError(f"{path}: expected a result of schema {SCHEMA}, found {schema!r:.80}")
+    if not _is_comparable(document):
+        raise ValueError(f"{path}: damaged, expected what `fastnn bench --json` writes")
     return dict(document)
+
+
+def _is_comparable(document: dict[str, Any]) -> bool:
+    """Return whether a document has all that `compare` reads, in the right types."""
+    machine, cases = document.get("machine"), document.get("cases")
+    if not (isinstance(machine, dict) and isinstance(machine.get("blas"), dict)):
+        return False
+    facts = [value for value in machine.values() if not isinstance(value, (dict, list))]
+    facts += [*machine["blas"].values(), document.get("source", [])]
+    if not (all(_is_fact(fact) for fact in facts) and isinstance(cases, list)):
+        return False
+    return all(isinstance(case, dict) and _is_case(case) for case in cases)
+
+
+def _is_fact(value: Any) -> bool:
+    """Return whether a value can be named in one line."""
+    one_line = not isinstance(value, str) or value.isprintable()
+    return one_line and isinstance(value, (str, int, float, type(None)))
+
+
+def _is_case(case: dict[str, Any]) -> bool:
+    """Return whether a case has a name and, if any, a speed-up with its control."""
+    words = all(
+        isinstance(case.get(name), str) and case[name].isprintable()
+        for name in ("job", "title", "implementation")
+    )
+    numbers = all(type(case.get(name)) is int for name in ("asked", "threads"))
+    speedup = case.get("speedup", {})
+    if not (words and numbers) or speedup is None:
+        return words and numbers
+    control = speedup.get("control", {}) if isinstance(speedup, dict) else {}
+    return _is_ratio(speedup) and (control is None or _is_ratio(control))
+
+
+def _is_ratio(values: Any) -> bool:
+    """Return whether a stored ratio is one: three positive numbers."""
+    return isinstance(values, dict) and all(
+        isinstance(values.get(name), (int, float)) and 0 < values[name] < math.inf
+        for name in ("median", "low", "high")
+    )
 
 
 def ratio_of(values: dict[str, Any]) -> Ratio:

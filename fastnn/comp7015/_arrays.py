@@ -10,6 +10,7 @@ from numpy.lib.npyio import NpzFile
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _checks
+from fastnn._signals import numpy_errors
 from fastnn.networks import MLP
 
 Array = NDArray[Any]
@@ -32,7 +33,7 @@ def images(values: ArrayLike, name: str) -> Array:
 def rows(array: Array, width: int, dtype: np.dtype[Any], name: str) -> Array:
     """Return images as (N, width), checked, of `dtype` unless they are pixels."""
     if array.dtype != np.uint8:
-        with np.errstate(all="ignore"):  # what overflows is found to be infinite
+        with numpy_errors():  # what overflows is found to be infinite
             array = array.astype(dtype, copy=False)
     return _checks.inputs(array, width, dtype, name=name)
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastnn import _checks, _kernels, functional
+from fastnn._signals import numpy_errors
 from fastnn.comp7015 import _arrays
 from fastnn.comp7015._arrays import Array
 
@@ -173,7 +174,7 @@ def cross_entropy(y: ArrayLike, y_hat: ArrayLike) -> Any:
     if wrong.any():
         row, column = (int(k) for k in np.argwhere(wrong)[0])
         raise ValueError(f"y_hat[{row}, {column}] is {rows[row, column]}, not a probability")
-    with np.errstate(divide="ignore"):
+    with numpy_errors(divide="ignore"):
         losses = -np.log(rows[np.arange(len(rows)), truth])
     return losses[0] if probs.ndim == 1 else losses
 

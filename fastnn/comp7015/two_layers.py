@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _checks, _gradients, _kernels, _passes
+from fastnn._signals import numpy_errors
 from fastnn.comp7015 import _arrays
 from fastnn.comp7015._arrays import Array
 from fastnn.networks import MLP
@@ -98,7 +99,7 @@ def backward_prop(data: ArrayLike, labels: ArrayLike, params: Mapping[str, Any])
     net, rows, truth = _samples(data, labels, params)
     w1, w2, b1, b2 = _gradients.mean_gradients(net, rows, truth)
     if penalty > 0:
-        with np.errstate(under="ignore"):
+        with numpy_errors(under="ignore"):
             l2 = net.dtype.type(penalty / len(rows))
             w1 += l2 * net.weights[0]
             w2 += l2 * net.weights[1]
@@ -147,7 +148,7 @@ def update_params(params: Mapping[str, Any], grad: Mapping[str, Any], learning_r
             place = tuple(int(k) for k in np.argwhere(~np.isfinite(step))[0])
             raise ValueError(f"grad[{key!r}]{list(place)} is {step[place]}")
     # All are computed before one is written: numpy may be set to raise where one overflows.
-    with np.errstate(under="ignore"):
+    with numpy_errors(under="ignore"):
         changed = [array - rate * step for array, step in zip(arrays, steps, strict=True)]
     for array, values in zip(arrays, changed, strict=True):
         np.copyto(array, values)
@@ -195,6 +196,6 @@ def _samples(
 
 def mean_loss(losses: Array) -> float:
     """Return the mean of ``-log(p + 1e-16)`` from losses ``-log(p)``."""
-    with np.errstate(under="ignore"):
+    with numpy_errors(under="ignore"):
         probs = np.exp(-losses.astype(np.float64))
     return float(np.mean(-np.log(probs + 1e-16)))

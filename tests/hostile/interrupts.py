@@ -167,8 +167,10 @@ def alarm(delay: float, handler: Any) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, delay)
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, old)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        finally:  # the handler may have raised in the line above
+            signal.signal(signal.SIGALRM, old)
 
 
 @contextlib.contextmanager
