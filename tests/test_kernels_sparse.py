@@ -88,8 +88,8 @@ def test_what_is_not_finite_is_no_zero(rng, broken):
 @pytest.mark.parametrize("depth", [1, DEPTH, DEPTH + 1, 2 * DEPTH + 33])
 def test_masks_have_a_bit_for_every_column_of_a_pair_that_is_not_all_zero(rng, rows, depth):
     a = mostly_zeros(rng, rows, depth, np.float32)
-    a[:, 0] = 1  # the lowest bit of the first mask, and the highest of the last
-    a[-1, -1] = np.nan
+    a[:, 0] = 1  # the lowest bit of the first masks
+    a[-1, -1] = np.nan  # the highest bit of the last mask
     masks = np.full(_sparse.masks_shape(rows, depth), 2**64 - 1, np.uint64)
     assert masks.shape == (len(range(0, depth, DEPTH)), len(range(0, rows, 2)))
     count = _sparse_kernels._mark(a, masks)
