@@ -334,7 +334,7 @@ def test_a_disk_that_is_full(fastnn, weights):
     status, out, err = fastnn("attack", "--weights", weights, "--json", "/dev/full")
     assert status == 1
     assert "clean accuracy" in out
-    assert own_lines(err) == ["fastnn attack: [Errno 28] No space left on device"]
+    assert own_lines(err) == ["fastnn attack: [Errno 28] No space left on device: '/dev/full'"]
 
 
 @pytest.mark.parametrize(

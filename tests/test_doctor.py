@@ -115,7 +115,7 @@ def test_broken_digits_are_wrong(monkeypatch, tmp_path):
     monkeypatch.setenv("FASTNN_DATA", str(tmp_path))
     finding = found(a_machine(), "digits")
     assert finding.status == "wrong"
-    assert "Y_test.npy" in finding.text
+    assert "X_test.npy" in finding.text
 
 
 def test_run_reports_and_says_by_its_status(monkeypatch, tmp_path, capsys):
