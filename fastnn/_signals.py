@@ -19,8 +19,12 @@ from typing import Any, Self
 
 import numpy as np
 
-# The signals that programs have handlers for: keys, time limits, requests to end or to report. To
-# ask for the handlers of all 64 takes a tenth of the time of the shortest call.
+try:  # the public one takes ten times as long, and is asked about every signal in every call
+    from _signal import getsignal  # type: ignore[import-not-found]
+except ImportError:
+    from signal import getsignal
+
+# The signals that programs have handlers for: keys, time limits, requests to end or to report.
 _NAMES = ("INT", "BREAK", "TERM", "HUP", "ALRM", "VTALRM", "PROF", "USR1", "USR2")
 _HANDLED = tuple(getattr(signal, f"SIG{n}") for n in _NAMES if hasattr(signal, f"SIG{n}"))
 
@@ -45,7 +49,7 @@ class DeferredSignals:
         try:
             _active.append(self)
             for number in _HANDLED:
-                handler = signal.getsignal(number)
+                handler = getsignal(number)
                 if callable(handler):
                     self._handlers[number] = handler
                     signal.signal(number, self._note)
@@ -90,7 +94,7 @@ class DeferredSignals:
 
     def _put_back_once(self) -> None:
         for number, handler in self._handlers.items():
-            if signal.getsignal(number) == self._note:
+            if getsignal(number) == self._note:
                 signal.signal(number, handler)
         if self in _active:
             _active.remove(self)

@@ -12,6 +12,7 @@ import pytest
 from threadpoolctl import ThreadpoolController
 
 import fastnn
+from fastnn import _signals
 from fastnn._parallel import Team, available_threads, thread_count
 from fastnn._signals import DeferredSignals, numpy_errors
 
@@ -136,7 +137,7 @@ def test_a_handler_that_raises_while_handlers_are_put_back_costs_no_other_its_pl
 @alarms
 @pytest.mark.parametrize("moment", range(8))
 def test_a_handler_that_raises_at_any_moment_of_the_end_leaves_no_other_behind(monkeypatch, moment):
-    ask, asked = signal.getsignal, 0
+    ask, asked = _signals.getsignal, 0
 
     def ask_and_alarm(number):
         nonlocal asked
@@ -149,7 +150,7 @@ def test_a_handler_that_raises_at_any_moment_of_the_end_leaves_no_other_behind(m
         context = DeferredSignals()
         context.__enter__()
         signal.raise_signal(signal.SIGINT)
-        monkeypatch.setattr(signal, "getsignal", ask_and_alarm)
+        monkeypatch.setattr(_signals, "getsignal", ask_and_alarm)
         with pytest.raises((HandlerError, KeyboardInterrupt)):
             context.__exit__(None, None, None)
         monkeypatch.undo()
