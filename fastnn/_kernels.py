@@ -64,10 +64,8 @@ _TAYLOR_64 = tuple(np.float64(1 / math.factorial(k)) for k in range(14))
 _LOWER_64 = np.float64(2.0**-600)
 _LOWEST_64 = np.float64(-746.0)  # e**-746 rounds to 0 in float64
 
-# Exponents of two: rows of a gradient are brought back to 1 when their largest entry leaves this
-# range, and a sigmoid unit counts as saturated when |z| is above the last number.
-_LEAST_EXPONENT, _MOST_EXPONENT = -16, 16
-_SATURATED = 64
+_LEAST = 2.0**-16  # a row of a gradient whose entries are all smaller is scaled
+_SATURATED = 64  # of |z|: beyond, 1 + e**-|z| is 1 in either type
 
 
 @kernel
@@ -262,27 +260,26 @@ def _multiply(slope, gradient):
 
 @kernel
 def _scale_rows(gradient):
-    """Multiply rows whose largest |entry| is far from 1 by the power of two that brings it there.
+    """Multiply rows of tiny entries by the power of two that brings the largest to about 1.
 
-    Signs and ratios stay exactly as they are, but for entries that become too small for the type.
-    Rows that are all 0 or not finite stay as they are.
+    Signs and ratios stay exactly as they are. A row that has an entry of at least _LEAST is left
+    alone; one of the first few entries usually decides that.
     """
     rows, width = gradient.shape
-    low, high = 2.0**_LEAST_EXPONENT, 2.0**_MOST_EXPONENT
     for i in range(rows):
         largest = abs(gradient[i, 0])
         for j in range(1, width):
-            size = abs(gradient[i, j])
-            largest = size if size > largest else largest
-        if (low <= largest <= high) or not 0 < largest < np.inf:
-            continue
-        exponent = math.frexp(largest)[1]
-        # In two steps, since the factor itself may be beyond the type: 2**149 for the smallest.
-        half = exponent // 2
-        first = gradient.dtype.type(math.ldexp(1.0, -half))
-        second = gradient.dtype.type(math.ldexp(1.0, half - exponent))
-        for j in range(width):
-            gradient[i, j] = gradient[i, j] * first * second
+            if not largest < _LEAST:  # a NaN ends the search, too
+                break
+            largest = max(largest, abs(gradient[i, j]))
+        if 0 < largest < _LEAST:
+            exponent = math.frexp(largest)[1]
+            # In two steps, since the factor itself may be beyond the type: 2**149 for the smallest.
+            half = exponent // 2
+            first = gradient.dtype.type(math.ldexp(1.0, -half))
+            second = gradient.dtype.type(math.ldexp(1.0, half - exponent))
+            for j in range(width):
+                gradient[i, j] = gradient[i, j] * first * second
 
 
 # --- from logits: probabilities, losses, residuals, predictions --------------------------------
