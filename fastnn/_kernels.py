@@ -223,18 +223,19 @@ def _add_bias_sigmoid_direction(bias, z, slope):
     rows, width = z.shape
     for i in range(rows):
         least = abs(z[i, 0] + bias[0])
-        for j in range(width):
+        for j in range(1, width):
+            if not least > _SATURATED:  # a NaN ends the search, too
+                break
             v = z[i, j] + bias[j]
-            least = abs(v) if abs(v) < least else least
-            z[i, j] = v
+            least = abs(v) if not abs(v) >= least else least
         if _SATURATED < least < np.inf:
-            for j in range(width):  # beside 1, e**-64 vanishes in either type
-                v = z[i, j]
+            for j in range(width):
+                v = z[i, j] + bias[j]
                 slope[i, j] = _exp(least - abs(v))
                 z[i, j] = one if v >= 0 else _exp(-abs(v))
         else:
             for j in range(width):
-                v = z[i, j]
+                v = z[i, j] + bias[j]
                 e = _exp(-abs(v))
                 r = one / (one + e)
                 slope[i, j] = e * r * r
