@@ -42,10 +42,13 @@ MEMORY = 16 << 30  # bytes of address space: a mutant may ask for any amount
 # The tests of every module, the quickest to notice a fault first.
 TESTS = {
     "_checks": "checks networks attacks",
+    "_files": "files formats",
     "_gradients": "networks training sparse comp7015",
     "_kernels": "kernels_steps kernels kernels_logits networks attacks robustness",
-    "_parallel": "parallel training robustness",
+    "_npy": "npy formats datasets",
+    "_parallel": "parallel signals training robustness",
     "_passes": "passes networks sparse attacks robustness training parallel",
+    "_signals": "signals parallel",
     "_sparse": "kernels_sparse sparse training",
     "_sparse_kernels": "kernels_sparse kernels sparse training",
     "attacks": "attacks robustness checks",
