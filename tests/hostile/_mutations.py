@@ -136,7 +136,7 @@ def change_archive(rng: Rng, content: bytes, other: bytes) -> bytes:
     with warnings.catch_warnings(), zipfile.ZipFile(out, "w", packing) as archive:
         warnings.simplefilter("ignore")  # of names that are there twice
         for name, data in members:
-            archive.writestr(name, data)
+            archive.writestr(zipfile.ZipInfo(name), data, packing)  # any name, an empty one too
     return out.getvalue()
 
 
@@ -157,7 +157,7 @@ def _changed_members(
         lambda: [(name, data), (str(rng.choice(strange)), other if rng.random() < 0.5 else b"")],
         lambda: [(str(rng.choice(names)), data)],
         lambda: [(name, npy_bomb())],
-        lambda: [(name, change(rng, data, other))],
+        lambda: [(name, change(rng, data, other) if data else other)],
     )[rng.integers(6)]
     return [*members[:k], *one(), *members[k + 1 :]]
 
