@@ -87,12 +87,11 @@ def _checked_labels(blocks: Iterator[NDArray[Any]], count: int, path: Path) -> N
     start = 0
     for block in blocks:
         if block.ndim == 2:
-            good = ((block == 0) | (block == 1)).all(axis=1) & (
-                np.count_nonzero(block, axis=1) == 1
-            )
+            good = ((block == 0) | (block == 1)).all(axis=1)
+            good &= np.count_nonzero(block, axis=1) == 1
             found, wanted = block.argmax(axis=1), "one 1 among nine 0"
         else:
-            good = np.isin(block, np.arange(CLASSES))
+            good = np.logical_or.reduce([block == label for label in range(CLASSES)])
             found, wanted = block, "a whole number from 0 to 9"
         if not good.all():
             row = int(np.argmin(good))

@@ -591,6 +591,17 @@ def test_numbers_of_rows_are_compared_before_any_row_is_read(tmp_path, digits, m
         load_mnist(tmp_path)
 
 
+def test_a_label_that_no_integer_can_hold_is_named_without_a_warning(tmp_path, digits):
+    labels = digits["test"][1].astype(np.float64)
+    labels[[5, 7]] = 1e300, np.nan
+    np.save(tmp_path / "X_test.npy", digits["test"][0])
+    np.save(tmp_path / "Y_test.npy", labels)
+    with pytest.raises(
+        ValueError, match=r"label 5 is 1e\+300, expected a whole number from 0 to 9"
+    ):
+        load_mnist(tmp_path)
+
+
 @pytest.mark.parametrize("value", [1e-320, 0.5, np.nan, 2])
 def test_a_row_that_is_not_one_hot_is_named_in_one_line(tmp_path, digits, value):
     rows = np.eye(10)[digits["test"][1]]
