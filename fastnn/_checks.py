@@ -200,7 +200,7 @@ def _from_one_hot(array: NDArray[Any], classes: int, name: str) -> NDArray[np.in
         raise ValueError(f"one-hot {name} must have {classes} columns, got {array.shape[1]}")
     if array.dtype.kind not in "fiub":
         raise TypeError(f"one-hot {name} must be numbers, got {array.dtype}")
-    wrong = (np.count_nonzero(array, axis=1) != 1) | (array.max(axis=1, initial=0) != 1)
+    wrong = ((array != 0).sum(axis=1) != 1) | ((array == 1).sum(axis=1) != 1)
     if wrong.any():
         row = int(np.argmax(wrong))
         raise ValueError(f"{name}[{row}] is not one-hot: {array[row].tolist()}")

@@ -88,7 +88,7 @@ def _checked_labels(blocks: Iterator[NDArray[Any]], count: int, path: Path) -> N
     for block in blocks:
         if block.ndim == 2:
             good = ((block == 0) | (block == 1)).all(axis=1)
-            good &= np.count_nonzero(block, axis=1) == 1
+            good &= (block != 0).sum(axis=1) == 1
             found, wanted = block.argmax(axis=1), "one 1 among nine 0"
         else:
             good = np.logical_or.reduce([block == label for label in range(CLASSES)])

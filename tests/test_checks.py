@@ -581,6 +581,13 @@ def test_masked_arrays_are_refused_by_name():
                 function()
 
 
+def test_a_signalling_nan_is_refused_without_a_warning():
+    rows = np.eye(3)
+    rows.view(np.uint64)[1, 0] = 0x7FF0_0000_0000_0001
+    with pytest.raises(ValueError, match=r"labels\[1\] is not one-hot: \[nan, 1.0, 0.0\]"):
+        _checks.labels(rows, 3, 3, one_hot=True)
+
+
 def test_messages_about_one_hot_rows_take_one_line():
     rows = np.eye(30)
     rows[1] = 1e-320
