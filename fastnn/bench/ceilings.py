@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -20,6 +20,7 @@ from numpy.typing import DTypeLike, NDArray
 from threadpoolctl import threadpool_limits
 
 from fastnn._kernels import kernel
+from fastnn._vectors import vector_bytes
 
 _CHAINS = 12  # independent chains: more than latency (4) x units (2), fewer than registers (16)
 _CACHE_FLOATS = 1 << 15  # three arrays of 128 KiB: inside any second-level cache
@@ -27,18 +28,12 @@ _MEMORY_FLOATS = 1 << 24  # three arrays of 64 MiB for each thread: outside most
 _SGEMM_SIDES = (1024, 2048)
 
 
-def _vector_bytes() -> int:
-    """Return the width of the processor's widest vectors."""
-    features = binding.get_host_cpu_features()
-    return 64 if features.get("avx512f") else 32 if features.get("avx") else 16
-
-
 def _chain_intrinsic(scalar: Any, suffix: str, size: int) -> Any:
     """Return a numba intrinsic that runs `_CHAINS` chains of vector multiply-adds in registers.
 
     A loop over an array would have to load and store: it reaches nine tenths of this.
     """
-    lanes = _vector_bytes() // size
+    lanes = vector_bytes() // size
     vector = ir.VectorType(scalar, lanes)
     counter = ir.IntType(64)
 
@@ -148,7 +143,7 @@ def _fma_rate(bits: int, threads: int, seconds: float) -> float:
     """Return the GFLOP/s of multiply-adds on registers alone."""
     function, size = (_fma_32, 4) if bits == 32 else (_fma_64, 8)
     steps = 4_000_000  # milliseconds of work, against microseconds to hand it to the threads
-    flops = 2.0 * steps * _CHAINS * (_vector_bytes() // size) * threads
+    flops = 2.0 * steps * _CHAINS * (vector_bytes() // size) * threads
     return flops / _best(lambda _: function(steps), threads, seconds) / 1e9
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from threadpoolctl import threadpool_info
 
 from fastnn._parallel import available_threads, cpu_quota
+from fastnn._vectors import vector_bytes
 
 # How wide the vectors are that a set of OpenBLAS kernels computes with, and those of a processor.
 _KERNEL_BITS = {
@@ -29,7 +30,6 @@ _KERNEL_BITS = {
     "cooperlake": 512,
     "sapphirerapids": 512,
 }
-_FLAG_BITS = {"avx512bw": 512, "avx": 256, "sse2": 128}
 
 
 def machine_info() -> dict[str, Any]:
@@ -41,7 +41,7 @@ def machine_info() -> dict[str, Any]:
     return {
         "processor": processor_name(),
         "architecture": platform.machine(),
-        "vector_bits": vector_bits(),
+        "vector_bits": 8 * vector_bytes(),
         "processors": os.cpu_count(),
         "usable_processors": available_threads(),
         "cpu_quota": cpu_quota(),
@@ -62,12 +62,6 @@ def processor_name() -> str:
     """Return the processor's model as the system names it."""
     fields = _cpuinfo()
     return fields.get("model name") or platform.processor() or platform.machine()
-
-
-def vector_bits() -> int | None:
-    """Return the width of the processor's vectors in bits, None where the system does not tell."""
-    flags = _cpuinfo().get("flags", "").split()
-    return next((bits for flag, bits in _FLAG_BITS.items() if flag in flags), None)
 
 
 def kernel_bits(kernels: str) -> int | None:
