@@ -20,4 +20,4 @@ from fastnn.bench.machine import machine_info
 def test_the_width_follows_the_features(monkeypatch, features, width):
     monkeypatch.setattr(llvmlite.binding, "get_host_cpu_features", lambda: features)
     assert vector_bytes() == width
-    assert machine_info()["vector_bits"] == 8 * width
+    assert machine_info().vector_bits == 8 * width
