@@ -1,6 +1,7 @@
 """Implementations: ours and the peers have the declared signatures, others are reported."""
 
 import importlib.util
+import re
 import sys
 import typing
 from pathlib import Path
@@ -138,3 +139,20 @@ def test_loading_names_every_difference(monkeypatch, tmp_path):
         load_implementation("planted_implementation:Planted")
     with pytest.raises(AttributeError, match="Absent"):
         load_implementation("planted_implementation:Absent")
+
+
+def test_the_documented_implementation_computes_logits():
+    page = (BENCHMARKS.parent / "docs" / "adding-a-benchmark.md").read_text(encoding="utf-8")
+    code = re.search(r"```python\n(# benchmarks.*?)```", page, re.DOTALL)[1]
+    names = {}
+    exec(compile(code, "adding-a-benchmark.md", "exec"), names)
+    documented = names["PlainLogits"]
+    assert signature_differences(documented) == []
+    assert [m for m in METHODS if offers(documented, m)] == ["logits"]
+    rng = np.random.default_rng(0)
+    network = [rng.normal(0, 1, s) for s in ((4, 5), (5, 3))], [np.ones(5), np.zeros(3)], "tanh"
+    x = rng.normal(0, 1, (6, 4))
+    made, truth = documented(*network), Truth(*network)
+    found = made.logits(made.array(x))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, truth.logits(x), rtol=1e-4, atol=1e-5)
