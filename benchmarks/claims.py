@@ -16,8 +16,8 @@ from outcomes import REFERENCE_ROWS, Claim, Goal, Outcome, PeakShare, judge, sho
 from peers import IMPLEMENTATIONS
 from whole_process import commands, measure_commands
 
-from fastnn._parallel import available_threads
-from fastnn._progress import Progress
+from fastnn._runtime.processors import available_threads
+from fastnn._runtime.progress import Progress
 from fastnn.bench.ceilings import measure_ceilings
 from fastnn.bench.harness import Effort, Key, Measurement
 from fastnn.bench.jobs import SWEEP, make_job

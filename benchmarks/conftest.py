@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fastnn._parallel import available_threads, thread_count
+from fastnn._runtime.processors import available_threads
+from fastnn._runtime.threads import thread_count
 
 if TYPE_CHECKING:
     from fastnn.bench.ceilings import Ceilings

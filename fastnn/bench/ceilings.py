@@ -20,8 +20,8 @@ from numba.extending import intrinsic
 from numpy.typing import DTypeLike, NDArray
 from threadpoolctl import threadpool_limits
 
-from fastnn._kernels import kernel
-from fastnn._vectors import vector_bytes
+from fastnn._kernels.jit import kernel
+from fastnn._runtime.processors import vector_bytes
 
 _CHAINS = 12  # independent chains: more than latency (4) x units (2), fewer than registers (16)
 _CACHE_FLOATS = 1 << 15  # three arrays of 128 KiB: inside any second-level cache

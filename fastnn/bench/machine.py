@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_info
 
-from fastnn._parallel import available_threads, cpu_quota
-from fastnn._vectors import vector_bytes
+from fastnn._runtime.processors import available_threads, cpu_quota, vector_bytes
 
 # The width of the vectors that each set of OpenBLAS kernels computes with.
 _KERNEL_BITS = {
@@ -200,6 +199,6 @@ def has_numba_cache() -> bool:
     # numba has to be loaded for this: it decides when a kernel is declared.
     from numba.core.caching import NullCache
 
-    from fastnn import _kernels
+    from fastnn._kernels import logits
 
-    return not isinstance(getattr(_kernels._softmax, "_cache", None), NullCache | None)
+    return not isinstance(getattr(logits._argmax, "_cache", None), NullCache | None)

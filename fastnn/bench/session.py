@@ -10,15 +10,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastnn._progress import Progress
 from fastnn._recipe import FULL, cached_network
+from fastnn._runtime.progress import Progress
 from fastnn.bench.ceilings import measure_ceilings
 from fastnn.bench.harness import Effort, Measurement, Sized
 from fastnn.bench.process import Subject
 from fastnn.bench.results import Document, to_document
 from fastnn.bench.setting import Setting
 from fastnn.datasets import load_split
-from fastnn.formats import load_mlp
+from fastnn.io import load_mlp
 
 # A minute and 40 seconds of the two minutes; on a slow or busy machine fewer processes are started.
 _SECONDS = 100
