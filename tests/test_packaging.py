@@ -212,6 +212,4 @@ def test_heavy_libraries_stay_in_their_modules():
     graph = read_graph()
     inside = {name for name in graph if name.split(".")[0] not in {"bench", "doctor"}}
     assert outsiders(graph, "numba") & inside == {"_kernels.jit", "_kernels.masked_products"}
-        name for name in graph if name.startswith("_kernels.")
-    } - {"_kernels.cache"}
     assert outsiders(graph, "matplotlib") & inside == {"plots"}
