@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options that say where the digits are."""
+    """Declare the options that choose the digits."""
     parser.add_argument("--data", metavar="DIR", help="folder with MNIST or files of your own")
     parser.add_argument(
         "--source",
@@ -50,7 +50,7 @@ def add_plot_argument(parser: argparse.ArgumentParser, summary: str) -> None:
 
 
 def require_plot_place(path: Path | None) -> None:
-    """Raise where a figure was asked for that could not be written."""
+    """Raise if a figure cannot be written to `path`."""
     if path is not None:
         from fastnn import plots
         from fastnn._files import require_file_place
@@ -60,7 +60,7 @@ def require_plot_place(path: Path | None) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Attack, print the table, and write what else was asked for."""
+    """Run the attack, print the table, and write the figure and the JSON file."""
     from fastnn import _checks, robustness
     from fastnn._parallel import thread_count
     from fastnn.cli import write_json
@@ -94,26 +94,26 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _load(args: argparse.Namespace) -> tuple[MLP, str, Any, Any, str]:
-    """Return the network and where it is from, then the digits, their labels and what they are."""
+    """Return the network and its origin, then the digits, their labels and their source."""
     from fastnn import datasets, formats
     from fastnn._recipe import cached_network
 
     if args.activation and not args.weights:
-        raise ValueError("--activation is that of the network in --weights, which is not given")
+        raise ValueError("--activation needs --weights")
     x, labels, digits = datasets.load_split("test", args.data, source=args.source)
     if args.weights:
         net, origin = formats.load_mlp(args.weights, activation=args.activation), args.weights
     else:
         net, origin = cached_network(args.data, args.source)
-    if x.dtype not in ("uint8", net.dtype):  # a file of floats: as exact as the network takes them
+    if x.dtype not in ("uint8", net.dtype):  # a file of floats is loaded in the type of the network
         x, _, _ = datasets.load_split("test", args.data, source=args.source, dtype=net.dtype)
     return net, origin, x, labels, digits
 
 
 def _warm_up(net: MLP, x: Any, labels: Any, eps: Any) -> None:
-    """Load or compile every kernel, so that the times in the table are those of the work.
+    """Load or compile every kernel, so that the table shows the time of the attack alone.
 
-    Fewer rows would not do: their products are left to BLAS.
+    Fewer rows would not use all kernels: their products are left to BLAS.
     """
     from fastnn import robustness
     from fastnn._sparse import PACK_FROM

@@ -26,7 +26,7 @@ from fastnn._npy import StoredArray, open_npy, open_npz, save_npy
 from fastnn.networks import MLP
 
 _PARAMETER = re.compile(r"fc[1-9][0-9]*\.(weight|bias)")
-# Beside the parameters; as in the assignment, its absence means ReLU.
+# Saved with the parameters; without it the activation is ReLU, as in the assignment.
 _ACTIVATION = "activation"
 _FIRST = "fc1.weight"
 _LONGEST_WORD = 100  # characters
@@ -42,7 +42,7 @@ def load_mlp(path: str | os.PathLike[str], *, activation: str | None = None) -> 
     ----------
     path : path-like
         A folder with ``fc1.weight.npy``, ``fc1.bias.npy``, ``fc2.weight.npy`` and so on, each also
-        under the spelling ``.npz`` (``.npy`` is taken where both are there), or one ``.npz``
+        with the suffix ``.npz`` (``.npy`` is read if both exist), or one ``.npz``
         archive with the keys ``fc1.weight``, ``fc1.bias`` and so on. Weights are (d_in, d_out),
         biases (d_out,) or (1, d_out), all float32 or all float64; any number of layers.
     activation : {"relu", "sigmoid"}, optional
@@ -55,12 +55,21 @@ def load_mlp(path: str | os.PathLike[str], *, activation: str | None = None) -> 
     Raises
     ------
     FileNotFoundError
-        There is nothing at `path`, or a folder lacks the weight or bias of a layer.
+        `path` does not exist, or a folder lacks the weight or bias of a layer.
     ValueError
-        A file is damaged, pickled or of another kind; an archive lacks a weight or bias; shapes do
-        not chain, or would if transposed (PyTorch stores (out, in)); an entry is NaN or infinite;
-        types are mixed or no floats; `activation` is unknown or not the one saved. The message
-        names the file and the layer.
+        A file is damaged, pickled or of another kind; an archive lacks a weight or bias; a layer
+        does not fit the one before it, or only if transposed (PyTorch stores (out, in)); an entry
+        is NaN or infinite; types are mixed, or neither float32 nor float64; `activation` is unknown
+        or not the one that was saved. The message names the file and the layer.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import fastnn
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     fastnn.save_mlp(fastnn.MLP.random((4, 3, 2), activation="sigmoid"), folder)
+    ...     fastnn.load_mlp(folder)
+    MLP(4-3-2, sigmoid, float32)
     """
     place = Path(path)
     arrays = _read_folder(place) if place.is_dir() else _read_archive(place)
@@ -83,21 +92,31 @@ def save_mlp(net: MLP, path: str | os.PathLike[str]) -> None:
     net : MLP
     path : path-like
         A name ending in ``.npz`` makes one archive, which also keeps the activation. Any other name
-        is a folder, made where needed, for ``fc1.weight.npy``, ``fc1.bias.npy`` and so on; a
+        is a folder, created if needed, for ``fc1.weight.npy``, ``fc1.bias.npy`` and so on; a
         network that is not ReLU gets an ``activation.npy`` beside them.
 
     Raises
     ------
     ValueError
-        The name ends like that of another type of file.
+        The name has the suffix of another type of file.
     OSError
         The folder or file cannot be written.
 
     Notes
     -----
-    Old weights are replaced whole. A save that is cut short leaves the old network, or a folder
-    without ``fc1.weight.npy``, which does not load; never a mixture. Other files in the folder
-    stay as they are.
+    All old weights are replaced. If a save is interrupted, the folder has either the old network or
+    no ``fc1.weight.npy``, so that it cannot be loaded; it never has layers of both networks. Other
+    files in the folder are not touched.
+
+    Examples
+    --------
+    >>> import os
+    >>> import tempfile
+    >>> import fastnn
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     fastnn.save_mlp(fastnn.MLP.random((4, 2)), folder)
+    ...     sorted(os.listdir(folder))
+    ['fc1.bias.npy', 'fc1.weight.npy']
     """
     place = Path(path)
     require_place(place)
@@ -115,7 +134,7 @@ def save_mlp(net: MLP, path: str | os.PathLike[str]) -> None:
 
 
 def require_place(path: str | os.PathLike[str]) -> None:
-    """Raise what `save_mlp` would for the name `path`: before a training rather than after it."""
+    """Raise the errors of `save_mlp` for the name `path`: before a training, not after it."""
     place = Path(path)
     if _is_archive(place):
         require_file_place(place)
@@ -126,7 +145,7 @@ def require_place(path: str | os.PathLike[str]) -> None:
 
 
 def _is_archive(place: Path) -> bool:
-    """Return whether a network goes into one file at `place`, and not into a folder."""
+    """Return whether a network at `place` is one file and not a folder."""
     return place.suffix == ".npz" and not place.is_dir()
 
 
@@ -147,7 +166,7 @@ def _is_of_network(name: str) -> bool:
 
 
 def _read_folder(folder: Path) -> dict[str, NDArray[Any]]:
-    """Read the files of a network; as `_read_archive`."""
+    """Read the files of a network, in the order of `_read_archive`."""
     files = _files_of_network(folder)
     arrays = {}
     for name in _names_in_order(folder, files):
@@ -157,7 +176,7 @@ def _read_folder(folder: Path) -> dict[str, NDArray[Any]]:
 
 
 def _read_archive(path: Path) -> dict[str, NDArray[Any]]:
-    """Read the arrays of a network: weights and biases by turns, then the activation if it is kept.
+    """Read the arrays of a network: weight and bias of each layer, then the activation if saved.
 
     Nothing else in the archive is read.
     """
@@ -166,7 +185,7 @@ def _read_archive(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _read(place: Path, name: str, stored: StoredArray) -> NDArray[Any]:
-    """Read an array whose header says that it can be what its name says."""
+    """Read an array, once its header fits its name."""
     shape, dtype = stored.shape, stored.dtype
     if name == _ACTIVATION:
         if shape or dtype.kind != "U" or dtype.itemsize > 4 * _LONGEST_WORD:
@@ -193,7 +212,7 @@ def _names_in_order(place: Path, found: Collection[str]) -> list[str]:
 
 
 def _missing(place: Path, name: str, found: Collection[str]) -> Exception:
-    """Return the error for a parameter that is not there, with those that are."""
+    """Return the error for a missing parameter; it lists those that were found."""
     present = sorted(other for other in found if _PARAMETER.fullmatch(other))
     has = ", ".join(other[:40] for other in present[:_MOST_NAMED]) or "no parameters"
     more = ", ..." if len(present) > _MOST_NAMED else ""
@@ -202,7 +221,7 @@ def _missing(place: Path, name: str, found: Collection[str]) -> Exception:
 
 
 def _explain(weights: list[NDArray[Any]], biases: list[NDArray[Any]], reason: str) -> str:
-    """Put what `MLP` found wrong into the words of the file."""
+    """Return an error of `MLP` with the names that the arrays have in the file."""
     turned = [weight.T for weight in weights]
     if not _chain(weights, biases) and _chain(turned, biases):
         shape = weights[0].shape
@@ -215,7 +234,7 @@ def _explain(weights: list[NDArray[Any]], biases: list[NDArray[Any]], reason: st
 
 
 def _chain(weights: list[NDArray[Any]], biases: list[NDArray[Any]]) -> bool:
-    """Return whether every layer takes what the one before gives, and has a bias to match."""
+    """Return whether every layer fits the one before it, and every bias its layer."""
     if any(weight.ndim != 2 for weight in weights):
         return False
     widths = [weight.shape[1] for weight in weights]
@@ -225,10 +244,10 @@ def _chain(weights: list[NDArray[Any]], biases: list[NDArray[Any]]) -> bool:
 
 
 def _write_folder(folder: Path, arrays: _Arrays) -> None:
-    """Replace the network in `folder`; in between it has no first weight, so that none loads.
+    """Replace the network in `folder`.
 
-    That the first weight goes first and comes last must hold on the disk, too: hence a sync of the
-    folder between the steps.
+    The first weight is removed first and renamed last, so that a mixture of two networks never
+    loads. The folder is synced between these steps, so that their order also holds on the disk.
     """
     remove_stale(folder, _is_of_network)
     temporaries: dict[str, Temporary] = {}
