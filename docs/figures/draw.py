@@ -1,7 +1,7 @@
 """Draw the figures of the documentation that are not in benchmarks/figures.
 
-``python docs/figures/draw.py --data DIR --weights weights``, with MNIST's files in DIR and
-the network that ``fastnn train --data DIR --out weights`` makes.
+``python docs/figures/draw.py --data DIR --weights weights``: DIR has MNIST's files, and
+``fastnn train --data DIR --out weights`` makes the network.
 """
 
 import argparse
