@@ -1,7 +1,7 @@
 """Draw the figures of the documentation that are not in benchmarks/figures.
 
-``python docs/figures/draw.py --data DIR --weights weights``: DIR has MNIST's files, and
-``fastnn train --data DIR --out weights`` makes the network.
+``python docs/figures/draw.py --data DIR --weights weights``: DIR has MNIST's files,
+and ``fastnn train --data DIR --out weights`` makes the network.
 """
 
 import argparse
