@@ -22,6 +22,7 @@ default_role = "py:obj"  # `MLP` in a docstring is a link where it can be one
 
 autosummary_generate = False  # each table in api/ links to entries on its own page
 autodoc_preserve_defaults = True
+toc_object_entries_show_parents = "hide"
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings have types with shapes
 numpydoc_show_class_members = False
