@@ -17,11 +17,11 @@ class Progress:
     Parameters
     ----------
     label : str
-        What is going on; printed before the bar.
+        Name of the work; printed before the bar.
     total : int
         Number of steps.
     enabled : bool, optional
-        False draws nothing, so that callers need no branch of their own.
+        If False, nothing is drawn; so callers need no branch.
     """
 
     def __init__(self, label: str, total: int, *, enabled: bool = True) -> None:
@@ -52,7 +52,7 @@ class Progress:
             sys.stderr.flush()
 
     def update(self, done: int, note: str = "") -> None:
-        """Show that `done` of the steps are behind us, with a remark at the end of the line."""
+        """Show that `done` steps are complete, with `note` at the end of the line."""
         self._done = done
         self._note = note
         self._draw()

@@ -30,11 +30,11 @@ class Finding:
     Attributes
     ----------
     name : str
-        What was looked at.
+        What was checked.
     status : {"ok", "remark", "wrong"}
-        Only "wrong" changes the exit status: it costs speed or correctness, and can be put right.
+        Only "wrong" changes the exit status: it costs speed or correctness, and can be mended.
     text : str
-        What is the case and, if it is wrong, what to do.
+        What was found and, if it is wrong, what to do.
     """
 
     name: str
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what was found: 0, or 1 where something is wrong."""
+    """Print the findings; return 0, or 1 if something is wrong."""
     from fastnn.bench.machine import machine_info
 
     if args.clear_cache:
@@ -97,7 +97,7 @@ def clear_caches() -> list[dict[str, Any]]:
 
 
 def diagnose(machine: Machine) -> list[Finding]:
-    """Look at everything that has an influence on fastnn.
+    """Run every check.
 
     Parameters
     ----------
@@ -121,11 +121,11 @@ def diagnose(machine: Machine) -> list[Finding]:
 
 
 def report(found: list[Finding]) -> str:
-    """Return the findings as text, a line for each and one for all."""
+    """Return the findings as text, with a summary in the last line."""
     width = max(len(finding.name) for finding in found)
     lines = []
     for finding in found:
-        # Paths stay whole, so that they can be copied.
+        # Paths are not broken, so that they can be copied.
         first, *more = textwrap.wrap(
             finding.text, _WIDTH, break_on_hyphens=False, break_long_words=False
         )
@@ -189,7 +189,7 @@ def _kernels(machine: Machine) -> Iterator[Finding]:
         yield Finding("BLAS kernels", "wrong" if setting else "remark", text)
 
     if "OPENBLAS_L2_SIZE" in machine.environment:
-        text = "OPENBLAS_L2_SIZE overrides what BLAS found out about the cache; better unset"
+        text = "OPENBLAS_L2_SIZE overrides the size of the cache that BLAS detects; unset it"
         yield Finding("BLAS blocks", "remark", text)
 
 
@@ -214,7 +214,7 @@ def _caches(_: Machine) -> Iterator[Finding]:
     from fastnn.cli._caches import kernel_caches, network_cache
 
     if not has_numba_cache() and not _is_jit_disabled():
-        text = "no folder to keep compiled kernels in: every process compiles them anew; set "
+        text = "no folder to keep compiled kernels in: every process compiles them again; set "
         text += "NUMBA_CACHE_DIR to a writable folder"
         yield Finding("kernel cache", "wrong", text)
     for cache in kernel_caches():
