@@ -106,17 +106,23 @@ def _remove_if_stale(path: Path) -> None:
         path.unlink()
 
 
-def _lock(file: BinaryIO, *, wait: bool = True) -> bool | None:
-    """Lock a file until it is closed: False if another process has, None if files have no locks."""
-    if sys.platform == "win32":
+if sys.platform == "win32":
+
+    def _lock(file: BinaryIO, *, wait: bool = True) -> bool | None:
+        """Return None: files have no locks of this kind."""
         return None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # some network file systems
-        return None
-    return True
+
+else:
+
+    def _lock(file: BinaryIO, *, wait: bool = True) -> bool | None:
+        """Lock a file until it is closed: False if another has, None if files have no locks."""
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:  # some network file systems
+            return None
+        return True
 
 
 @contextlib.contextmanager

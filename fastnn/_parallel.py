@@ -100,9 +100,9 @@ def thread_count(asked: int | None = None) -> int:
 
 def available_threads() -> int:
     """Return the number of processors this process may use: its affinity, cut to its CPU quota."""
-    try:
+    if hasattr(os, "sched_getaffinity"):
         allowed = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on Linux
+    else:  # not on Linux
         allowed = os.cpu_count() or 1
     quota = cpu_quota()
     return allowed if quota is None else max(1, min(allowed, math.ceil(quota)))
@@ -220,7 +220,7 @@ if hasattr(os, "register_at_fork"):
 
 def _own_processors(size: int) -> list[int]:
     """Return a processor for each of `size` threads if that is all that may be used, else none."""
-    if not hasattr(os, "sched_setaffinity"):
+    if not hasattr(os, "sched_getaffinity"):
         return []
     allowed = sorted(os.sched_getaffinity(0))
     first = threading.get_native_id() % len(allowed)  # elsewhere for teams of other threads
@@ -229,13 +229,14 @@ def _own_processors(size: int) -> list[int]:
 
 def _keep_on(processors: list[int]) -> None:
     """Keep the calling thread on some processors, unless they were taken away meanwhile."""
-    with contextlib.suppress(OSError):
-        os.sched_setaffinity(0, processors)
+    if hasattr(os, "sched_setaffinity"):
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, processors)
 
 
 def _let_go(place: int, processors: list[int]) -> None:
     """Let the calling thread run on all `processors` again, if it is still kept on `place`."""
-    if os.sched_getaffinity(0) == {place}:
+    if hasattr(os, "sched_getaffinity") and os.sched_getaffinity(0) == {place}:
         _keep_on(processors)
 
 

@@ -93,7 +93,7 @@ class Worker:
 
 def pin(threads: int) -> None:
     """Keep this process on `threads` processors, where the system can do that."""
-    if hasattr(os, "sched_setaffinity"):
+    if sys.platform == "linux":
         processors = sorted(os.sched_getaffinity(0))[:threads]
         os.sched_setaffinity(0, processors)
         for task in Path("/proc/self/task").glob("*"):  # BLAS has its threads already
