@@ -14,7 +14,8 @@ import pytest
 import fastnn
 
 PACKAGE = Path(fastnn.__file__).parent
-PROJECT = PACKAGE.parent / "pyproject.toml"
+ROOT = PACKAGE.parent
+PROJECT = ROOT / "pyproject.toml"
 
 # Other people's scripts call these.
 SIGNATURES = {
@@ -85,6 +86,25 @@ def test_version_and_dependencies_come_from_one_place():
     bounds = [re.fullmatch(r"([a-z]+)>=[\d.]+", line) for line in project["dependencies"]]
     names = [bound and bound[1] for bound in bounds]
     assert sorted(names, key=str) == ["matplotlib", "numba", "numpy", "threadpoolctl"]
+
+
+def test_the_citation_is_of_this_version():
+    version, released = re.search(
+        r"^version: (.+)\ndate-released: \"(.+)\"$",
+        (ROOT / "CITATION.cff").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    ).groups()
+    assert version == tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]["version"]
+    assert f"## [{version}] - {released}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_workflow_runs_every_python_that_the_package_claims():
+    workflow = (ROOT / ".github" / "workflows" / "tests.yml").read_text(encoding="utf-8")
+    matrix = workflow[: workflow.index("steps:")]
+    classifiers = PROJECT.read_text(encoding="utf-8")
+    claimed = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', classifiers)
+    assert claimed
+    assert set(re.findall(r'"(3\.\d+)"', matrix)) == set(claimed)
 
 
 def imports(source, package="fastnn"):
