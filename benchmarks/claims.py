@@ -15,8 +15,8 @@ import numpy as np
 from peers import IMPLEMENTATIONS
 from whole_process import MEGABYTES, commands, measure_commands
 
-from fastnn._parallel import available_threads
-from fastnn._progress import Progress
+from fastnn._runtime.processors import available_threads
+from fastnn._runtime.progress import Progress
 from fastnn.bench.ceilings import highest, measure_ceilings
 from fastnn.bench.harness import Measurement, Subject
 from fastnn.bench.jobs import SWEEP, make_job

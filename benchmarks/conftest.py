@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from fastnn._parallel import available_threads, thread_count
+from fastnn._runtime.processors import available_threads
+from fastnn._runtime.threads import thread_count
 
 sys.path.insert(0, str(Path(__file__).parent))
 

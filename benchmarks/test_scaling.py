@@ -5,7 +5,7 @@ import pytest
 from timing import implementation_or_skip, run_for
 
 import fastnn
-from fastnn._parallel import available_threads
+from fastnn._runtime.processors import available_threads
 from fastnn.bench.jobs import EPS, UNIT, make_job
 from fastnn.bench.machine import peak_memory, reset_peak_memory
 

@@ -10,10 +10,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fastnn._parallel import threads
+    from fastnn._runtime.threads import threads
     from fastnn.attacks import fgsm
+    from fastnn.attacks.evaluate import adversarial_accuracy
     from fastnn.datasets import Dataset, load_mnist
-    from fastnn.formats import load_mlp, save_mlp
     from fastnn.functional import (
         cross_entropy,
         log_softmax,
@@ -22,31 +22,34 @@ if TYPE_CHECKING:
         relu_grad,
         sigmoid,
         softmax,
+        tanh,
     )
+    from fastnn.io import load_mlp, save_mlp
     from fastnn.networks import MLP, Gradients
-    from fastnn.robustness import AdversarialReport, adversarial_accuracy
+    from fastnn.reports import AdversarialReport
     from fastnn.training import History, train
 
 # Where each public name lives. A test holds this to the imports above.
 _HOME = {
-    "AdversarialReport": "robustness",
+    "AdversarialReport": "reports",
     "Dataset": "datasets",
     "Gradients": "networks",
     "History": "training",
     "MLP": "networks",
-    "adversarial_accuracy": "robustness",
+    "adversarial_accuracy": "attacks.evaluate",
     "cross_entropy": "functional",
     "fgsm": "attacks",
-    "load_mlp": "formats",
+    "load_mlp": "io",
     "load_mnist": "datasets",
     "log_softmax": "functional",
     "one_hot": "functional",
     "relu": "functional",
     "relu_grad": "functional",
-    "save_mlp": "formats",
+    "save_mlp": "io",
     "sigmoid": "functional",
     "softmax": "functional",
-    "threads": "_parallel",
+    "tanh": "functional",
+    "threads": "_runtime.threads",
     "train": "training",
 }
 
@@ -58,9 +61,11 @@ _MODULES = (
     "fetch",
     "formats",
     "functional",
+    "io",
     "networks",
     "plots",
     "reference",
+    "reports",
     "robustness",
     "training",
 )
@@ -83,6 +88,7 @@ __all__ = [
     "save_mlp",
     "sigmoid",
     "softmax",
+    "tanh",
     "threads",
     "train",
 ]

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn import datasets, formats
-from fastnn._files import user_cache_dir
+from fastnn import datasets
+from fastnn._runtime.files import user_cache_dir
+from fastnn.io import load_mlp, save_mlp
 from fastnn.networks import MLP
 from fastnn.training import History, train
 
@@ -78,7 +79,7 @@ def cached_network(path: str | os.PathLike[str] | None, source: str) -> tuple[ML
     file = user_cache_dir() / "networks" / f"{key}.npz"
     try:
         if file.is_file():
-            return formats.load_mlp(file), "kept from an earlier run"
+            return load_mlp(file), "kept from an earlier run"
     except (OSError, ValueError) as error:
         print(f"fastnn: training again: {error}", file=sys.stderr)
     x, labels, _ = datasets.load_split("train", path, source=source)
@@ -92,7 +93,7 @@ def _keep(net: MLP, file: Path) -> str:
     """Write the network to the cache and say where it is from."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        formats.save_mlp(net, file)
+        save_mlp(net, file)
     except OSError as error:
         print(f"fastnn: the network could not be kept: {error}", file=sys.stderr)
         return "trained now"

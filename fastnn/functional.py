@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastnn import _checks, _kernels
+from fastnn import _checks
+from fastnn._engine import losses
+from fastnn._kernels import elementwise, exponentials
 
 
 def sigmoid(z: ArrayLike) -> NDArray[Any]:
@@ -35,7 +37,42 @@ def sigmoid(z: ArrayLike) -> NDArray[Any]:
     -----
     ``1 / (1 + e**-z)`` for z >= 0, ``e**z / (e**z + 1)`` below, so that nothing overflows.
     """
-    return _elementwise(_kernels._sigmoid, z)
+    return _elementwise(exponentials._sigmoid, z)
+
+
+def tanh(z: ArrayLike) -> NDArray[Any]:
+    """Return ``(e**z - e**-z) / (e**z + e**-z)``, entry by entry.
+
+    Parameters
+    ----------
+    z : ndarray, any shape, float32 or float64
+        Infinities are taken: the results are -1 and 1.
+
+    Returns
+    -------
+    ndarray, shape and dtype of `z`
+        Within 3 units in the last place.
+
+    Raises
+    ------
+    TypeError
+        `z` is neither float32 nor float64.
+    ValueError
+        An entry is NaN.
+
+    Notes
+    -----
+    ``-m / (2 + m)`` with ``m = e**-2|z| - 1``, which is formed without cancellation, and the sign
+    of z.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastnn
+    >>> fastnn.tanh(np.array([-np.inf, 0.0, 0.5])).round(4).tolist()
+    [-1.0, 0.0, 0.4621]
+    """
+    return _elementwise(exponentials._tanh, z)
 
 
 def relu(z: ArrayLike) -> NDArray[Any]:
@@ -56,7 +93,7 @@ def relu(z: ArrayLike) -> NDArray[Any]:
     ValueError
         An entry is NaN.
     """
-    return _elementwise(_kernels._relu, z)
+    return _elementwise(elementwise._relu, z)
 
 
 def relu_grad(z: ArrayLike) -> NDArray[Any]:
@@ -77,7 +114,7 @@ def relu_grad(z: ArrayLike) -> NDArray[Any]:
     ValueError
         An entry is NaN.
     """
-    return _elementwise(_kernels._relu_grad, z)
+    return _elementwise(elementwise._relu_grad, z)
 
 
 def softmax(z: ArrayLike) -> NDArray[Any]:
@@ -105,7 +142,7 @@ def softmax(z: ArrayLike) -> NDArray[Any]:
     -----
     Every row is shifted by its own maximum, which changes nothing but the overflow.
     """
-    return _rowwise(_kernels._softmax, z)
+    return _rowwise(losses.softmax, z)
 
 
 def log_softmax(z: ArrayLike) -> NDArray[Any]:
@@ -130,7 +167,7 @@ def log_softmax(z: ArrayLike) -> NDArray[Any]:
     ValueError
         There are no classes, or an entry is NaN or infinite; the message names the row.
     """
-    return _rowwise(_kernels._log_softmax, z)
+    return _rowwise(losses.log_softmax, z)
 
 
 def cross_entropy(z: ArrayLike, labels: ArrayLike) -> Any:
@@ -166,9 +203,9 @@ def cross_entropy(z: ArrayLike, labels: ArrayLike) -> Any:
         raise ValueError(f"z must have shape (N, C) or (C,), got {array.shape}")
     rows = array.reshape(-1, array.shape[-1])
     truth = _checks.labels(labels, len(rows), rows.shape[1])
-    losses = np.empty(len(rows), array.dtype)
-    _kernels._loss_residual(rows, truth, losses, np.empty_like(rows))
-    return losses[0] if array.ndim == 1 else losses
+    out = np.empty(len(rows), array.dtype)
+    losses.loss_residual(rows, truth, out, np.empty_like(rows))
+    return out[0] if array.ndim == 1 else out
 
 
 def one_hot(labels: ArrayLike, n_classes: int = 10, dtype: DTypeLike = np.float32) -> NDArray[Any]:
@@ -216,8 +253,8 @@ def _finite_rows(z: ArrayLike) -> NDArray[Any]:
     if array.ndim == 0 or array.shape[-1] == 0:
         raise ValueError(f"z must have shape (..., C) with C > 0, got {array.shape}")
     rows = array.reshape(-1, array.shape[-1])
-    row = int(_kernels._first_not_finite(rows))
-    if row >= 0:
+    row = losses.first_not_finite(rows)
+    if row is not None:
         raise ValueError(f"z row {row} is {rows[row].tolist()}; every entry must be finite")
     return array
 

@@ -11,10 +11,12 @@ from typing import Any, NamedTuple, Self, cast
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastnn import _checks, _gradients, _kernels, _passes
-from fastnn._signals import numpy_errors
-
-ACTIVATIONS = ("relu", "sigmoid")
+from fastnn import _checks
+from fastnn._engine import gradients, layers, losses
+from fastnn._engine.activations import activation_named
+from fastnn._engine.tiles import for_each_tile
+from fastnn._engine.workspace import Rows, Workspace
+from fastnn._runtime.signals import numpy_errors
 
 
 class Gradients(NamedTuple):
@@ -38,7 +40,7 @@ class MLP:
     weights : sequence of ndarray, shapes (d_in, d_out), float32 or float64
         One matrix a layer. They are copied.
     biases : sequence of ndarray, shapes (d_out,) or (1, d_out), type of the weights
-    activation : {"relu", "sigmoid"}
+    activation : {"relu", "sigmoid", "tanh"}
         What follows every layer but the last.
 
     Raises
@@ -51,7 +53,8 @@ class MLP:
     Notes
     -----
     ``z_i = h_(i-1) W_i + b_i``, ``h_i = activation(z_i)``, ``p = softmax(z_L)``; one sample at a
-    time in `fastnn.reference`.
+    time in `fastnn.reference`. Attributes cannot be assigned, but the arrays can be written to, and
+    `fastnn.train` does so: every reference to the network then sees the trained one.
     """
 
     weights: tuple[NDArray[Any], ...]
@@ -65,8 +68,7 @@ class MLP:
         activation: str = "relu",
     ) -> None:
         ws, bs = _checks.parameters(weights, biases)
-        if activation not in ACTIVATIONS:
-            raise ValueError(f"activation must be one of {ACTIVATIONS}, got {activation!r}")
+        activation_named(activation)
         object.__setattr__(self, "weights", ws)
         object.__setattr__(self, "biases", bs)
         object.__setattr__(self, "activation", activation)
@@ -85,7 +87,7 @@ class MLP:
         ----------
         sizes : sequence of int
             Widths from the input to the classes, two or more.
-        activation : {"relu", "sigmoid"}
+        activation : {"relu", "sigmoid", "tanh"}
         rng : int, Generator or None
             Seed or source of the weights; None draws a new seed.
         dtype : float32 or float64
@@ -98,17 +100,18 @@ class MLP:
         Notes
         -----
         Normal weights of variance ``2 / d_in`` before ReLU (He et al. 2015, arXiv:1502.01852) and
-        ``2 / (d_in + d_out)`` before a sigmoid (Glorot and Bengio 2010, AISTATS 9, 249-256).
+        ``2 / (d_in + d_out)`` before sigmoid or tanh (Glorot and Bengio 2010, AISTATS 9, 249-256).
         """
         kind = _checks.float_dtype(dtype)
         widths = [_checks.positive_integer(size, "sizes") for size in sizes]
         if len(widths) < 2:
             raise ValueError(f"sizes must name two widths or more, got {tuple(sizes)}")
+        variance = activation_named(activation).variance
         generator = np.random.default_rng(rng)
-        weights = []
-        for d_in, d_out in itertools.pairwise(widths):
-            fan = d_in if activation == "relu" else d_in + d_out
-            weights.append(math.sqrt(2 / fan) * generator.standard_normal((d_in, d_out)))
+        weights = [
+            math.sqrt(variance(d_in, d_out)) * generator.standard_normal((d_in, d_out))
+            for d_in, d_out in itertools.pairwise(widths)
+        ]
         return cls(
             [w.astype(kind) for w in weights], [np.zeros(w, kind) for w in widths[1:]], activation
         )
@@ -157,11 +160,11 @@ class MLP:
         rows = self._inputs(x)
         out = np.empty((len(rows), self.sizes[-1]), self.dtype)
 
-        def work(ws: _passes.Workspace, tile: _passes.Rows) -> None:
-            out[tile] = _passes.forward(ws)
-            _passes.require_finite(ws.h[-1], tile, "logits")
+        def work(ws: Workspace, tile: Rows) -> None:
+            out[tile] = layers.forward(ws)
+            layers.require_finite(ws.h[-1], tile, "logits")
 
-        _passes.for_each_tile(self, rows, work)
+        for_each_tile(self, rows, work)
         return self._like(x, out)
 
     def predict(self, x: ArrayLike) -> Any:
@@ -181,9 +184,7 @@ class MLP:
             As `logits`.
         """
         logits = np.atleast_2d(self.logits(x))
-        out = np.empty(len(logits), np.int64)
-        _kernels._argmax(logits, out)
-        return self._like(x, out)
+        return self._like(x, losses.predictions(logits, np.empty(len(logits), np.int64)))
 
     def predict_proba(self, x: ArrayLike) -> NDArray[Any]:
         """Return the softmax of the logits.
@@ -203,7 +204,7 @@ class MLP:
         """
         logits = np.atleast_2d(self.logits(x))
         out = np.empty_like(logits)
-        _kernels._softmax(logits, out)
+        losses.softmax(logits, out)
         return self._like(x, out)
 
     def loss(self, x: ArrayLike, labels: ArrayLike) -> float:
@@ -221,14 +222,14 @@ class MLP:
             As `logits`; labels are of another type, number or range; there are no rows.
         """
         rows, truth = self._samples(x, labels)
-        losses = np.empty(len(rows), self.dtype)
+        of_rows = np.empty(len(rows), self.dtype)
 
-        def work(ws: _passes.Workspace, tile: _passes.Rows) -> None:
-            _passes.evaluate_tile(ws, truth, tile)
-            losses[tile] = ws.losses
+        def work(ws: Workspace, tile: Rows) -> None:
+            layers.evaluate_tile(ws, truth, tile)
+            of_rows[tile] = ws.losses
 
-        _passes.for_each_tile(self, rows, work)
-        return float(losses.mean(dtype=np.float64))
+        for_each_tile(self, rows, work)
+        return float(of_rows.mean(dtype=np.float64))
 
     def accuracy(self, x: ArrayLike, labels: ArrayLike) -> float:
         """Return the share of rows whose predicted class is the label.
@@ -274,9 +275,9 @@ class MLP:
         ``dL/dW_i = h_(i-1)^T dL/dz_i / N``.
         """
         rows, truth = self._samples(x, labels)
-        means = _gradients.mean_gradients(self, rows, truth, _checks.real(l2, "l2"))
-        layers = len(self.weights)
-        return Gradients(tuple(means[:layers]), tuple(means[layers:]))
+        means = gradients.mean_gradients(self, rows, truth, _checks.real(l2, "l2"))
+        count = len(self.weights)
+        return Gradients(tuple(means[:count]), tuple(means[count:]))
 
     def input_gradient(self, x: ArrayLike, labels: ArrayLike) -> NDArray[Any]:
         """Return the derivative of every sample's own loss by its inputs.
@@ -306,13 +307,13 @@ class MLP:
         truth = _checks.labels(labels, len(rows), self.sizes[-1])
         out = np.empty(rows.shape, self.dtype)
 
-        def work(ws: _passes.Workspace, tile: _passes.Rows) -> None:
-            _passes.evaluate_tile(ws, truth, tile)
-            _passes.backward(ws, to=0)
-            _passes.require_finite(ws.g[0], tile, "derivatives")
+        def work(ws: Workspace, tile: Rows) -> None:
+            layers.evaluate_tile(ws, truth, tile)
+            layers.backward(ws, to=0)
+            layers.require_finite(ws.g[0], tile, "derivatives")
             out[tile] = ws.g[0]
 
-        _passes.for_each_tile(self, rows, work, to=0)
+        for_each_tile(self, rows, work, to=0)
         return self._like(x, out)
 
     def _inputs(self, x: ArrayLike) -> NDArray[Any]:

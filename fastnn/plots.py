@@ -20,10 +20,10 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from fastnn._files import atomic_write
+from fastnn._runtime.files import atomic_write
 
 if TYPE_CHECKING:
-    from fastnn.robustness import AdversarialReport
+    from fastnn.reports import AdversarialReport
     from fastnn.training import History
 
 __all__ = ["accuracy_curve", "adversarial_grid", "digit", "learning_curves", "save"]

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn import _checks, _kernels, _passes
-from fastnn._gradients import GradientSums, parameter_name
-from fastnn._parallel import Team, thread_count
-from fastnn._progress import Progress
+from fastnn import _checks
+from fastnn._engine.gradients import GradientSums
+from fastnn._engine.layers import evaluate_tile
+from fastnn._engine.losses import first_not_finite
+from fastnn._engine.network import parameter_name
+from fastnn._engine.tiles import MOST_ROWS, run_tiles
+from fastnn._engine.workspace import Rows, Workspace, Workspaces
+from fastnn._kernels.descent import _sgd_step
+from fastnn._runtime.progress import Progress
+from fastnn._runtime.team import Team
+from fastnn._runtime.threads import thread_count
 from fastnn.networks import MLP
+
+Samples = tuple[NDArray[Any], NDArray[np.int64]]  # inputs (N, D) and labels (N,), checked
+Result = tuple[NDArray[Any], int]  # the loss of every sample, and how many are right
 
 
 @dataclass(frozen=True)
@@ -106,18 +117,28 @@ def train(
     generator = np.random.default_rng(rng)
     work = MLP(net.weights, net.biases, net.activation)
     history = History()
-    with (
-        Team(thread_count()) as team,
-        Progress("training", epochs, enabled=progress) as bar,
-    ):
-        descent = Descent(work, settings, team, samples[0])
-        for epoch in range(epochs):
-            descent.epoch(*samples, generator.permutation(len(samples[0])))
-            _note(descent, samples, history.train_loss, history.train_accuracy)
-            if held_out is not None:
-                _note(descent, held_out, history.val_loss, history.val_accuracy)
-            _take_over(net, work)
-            bar.update(epoch + 1, _remark(history))
+    curves = (
+        (history.train_loss, history.train_accuracy),
+        (history.val_loss, history.val_accuracy),
+    )
+
+    def after(results: list[Result]) -> str:
+        for (losses, hits), (loss, accuracy) in zip(results, curves, strict=False):
+            loss.append(math.fsum(losses) / len(losses))
+            accuracy.append(hits / len(losses))
+        _take_over(net, work)
+        return _remark(history)
+
+    descend(
+        work,
+        settings,
+        samples,
+        [samples] if held_out is None else [samples, held_out],
+        epochs=epochs,
+        order=lambda: generator.permutation(len(samples[0])),
+        after=after,
+        progress=progress,
+    )
     return history
 
 
@@ -129,6 +150,32 @@ class Settings:
     learning_rate: float
     momentum: float = 0.0
     l2: float = 0.0
+
+
+def descend(
+    net: MLP,
+    settings: Settings,
+    samples: Samples,
+    judged: Sequence[Samples],
+    *,
+    epochs: int,
+    after: Callable[[list[Result]], str],
+    before: Callable[[int], None] = lambda _: None,
+    order: Callable[[], NDArray[np.int64] | None] = lambda: None,
+    progress: bool = False,
+) -> None:
+    """Train for some epochs: the loop of `train` and of the assignment's `nn_train`.
+
+    Every epoch calls `before` with its number, takes a step for every batch of `samples`, in the
+    order that `order` returns, evaluates all that are `judged`, and calls `after` with the results,
+    which returns a remark for the progress bar.
+    """
+    with Team(thread_count()) as team, Progress("training", epochs, enabled=progress) as bar:
+        descent = Descent(net, settings, team, samples[0])
+        for epoch in range(epochs):
+            before(epoch)
+            descent.epoch(*samples, order())
+            bar.update(epoch + 1, after([descent.evaluate(*pair) for pair in judged]))
 
 
 class Descent:
@@ -152,7 +199,7 @@ class Descent:
         self._parameters = [p.reshape(-1) for p in (*net.weights, *net.biases)]
         self._velocities = [np.zeros_like(p) for p in self._parameters]
         self._sums = GradientSums(net, settings.batch_size, x)
-        self._workspaces = _passes.Workspaces(net, _passes.MOST_ROWS, to=1)
+        self._workspaces = Workspaces(net, MOST_ROWS, to=1)
 
     def epoch(
         self, x: NDArray[Any], labels: NDArray[np.int64], order: NDArray[np.int64] | None = None
@@ -172,7 +219,7 @@ class Descent:
         The logits do not tell: where an input is 0, the weights behind it are left out.
         """
         for k, parameter in enumerate(self._parameters):
-            if _kernels._first_not_finite(parameter[None]) >= 0:
+            if first_not_finite(parameter[None]) is not None:
                 name = parameter_name(self.net, k)
                 raise FloatingPointError(f"the training diverges: {name} is not finite")
 
@@ -183,34 +230,30 @@ class Descent:
         rate, l2 = kind(self._settings.learning_rate), kind(self._settings.l2)
         weights = len(self.net.weights)
 
-        def task(_: int, number_and_piece: tuple[int, slice]) -> None:
-            k, piece = number_and_piece
-            _kernels._sgd_step(
+        def task(_: int, number_and_slice: tuple[int, slice]) -> None:
+            k, where = number_and_slice
+            _sgd_step(
                 scale,
                 l2 if k < weights else kind(0),
                 momentum,
                 rate,
-                self._sums.join(k, piece),
-                self._velocities[k][piece],
-                self._parameters[k][piece],
+                self._sums.join(k, where),
+                self._velocities[k][where],
+                self._parameters[k][where],
             )
 
-        self._team.run(task, self._sums.pieces)
+        self._team.run(task, self._sums.slices)
 
-    def evaluate(self, x: NDArray[Any], labels: NDArray[np.int64]) -> tuple[NDArray[Any], int]:
+    def evaluate(self, x: NDArray[Any], labels: NDArray[np.int64]) -> Result:
         """Return every sample's loss, shape (N,), and the number of samples that are right."""
-        cut = _passes.tiles(len(x))
         losses = np.empty(len(x), self.net.dtype)
-        hits = [0] * len(cut)
+        hits: list[int] = []  # of every tile
 
-        def task(worker: int, i: int) -> None:
-            ws = self._workspaces[worker]
-            ws.load(x, cut[i])
-            hits[i] = _passes.evaluate_tile(ws, labels, cut[i])
-            losses[cut[i]] = ws.losses
+        def work(ws: Workspace, tile: Rows) -> None:
+            hits.append(evaluate_tile(ws, labels, tile))
+            losses[tile] = ws.losses
 
-        self._workspaces.pack(self._team, len(x))
-        self._team.run(task, range(len(cut)))
+        run_tiles(self._team, self._workspaces, x, work)
         return losses, sum(hits)
 
 
@@ -229,25 +272,11 @@ def _pair(validation: tuple[ArrayLike, ArrayLike]) -> tuple[ArrayLike, ArrayLike
     return inputs, truth
 
 
-def _samples(
-    net: MLP, x: ArrayLike, labels: ArrayLike, name: str
-) -> tuple[NDArray[Any], NDArray[np.int64]]:
+def _samples(net: MLP, x: ArrayLike, labels: ArrayLike, name: str) -> Samples:
     """Return inputs (N, D) with N > 0 and labels (N,), checked against the network."""
     rows = _checks.inputs(x, net.sizes[0], net.dtype, name=name)
     _checks.some_rows(rows, name)
     return rows, _checks.labels(labels, len(rows), net.sizes[-1])
-
-
-def _note(
-    descent: Descent,
-    samples: tuple[NDArray[Any], NDArray[np.int64]],
-    losses: list[float],
-    accuracies: list[float],
-) -> None:
-    """Append the mean loss and the accuracy on `samples`."""
-    loss, hits = descent.evaluate(*samples)
-    losses.append(math.fsum(loss) / len(loss))
-    accuracies.append(hits / len(loss))
 
 
 def _remark(history: History) -> str:

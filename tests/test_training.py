@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import MLP, History, _gradients, _sparse, reference, train
+from fastnn import MLP, History, reference, train
+from fastnn._engine import gradients, masked
 
 SETTINGS = (
     {},
@@ -73,7 +74,7 @@ def test_steps_are_the_references(make_net, samples, activation, batch_size, set
 
 def test_parameters_are_named_by_their_numbers(make_net):
     net = make_net((5, 4, 3, 2))
-    names = [_gradients.parameter_name(net, k) for k in range(6)]
+    names = [gradients.parameter_name(net, k) for k in range(6)]
     assert names == [f"{kind}[{i}]" for kind in ("weights", "biases") for i in range(3)]
 
 
@@ -82,14 +83,14 @@ def test_parameters_are_named_by_their_numbers(make_net):
     [(1, 1), (99, 1), (100, 2), (1023, 2), (1024, 4), (2047, 4), (2048, 8), (10**6, 8)],
 )
 def test_a_batch_has_a_power_of_two_of_tall_parts(rows, parts):
-    assert _gradients.part_count(rows) == parts
+    assert gradients.part_count(rows) == parts
 
 
 @pytest.mark.parametrize(
     ("rows", "height"), [(1, 1), (99, 99), (101, 51), (2048, 256), (9999, 500)]
 )
 def test_buffers_are_no_taller_than_a_part_and_a_tile(make_net, rows, height):
-    sums = _gradients.GradientSums(make_net((5, 4, 3)), rows, np.zeros((1, 5), np.float32))
+    sums = gradients.GradientSums(make_net((5, 4, 3)), rows, np.zeros((1, 5), np.float32))
     assert sums.height == height
     assert sums.pieces == [(k, slice(0, size)) for k, size in enumerate((20, 12, 4, 3))]
 
@@ -129,12 +130,12 @@ def test_a_last_batch_below_the_packing_threshold_uses_the_weights_of_its_step(
 ):
     # The batch before it was packed, and so is the evaluation of the samples after the epoch. The
     # validation samples are again too few.
-    monkeypatch.setattr(_sparse, "_MOST_DENSE", 1.0)
-    batch, rows = 2 * _sparse.PACK_FROM, 2 * _sparse.PACK_FROM + _sparse.PACK_FROM // 2
+    monkeypatch.setattr(masked, "_MOST_DENSE", 1.0)
+    batch, rows = 2 * masked.PACK_FROM, 2 * masked.PACK_FROM + masked.PACK_FROM // 2
     net = make_net((20, 64, 3), dtype=np.float64)
     x, labels = rng.normal(size=(rows, 20)), rng.integers(0, 3, rows)
     expected, _ = steps_of_reference(net, x, labels, batch, 2, np.random.default_rng(0), 0.5)
-    held_out = x[: _sparse.PACK_FROM - 1], labels[: _sparse.PACK_FROM - 1]
+    held_out = x[: masked.PACK_FROM - 1], labels[: masked.PACK_FROM - 1]
     history = train(
         net, x, labels, epochs=2, batch_size=batch, learning_rate=0.5, validation=held_out
     )
@@ -328,7 +329,7 @@ def test_a_weight_that_overflows_behind_zeros_is_noticed(make_net, rng):
     net = make_net((8, 300, 3))
     net.weights[0][5, 7] = 0.5e38
     before = copies(net)
-    x = rng.random((2 * _sparse.PACK_FROM, 8)).astype(np.float32)
+    x = rng.random((2 * masked.PACK_FROM, 8)).astype(np.float32)
     x[:, 5] = 0
     labels = rng.integers(0, 3, len(x))
     settings = {"batch_size": len(x), "learning_rate": 1, "l2": 4}  # a factor of -3 a step

@@ -19,7 +19,7 @@ from numba.extending import intrinsic
 from numpy.typing import DTypeLike, NDArray
 from threadpoolctl import threadpool_limits
 
-from fastnn._kernels import kernel
+from fastnn._kernels.jit import kernel
 
 _CHAINS = 12  # independent chains: more than latency (4) x units (2), fewer than registers (16)
 _CACHE_FLOATS = 1 << 15  # three arrays of 128 KiB: inside any second-level cache

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_info
 
-from fastnn._parallel import available_threads, cpu_quota
+from fastnn._runtime.processors import available_threads, cpu_quota
 
 # How wide the vectors are that a set of OpenBLAS kernels computes with, and those of a processor.
 _KERNEL_BITS = {
@@ -159,6 +159,6 @@ def has_numba_cache() -> bool:
     # Loading numba is the price of asking: it decides when a kernel is declared.
     from numba.core.caching import NullCache
 
-    from fastnn import _kernels
+    from fastnn._kernels import logits
 
-    return not isinstance(getattr(_kernels._softmax, "_cache", None), NullCache | None)
+    return not isinstance(getattr(logits._argmax, "_cache", None), NullCache | None)

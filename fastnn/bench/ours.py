@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn import _kernels
+from fastnn._engine import losses as engine
+from fastnn._kernels import attack_steps, elementwise, exponentials
 from fastnn.attacks import fgsm
+from fastnn.attacks.evaluate import adversarial_accuracy
 from fastnn.networks import MLP
-from fastnn.robustness import adversarial_accuracy
 from fastnn.training import train
 
 Array = NDArray[Any]
@@ -43,32 +44,32 @@ class Fastnn32:
 
     def sigmoid(self, z: Array, bias: Array) -> Array:
         """Return the logistic function of z + bias, in place as the passes do it."""
-        _kernels._add_bias_sigmoid(bias, z)
+        exponentials._add_bias_sigmoid(bias, z)
         return z
 
     def relu(self, z: Array, bias: Array) -> Array:
         """Return max(0, z + bias), in place as the passes do it."""
-        _kernels._add_bias_relu(bias, z)
+        elementwise._add_bias_relu(bias, z)
         return z
 
     def softmax(self, logits: Array) -> Array:
         """Return the probabilities, in a buffer that is made once."""
         out = self._buffer("softmax", logits.shape)
-        _kernels._softmax(logits, out)
+        engine.softmax(logits, out)
         return out
 
     def step(self, x: Array, gradient: Array, eps: float, bounds: Bounds) -> Array:
-        """Return the inputs after one signed step, in place as the attack does it."""
-        lower, upper = bounds or (-np.inf, np.inf)
-        kind = self.dtype
-        _kernels._signed_step(gradient, kind(eps), kind(lower), kind(upper), x)
-        return x
+        """Return the inputs after one signed step, in a buffer that is made once."""
+        lower, upper = map(self.dtype, bounds or (-np.inf, np.inf))
+        size, out = self.dtype(eps), self._buffer("step", x.shape)
+        attack_steps._signed_step(x, x, gradient, size, size, lower, upper, out)
+        return out
 
     def residual(self, logits: Array, labels: Array) -> tuple[Array, Array]:
         """Return the losses and residuals, in buffers that are made once as in the passes."""
         losses = self._buffer("losses", labels.shape)
         out = self._buffer("residual", logits.shape)
-        _kernels._loss_residual(logits, labels, losses, out)
+        engine.loss_residual(logits, labels, losses, out)
         return losses, out
 
     def _buffer(self, name: str, shape: tuple[int, ...]) -> Array:

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._progress import Progress
 from fastnn._recipe import FULL, cached_network
+from fastnn._runtime.progress import Progress
 from fastnn.bench.ceilings import highest, measure_ceilings
 from fastnn.bench.harness import Measurement, Subject
 from fastnn.bench.results import to_document
 from fastnn.bench.setting import Setting
 from fastnn.datasets import load_split
-from fastnn.formats import load_mlp
+from fastnn.io import load_mlp
 
 _PROCESSES = 3
 _SECONDS = 100  # of two minutes; a machine so slow or busy does with fewer processes

@@ -10,7 +10,7 @@ from numpy.lib.npyio import NpzFile
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _checks
-from fastnn._signals import numpy_errors
+from fastnn._runtime.signals import numpy_errors
 from fastnn.networks import MLP
 
 Array = NDArray[Any]

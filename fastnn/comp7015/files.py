@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._digits import read_labels
-from fastnn._npy import find_spelling, load_npy
 from fastnn.comp7015._arrays import Array
 from fastnn.comp7015.functions import one_hot_labels
 from fastnn.datasets import load_mnist
+from fastnn.datasets._files import read_labels
+from fastnn.io._npy import find_spelling, load_npy
 
 _PathLike = str | os.PathLike[str]
 

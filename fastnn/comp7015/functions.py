@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastnn import _checks, _kernels, functional
-from fastnn._signals import numpy_errors
+from fastnn import _checks, functional
+from fastnn._engine.losses import predictions
+from fastnn._runtime.signals import numpy_errors
 from fastnn.comp7015 import _arrays
 from fastnn.comp7015._arrays import Array
 
@@ -207,8 +208,7 @@ def calc_accuracy(y: ArrayLike, labels: ArrayLike) -> float:
     rows = _checks.inputs(scores, scores.shape[1], scores.dtype, name="y")
     _checks.some_rows(rows, "y")
     truth = _arrays.from_one_hot(labels, len(rows), rows.shape[1], "labels")
-    found = np.empty_like(truth)
-    _kernels._argmax(np.require(rows, requirements=["C", "A", "W"]), found)
+    found = predictions(np.require(rows, requirements=["C", "A", "W"]), np.empty_like(truth))
     return int(np.count_nonzero(found == truth)) / len(rows)
 
 

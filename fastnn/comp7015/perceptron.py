@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn import _checks, _kernels, _passes
+from fastnn import _checks
+from fastnn._engine.layers import layer_product
+from fastnn._engine.losses import softmax
+from fastnn._engine.tiles import for_each_tile
+from fastnn._engine.workspace import Rows, Workspace
+from fastnn._kernels import elementwise
 from fastnn.attacks import fgsm
 from fastnn.comp7015 import _arrays
 from fastnn.comp7015._arrays import Array
@@ -269,15 +274,15 @@ class MultiLayerPerceptron:
         rows = np.atleast_2d(images)
         z, h = ([np.empty((len(rows), n), net.dtype) for n in net.sizes[1:]] for _ in range(2))
 
-        def work(ws: _passes.Workspace, tile: _passes.Rows) -> None:
+        def work(ws: Workspace, tile: Rows) -> None:
             for i, bias in enumerate(net.biases):
                 below = h[i - 1][tile] if i else ws.h[0]
-                _passes.multiply(ws, below, i, z[i][tile])
-                _kernels._add_bias(bias, z[i][tile])
-                activation: Any = _kernels._relu if i < _DEPTH - 1 else _kernels._softmax
+                layer_product(ws, below, i, z[i][tile])
+                elementwise._add_bias(bias, z[i][tile])
+                activation: Any = elementwise._relu if i < _DEPTH - 1 else softmax
                 activation(z[i][tile], h[i][tile])
 
-        _passes.for_each_tile(net, rows, work)
+        for_each_tile(net, rows, work)
         for name, layer in zip(_LAYERS, (*z, *h), strict=True):
             # `forward` has set `p`, which it returned, and a caller may have set others.
             vars(self).setdefault(name, layer[0] if images.ndim == 1 else layer)

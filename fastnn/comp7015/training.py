@@ -8,12 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from fastnn import _checks
-from fastnn._parallel import Team, thread_count
-from fastnn._progress import Progress
 from fastnn.comp7015 import _arrays
 from fastnn.comp7015.two_layers import Params, mean_loss
 from fastnn.networks import MLP
-from fastnn.training import Descent, Settings
+from fastnn.training import Result, Settings, descend
 
 
 def nn_train(
@@ -91,17 +89,27 @@ def nn_train(
     net = _first_network(sizes, kind, seed)
     whole = [array[: len(train) // batch * batch] for array in pairs[0]]
     curves: list[list[float]] = [[], [], [], []]
-    with Team(thread_count()) as team, Progress("training", epochs, enabled=progress) as bar:
-        descent = Descent(net, settings, team, whole[0])
-        for epoch in range(epochs):
-            if not progress:
-                print(epoch, end=",")
-            descent.epoch(*whole)
-            for pair, losses, metric in zip(pairs, curves[::2], curves[1::2], strict=True):
-                loss, hits = descent.evaluate(*pair)
-                losses.append(mean_loss(loss))
-                metric.append(hits / len(loss))
-            bar.update(epoch + 1, f"loss {curves[0][-1]:.4f}, dev accuracy {curves[3][-1]:.2%}")
+
+    def before(epoch: int) -> None:
+        if not progress:
+            print(epoch, end=",")
+
+    def after(results: list[Result]) -> str:
+        for (losses, hits), loss, metric in zip(results, curves[::2], curves[1::2], strict=True):
+            loss.append(mean_loss(losses))
+            metric.append(hits / len(losses))
+        return f"loss {curves[0][-1]:.4f}, dev accuracy {curves[3][-1]:.2%}"
+
+    descend(
+        net,
+        settings,
+        (whole[0], whole[1]),
+        pairs,
+        epochs=epochs,
+        before=before,
+        after=after,
+        progress=progress,
+    )
     return _as_dict(net, reg_strength), curves[0], curves[1], curves[2], curves[3]
 
 

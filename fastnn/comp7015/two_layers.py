@@ -9,8 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn import _checks, _gradients, _kernels, _passes
-from fastnn._signals import numpy_errors
+from fastnn import _checks
+from fastnn._engine.gradients import mean_gradients
+from fastnn._engine.layers import evaluate_tile
+from fastnn._engine.losses import softmax
+from fastnn._engine.tiles import for_each_tile
+from fastnn._engine.workspace import Rows, Workspace
+from fastnn._runtime.signals import numpy_errors
 from fastnn.comp7015 import _arrays
 from fastnn.comp7015._arrays import Array
 from fastnn.networks import MLP
@@ -61,12 +66,12 @@ def forward_prop(
     y = np.empty((len(rows), net.sizes[2]), net.dtype)
     losses = np.empty(len(rows), net.dtype)
 
-    def work(ws: _passes.Workspace, tile: _passes.Rows) -> None:
-        _passes.evaluate_tile(ws, truth, tile)
+    def work(ws: Workspace, tile: Rows) -> None:
+        evaluate_tile(ws, truth, tile)
         h[tile], losses[tile] = ws.h[1], ws.losses
-        _kernels._softmax(ws.h[2], y[tile])
+        softmax(ws.h[2], y[tile])
 
-    _passes.for_each_tile(net, rows, work)
+    for_each_tile(net, rows, work)
     return h, y, mean_loss(losses)
 
 
@@ -97,7 +102,7 @@ def backward_prop(data: ArrayLike, labels: ArrayLike, params: Mapping[str, Any])
     """
     penalty = _checks.real(_arrays.entries(params, ["lambda"])[0], "params['lambda']")
     net, rows, truth = _samples(data, labels, params)
-    w1, w2, b1, b2 = _gradients.mean_gradients(net, rows, truth)
+    w1, w2, b1, b2 = mean_gradients(net, rows, truth)
     if penalty > 0:
         with numpy_errors(under="ignore"):
             l2 = net.dtype.type(penalty / len(rows))
@@ -175,10 +180,10 @@ def nn_test(data: ArrayLike, labels: ArrayLike, params: Mapping[str, Any]) -> in
     net, rows, truth = _samples(data, labels, params)
     hits: list[int] = []
 
-    def work(ws: _passes.Workspace, tile: _passes.Rows) -> None:
-        hits.append(_passes.evaluate_tile(ws, truth, tile))
+    def work(ws: Workspace, tile: Rows) -> None:
+        hits.append(evaluate_tile(ws, truth, tile))
 
-    _passes.for_each_tile(net, rows, work)
+    for_each_tile(net, rows, work)
     return sum(hits)
 
 
