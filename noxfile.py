@@ -52,10 +52,11 @@ def lowest(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check the style of the code, and the files for the host against their schemas."""
+    """Check style, who imports whom, and the files for the host against their schemas."""
     install(session, "--group", "lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports", "--no-logo", "--no-cache")
     for schema, pattern in FILES.items():
         files = sorted(str(path.relative_to(HERE)) for path in HERE.glob(pattern))
         session.run("check-jsonschema", "--builtin-schema", schema, *files)

@@ -1,4 +1,4 @@
-"""What the package promises as a whole: its names, what importing it costs, how it is layered."""
+"""What the package promises as a whole: its names, what importing it costs, its versions."""
 
 import ast
 import importlib.metadata
@@ -36,9 +36,6 @@ CLASSES = {
     "MLP": "random logits predict predict_proba loss accuracy gradients input_gradient",
 }
 FUNCTIONAL = {"one_hot", "sigmoid", "softmax", "log_softmax", "relu", "relu_grad", "cross_entropy"}
-
-# A module may use those to its right, and never one to its left.
-LAYERS = ("cli", "plots", "robustness", "training", "attacks", "networks", "functional", "_kernels")
 
 
 @pytest.mark.parametrize("name", SIGNATURES)
@@ -83,9 +80,15 @@ def test_import_loads_neither_numba_nor_matplotlib():
 def test_version_and_dependencies_come_from_one_place():
     project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
     assert fastnn.__version__ == importlib.metadata.version("fastnn") == project["version"]
-    bounds = [re.fullmatch(r"([a-z]+)>=[\d.]+", line) for line in project["dependencies"]]
+    bounds = [re.fullmatch(r"([a-z-]+)>=[\d.]+", line) for line in project["dependencies"]]
     names = [bound and bound[1] for bound in bounds]
-    assert sorted(names, key=str) == ["matplotlib", "numba", "numpy", "threadpoolctl"]
+    assert sorted(names, key=str) == [
+        "lazy-loader",
+        "matplotlib",
+        "numba",
+        "numpy",
+        "threadpoolctl",
+    ]
 
 
 def test_the_citation_is_of_this_version():
@@ -105,108 +108,3 @@ def test_the_workflow_runs_every_python_that_the_package_claims():
     claimed = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', classifiers)
     assert claimed
     assert set(re.findall(r'"(3\.\d+)"', matrix)) == set(claimed)
-
-
-def imports(source, package="fastnn"):
-    """Return what a source file of `package` imports when it runs, wherever in it."""
-    found, todo = set(), [ast.parse(source)]
-    while todo:
-        node = todo.pop()
-        typing_only = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        todo += node.orelse if typing_only else ast.iter_child_nodes(node)
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            parents = package.split(".")[: len(package.split(".")) + 1 - node.level]
-            base = ".".join([*(parents if node.level else ()), *filter(None, [node.module])])
-            found |= {f"{base}.{alias.name}" for alias in node.names} if base else set()
-    return found
-
-
-def read_graph():
-    """Return what each module of fastnn imports, by its name without the package."""
-    graph = {}
-    for path in PACKAGE.rglob("*.py"):
-        parts = path.relative_to(PACKAGE).with_suffix("").parts
-        package = ".".join(["fastnn", *parts[:-1]])
-        graph[".".join(parts).removesuffix(".__init__")] = imports(
-            path.read_text(encoding="utf-8"), package
-        )
-    return graph
-
-
-def reached(graph, start):
-    """Return the modules of fastnn that `start` needs, directly or through others."""
-    names, todo = set(), [start]
-    while todo:
-        for target in graph[todo.pop()]:
-            first, _, rest = target.partition(".")
-            rest = fastnn._HOME.get(rest, rest)
-            while first == "fastnn" and rest and rest not in graph:
-                rest = rest.rpartition(".")[0]  # the name of something in the module
-            if first == "fastnn" and rest and rest not in names:
-                names.add(rest)
-                todo.append(rest)
-    return names
-
-
-def upward(graph):
-    """Return the pairs of layers where the lower one needs the upper one."""
-    return [
-        (lower, upper)
-        for i, upper in enumerate(LAYERS)
-        for lower in LAYERS[i + 1 :]
-        if upper in reached(graph, lower)
-    ]
-
-
-def outsiders(graph, library):
-    """Return the modules that import `library`."""
-    return {name for name, found in graph.items() if library in {f.split(".")[0] for f in found}}
-
-
-def test_imports_go_one_way():
-    graph = read_graph()
-    assert set(LAYERS) < set(graph)
-    assert upward(graph) == []
-    assert [name for name in graph if name in reached(graph, name)] == []
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "from fastnn.robustness import adversarial_accuracy",
-        "from fastnn import robustness",
-        "from fastnn import adversarial_accuracy",
-        "from . import robustness",
-        "from .robustness import adversarial_accuracy",
-        "import fastnn.robustness",
-        "def late():\n    from fastnn.robustness import adversarial_accuracy",
-    ],
-)
-def test_an_import_the_other_way_is_found(line):
-    graph = read_graph()
-    graph["_checks"] = graph["_checks"] | imports(line)
-    assert ("networks", "robustness") in upward(graph)
-    assert "networks" in reached(graph, "networks")
-
-
-def test_imports_for_type_checkers_alone_do_not_count():
-    assert imports("if TYPE_CHECKING:\n    import a\nelse:\n    import b") == {"b"}
-
-
-def test_the_reference_stands_alone():
-    graph = read_graph()
-    parts = [name for name in graph if name.split(".")[0] == "reference"]
-    assert parts
-    for name in parts:
-        assert {other.split(".")[0] for other in reached(graph, name)} <= {"reference"}
-        libraries = {found.split(".")[0] for found in graph[name]}
-        assert libraries - sys.stdlib_module_names <= {"numpy", "fastnn"}
-
-
-def test_heavy_libraries_stay_in_their_modules():
-    graph = read_graph()
-    inside = {name for name in graph if name.split(".")[0] not in {"bench", "doctor"}}
-    assert outsiders(graph, "numba") & inside == {"_kernels", "_sparse_kernels"}
-    assert outsiders(graph, "matplotlib") & inside == {"plots"}
