@@ -202,16 +202,10 @@ def user_cache_dir() -> Path:
     """
     if own := os.environ.get("FASTNN_CACHE"):
         return Path(own)
-    try:
-        home = Path.home()
-    except RuntimeError:
-        return Path(tempfile.gettempdir()) / "fastnn"
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = home / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-        # The XDG specification: a relative path is to be ignored.
-        base = base if base.is_absolute() else home / ".cache"
-    return base / "fastnn"
+    from platformdirs import user_cache_path
+
+    with contextlib.suppress(RuntimeError):  # no home; older releases return a relative path then
+        folder = user_cache_path("fastnn", appauthor=False, opinion=False)
+        if folder.is_absolute():
+            return folder
+    return Path(tempfile.gettempdir()) / "fastnn"
