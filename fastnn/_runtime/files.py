@@ -75,6 +75,14 @@ class Temporary:
             self._path.unlink()
 
 
+def publish(part: Path, target: Path) -> None:
+    """Have a file that is whole on the disk, and then give it its name."""
+    with part.open("rb+") as file:
+        os.fsync(file.fileno())
+    part.replace(target)
+    sync_folder(target.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Have the names in a folder on the disk: otherwise a power cut may undo or reorder renames."""
     with contextlib.suppress(OSError):  # Windows opens no folders, some file systems sync none

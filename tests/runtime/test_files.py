@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fastnn._runtime import files
-from fastnn._runtime.files import atomic_write, user_cache_dir
+from fastnn._runtime.files import atomic_write, publish, user_cache_dir
 
 
 def names(folder):
@@ -218,7 +218,19 @@ def test_a_file_that_was_taken_for_stale_before_its_lock_is_made_again(tmp_path,
 # --- the disk
 
 
-def test_content_name_and_folder_reach_the_disk_in_this_order(tmp_path, monkeypatch):
+def write_atomically(path):
+    with atomic_write(path) as file:
+        file.write(b"whole")
+
+
+def write_and_publish(path):
+    part = path.with_suffix(".part")
+    part.write_bytes(b"whole")
+    publish(part, path)
+
+
+@pytest.mark.parametrize("write", [write_atomically, write_and_publish])
+def test_content_name_and_folder_reach_the_disk_in_this_order(tmp_path, monkeypatch, write):
     done, fsync, replace = [], os.fsync, Path.replace
 
     def noted_sync(descriptor):
@@ -232,8 +244,8 @@ def test_content_name_and_folder_reach_the_disk_in_this_order(tmp_path, monkeypa
 
     monkeypatch.setattr(os, "fsync", noted_sync)
     monkeypatch.setattr(Path, "replace", noted_replace)
-    with atomic_write(tmp_path / "out.bin") as file:
-        file.write(b"whole")
+    write(tmp_path / "out.bin")
+    assert names(tmp_path) == ["out.bin"]
     assert done == ["content 5", "name", "folder"]
 
 
