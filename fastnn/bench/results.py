@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from fastnn.bench.statistics import Ratio, is_resolved, paired_ratio
 
 SCHEMA = "fastnn-bench/1"
 BASE = "numpy"
+_LARGEST_RATIO = 1e30  # of two times; far beyond it, float64 cannot divide two ratios
 
 
 def to_document(measurement: Measurement, ceilings: dict[str, Any]) -> dict[str, Any]:
@@ -158,9 +158,10 @@ def _is_case(case: dict[str, Any]) -> bool:
 
 
 def _is_ratio(values: Any) -> bool:
-    """Return whether a stored ratio is one: three positive numbers."""
+    """Return whether a stored ratio is one: three numbers that two times can have as a ratio."""
     return isinstance(values, dict) and all(
-        isinstance(values.get(name), (int, float)) and 0 < values[name] < math.inf
+        type(values.get(name)) in (int, float)
+        and 1 / _LARGEST_RATIO <= values[name] <= _LARGEST_RATIO
         for name in ("median", "low", "high")
     )
 

@@ -30,6 +30,20 @@ def one_hot(label: int, n_classes: int) -> Array:
     return y
 
 
+def tanh(z: npt.ArrayLike) -> Array:
+    """``(e**z - e**-z) / (e**z + e**-z)``, entry by entry.
+
+    Parameters
+    ----------
+    z : ndarray, shape (D,)
+
+    Returns
+    -------
+    ndarray, shape and dtype of `z`
+    """
+    return np.tanh(as_float(z))
+
+
 def relu(z: npt.ArrayLike) -> Array:
     """``max(0, z)``, entry by entry; a zero keeps no particular sign.
 

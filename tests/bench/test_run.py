@@ -251,6 +251,12 @@ SPEEDUP = ("cases", 1, "speedup")
         ((*SPEEDUP, "low"), -1),
         ((*SPEEDUP, "high"), float("inf")),
         ((*SPEEDUP, "high"), float("nan")),
+        ((*SPEEDUP, "low"), True),
+        # The ratio of two of these, or the interval of that ratio, is beyond float64.
+        ((*SPEEDUP, "median"), 1e308),
+        ((*SPEEDUP, "low"), 1e-308),
+        ((*SPEEDUP, "high"), 10**400),
+        ((*SPEEDUP, "control"), {"median": 1, "low": 5e-324, "high": 1}),
         ((*SPEEDUP, "control"), []),
         ((*SPEEDUP, "control"), {"median": 1}),
     ],
@@ -262,6 +268,20 @@ def test_results_that_cannot_be_compared_are_called_damaged(tmp_path, places, va
         ValueError, match=r"old\.json: damaged, expected what `fastnn bench --json`"
     ):
         results.read(file)
+
+
+@pytest.mark.parametrize("median", [1e-30, 1, 1e30])
+@pytest.mark.parametrize("low", [1e-30, 1e30])
+@pytest.mark.parametrize("high", [1e-30, 1e30])
+def test_the_largest_ratios_that_are_read_can_be_compared(tmp_path, median, low, high):
+    file, document = tmp_path / "old.json", a_document()
+    ratio = {"median": median, "low": low, "high": high}
+    document["cases"][1]["speedup"] |= ratio | {"control": ratio}
+    file.write_text(json.dumps(document))
+    for pair in ((results.read(file), a_document()), (a_document(), document)):
+        lines, _ = comparison.compare(*pair)
+        assert "nan" not in lines[-2]
+        assert "inf" not in lines[-2]
 
 
 def test_figures_of_one_case_and_of_none(tmp_path):
