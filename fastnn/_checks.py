@@ -151,20 +151,22 @@ def _require_within(array: NDArray[Any], limits: Bounds, name: str) -> None:
         place = f"{name}[{start + row}, {column}]"
         if not np.isfinite(value):
             raise ValueError(f"{place} is {value}; every entry must be finite")
-        hint = _units_hint(array) if tuple(limits) == (0.0, 1.0) else ""
+        hint = ""
+        if tuple(limits) == (0.0, 1.0):
+            hint = units_hint(np.nanmin(array), np.nanmax(array), ", or give bounds in its units")
         raise ValueError(f"{place} is {value:g}, outside the bounds {tuple(limits)}{hint}")
 
 
-def _units_hint(array: NDArray[Any]) -> str:
-    """Return a guess about the units of an array that should be in [0, 1]."""
-    least, most = np.nanmin(array), np.nanmax(array)
+def units_hint(least: float, most: float, instead: str = "") -> str:
+    """Return a guess about the units of inputs from `least` to `most` that should be in [0, 1].
+
+    Empty if it is not clear; `instead` is what else can be done about normalised pixels.
+    """
     if least >= 0 and 1 < most <= 255:
         return "; this looks like 0-255 pixels: divide by 255"
     if -10 < least < 0 and most < 10:
-        return (
-            "; this looks like mean/std-normalised pixels: undo the normalisation, or give bounds "
-            "in its units"
-        )
+        undo = "undo the normalisation (x * std + mean)"
+        return f"; this looks like mean/std-normalised pixels: {undo}{instead}"
     return ""
 
 

@@ -149,7 +149,11 @@ def blocks(text):
 
 
 def run_page(text, name):
-    """Run the Python of a page from top to bottom; return what fails in its examples."""
+    """Run the Python of a page from top to bottom; return what fails in its examples.
+
+    Blocks of ``python`` are scripts, blocks of ``pycon`` doctests; ``py`` marks a fragment of a
+    file, which does not run alone.
+    """
     namespace = {"__name__": "__page__"}
     report = ""
     for language, line, code in blocks(text):

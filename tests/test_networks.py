@@ -332,7 +332,9 @@ def test_a_network_can_be_copied_and_pickled(make_net, rng, copied):
     np.testing.assert_array_equal(copied(net).logits(x), net.logits(x))
 
 
-@pytest.mark.parametrize(("activation", "variance"), [("relu", 2 / 400), ("sigmoid", 2 / 700)])
+@pytest.mark.parametrize(
+    ("activation", "variance"), [("relu", 2 / 400), ("sigmoid", 2 / 700), ("tanh", 2 / 700)]
+)
 def test_random_weights_have_the_variance_of_their_source(activation, variance, dtype):
     net = MLP.random((400, 300, 300, 10), activation, dtype=dtype)
     assert net.dtype == dtype

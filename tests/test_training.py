@@ -61,11 +61,12 @@ def steps_of_reference(net, x, labels, batch_size, epochs, rng, learning_rate, *
 @pytest.mark.parametrize("batch_size", [1, 32, 137, 1000])  # 137 leaves 9 of 32, all, less
 def test_steps_are_the_references(make_net, samples, activation, batch_size, settings):
     net = make_net((8, 7, 5, 3), activation, np.float64)
+    rate = 0.01 if activation == "tanh" else 0.05  # its steps of one sample amplify rounding
     expected, losses = steps_of_reference(
-        net, *samples, batch_size, 2, np.random.default_rng(5), 0.05, **settings
+        net, *samples, batch_size, 2, np.random.default_rng(5), rate, **settings
     )
     history = train(
-        net, *samples, epochs=2, batch_size=batch_size, learning_rate=0.05, rng=5, **settings
+        net, *samples, epochs=2, batch_size=batch_size, learning_rate=rate, rng=5, **settings
     )
     for found, wanted in zip(parameters(net), expected, strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-11, atol=1e-13)
@@ -92,7 +93,7 @@ def test_a_batch_has_a_power_of_two_of_tall_parts(rows, parts):
 def test_buffers_are_no_taller_than_a_part_and_a_tile(make_net, rows, height):
     sums = gradients.GradientSums(make_net((5, 4, 3)), rows, np.zeros((1, 5), np.float32))
     assert sums.height == height
-    assert sums.pieces == [(k, slice(0, size)) for k, size in enumerate((20, 12, 4, 3))]
+    assert sums.slices == [(k, slice(0, size)) for k, size in enumerate((20, 12, 4, 3))]
 
 
 def test_batches_of_several_parts_and_tiles_are_the_references(make_net, rng):

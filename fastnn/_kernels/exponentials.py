@@ -33,7 +33,7 @@ _TAYLOR_64 = tuple(np.float64(1 / math.factorial(k)) for k in range(14))
 _LOWER_64 = np.float64(2.0**-600)
 _LOWEST_64 = np.float64(-746.0)  # e**-746 rounds to 0 in float64
 
-_SATURATED = 64  # of |z|: beyond, 1 + e**-|z| is 1 in either type
+_SATURATED = 64  # beyond, 1 + e**-x is 1 in either type
 
 
 @kernel
@@ -222,11 +222,11 @@ def _add_bias_tanh_direction(bias, z, slope):
     for i in range(rows):
         least = abs(z[i, 0] + bias[0])
         for j in range(1, width):
-            if not least > _SATURATED:  # a NaN ends the search, too
+            if not two * least > _SATURATED:  # a NaN ends the search, too
                 break
             v = z[i, j] + bias[j]
             least = abs(v) if not abs(v) >= least else least
-        if _SATURATED < least < np.inf:
+        if _SATURATED < two * least < np.inf:
             for j in range(width):
                 v = z[i, j] + bias[j]
                 slope[i, j] = _exp(two * (least - abs(v)))

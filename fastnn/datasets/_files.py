@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn._checks import units_hint
 from fastnn._runtime.signals import numpy_errors
 from fastnn.io._npy import DEFLATE_LIMIT, StoredArray, open_npy
 
@@ -161,11 +162,7 @@ def _check_unit_range(rows: NDArray[Any], start: int, path: Path) -> None:
     where = f"{path}: row {start + bad[0]}, pixel {bad[1]} is {rows[tuple(bad)]:.6g}"
     if not (np.isfinite(low) and np.isfinite(high)):
         raise ValueError(f"{where}, expected finite floats in [0, 1]")
-    if low < 0:
-        guess = "mean/std-normalised pixels (undo it: x * std + mean)"
-    else:
-        guess = "0-255 pixels (divide by 255, or store them as uint8)"
-    raise ValueError(f"{where}, expected floats in [0, 1]; this looks like {guess}")
+    raise ValueError(f"{where}, expected floats in [0, 1]{units_hint(low, high)}")
 
 
 @contextlib.contextmanager

@@ -36,6 +36,27 @@ def one_hot(label: int, n_classes: int) -> Array:
     return y
 
 
+def tanh(z: npt.ArrayLike) -> Array:
+    """``(e**z - e**-z) / (e**z + e**-z)``, entry by entry.
+
+    Parameters
+    ----------
+    z : ndarray, shape (D,)
+
+    Returns
+    -------
+    ndarray, shape and dtype of `z`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import reference
+    >>> reference.tanh(np.array([-1000.0, 1000.0]))
+    array([-1.,  1.])
+    """
+    return np.tanh(as_float(z))
+
+
 def relu(z: npt.ArrayLike) -> Array:
     """``max(0, z)``, entry by entry; a result of zero may have either sign.
 

@@ -2,45 +2,21 @@
 
 import numpy as np
 
-from .functional import (
-    Array,
-    as_float,
-    cross_entropy,
-    relu,
-    relu_grad,
-    residual,
-    sigmoid,
-    softmax,
-)
+from .activations import activation_named
+from .functional import Array, as_float, cross_entropy, residual, softmax
 
 Arrays = tuple[Array, ...] | list[Array]
-
-
-def _activate(z: Array, activation: str) -> Array:
-    """Apply the activation called `activation`."""
-    if activation == "relu":
-        return relu(z)
-    if activation == "sigmoid":
-        return sigmoid(z)
-    raise ValueError(f"activation is {activation!r}; expected 'relu' or 'sigmoid'")
-
-
-def _slope(z: Array, activation: str) -> Array:
-    """Return the activation's derivative, given the values before activation."""
-    if activation == "relu":
-        return relu_grad(z)
-    # sigmoid(-z) is 1 - sigmoid(z) without the cancellation.
-    return sigmoid(z) * sigmoid(-z)
 
 
 def forward(
     weights: Arrays, biases: Arrays, x: Array, activation: str
 ) -> tuple[list[Array], list[Array]]:
     """Return every layer's input and its output before activation; the last is the logits."""
+    function = activation_named(activation).function
     inputs: list[Array] = []
     outputs: list[Array] = []
     for k in range(len(weights)):
-        inputs.append(as_float(x) if k == 0 else _activate(outputs[k - 1], activation))
+        inputs.append(as_float(x) if k == 0 else function(outputs[k - 1]))
         outputs.append(np.dot(inputs[k], weights[k]) + biases[k])
     return inputs, outputs
 
@@ -50,9 +26,10 @@ def backward(weights: Arrays, outputs: Arrays, delta: Array, activation: str) ->
 
     ``delta_k = (W_{k+1} delta_{k+1}) * activation'(z_k)``.
     """
+    derivative = activation_named(activation).derivative
     deltas = [delta]
     for k in range(len(weights) - 1, 0, -1):
-        deltas.append(np.dot(weights[k], deltas[-1]) * _slope(outputs[k - 1], activation))
+        deltas.append(np.dot(weights[k], deltas[-1]) * derivative(outputs[k - 1]))
     return deltas[::-1]
 
 
@@ -64,7 +41,7 @@ def logits(weights: Arrays, biases: Arrays, x: Array, activation: str = "relu") 
     weights : sequence of ndarray, shape (d_in, d_out)
     biases : sequence of ndarray, shape (d_out,)
     x : ndarray, shape (D,)
-    activation : {"relu", "sigmoid"}
+    activation : {"relu", "sigmoid", "tanh"}
 
     Returns
     -------
@@ -73,7 +50,7 @@ def logits(weights: Arrays, biases: Arrays, x: Array, activation: str = "relu") 
     Raises
     ------
     ValueError
-        `activation` is neither of the two.
+        `activation` is none of the three.
 
     Examples
     --------

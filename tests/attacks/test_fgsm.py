@@ -123,7 +123,8 @@ def test_the_direction_does_not_depend_on_how_sure_the_network_is(make_net, rng,
 
 @pytest.mark.parametrize("rows", [3, 200])  # products of BLAS, and those that leave zeros out
 @pytest.mark.parametrize(
-    ("activation", "spread"), [("relu", 1e-13), ("sigmoid", 300), ("sigmoid", 1e-13)]
+    ("activation", "spread"),
+    [("relu", 1e-13), ("sigmoid", 300), ("sigmoid", 1e-13), ("tanh", 300), ("tanh", 1e-13)],
 )
 def test_the_direction_is_right_where_derivatives_leave_the_type(rng, activation, spread, rows):
     # In float64 the derivatives are about 1e-50, or span hundreds of orders of magnitude.

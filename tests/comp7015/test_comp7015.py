@@ -432,7 +432,7 @@ def test_every_pass_leaves_out_the_zeros_of_the_images(rng, monkeypatch):
         products.append((a.shape[1], out.shape[1]))
         return multiply(a, panels, masks, out)
 
-    monkeypatch.setattr(masked, "multiply", noted)
+    monkeypatch.setattr(masked, "masked_product", noted)
     net, _ = perceptrons(part2(rng, (40, 128, 9, 8, 10), np.float32))
     x = np.zeros((rows, 40), np.float32)
     x[:, :5] = rng.normal(size=(rows, 5))

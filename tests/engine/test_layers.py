@@ -55,7 +55,7 @@ def test_a_workspace_has_the_buffers_that_its_gradients_need(make_net, activatio
     ws = workspace.Workspace(net, 9, to, {})
     assert [h.shape for h in ws.h] == [(9, 8), (9, 7), (9, 5), (9, 3)]
     assert [len(one) for one in ws.g] == g
-    assert [len(one) for one in ws.slope] == (slope if activation == "sigmoid" else [0] * 4)
+    assert [len(one) for one in ws.slope] == ([0] * 4 if activation == "relu" else slope)
     ws.load(np.zeros((20, 8), np.float32), slice(4, 10))
     assert [len(one) for one in (*ws.h, ws.losses)] == [6] * 5
     assert [len(one) for one in ws.g] == [min(6, rows) for rows in g]

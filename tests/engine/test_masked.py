@@ -69,7 +69,7 @@ def test_gradients_leave_out_the_zeros_of_a_small_batch(rng, monkeypatch):
     assert shapes == [(50, 300)]
 
 
-@pytest.mark.parametrize("activation", ["relu", "sigmoid"])
+@pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("most_dense", [-1.0, 0.3, 1.0])  # nothing, the digits alone, everything
 def test_network_gives_the_same_with_and_without(rng, monkeypatch, activation, dtype, most_dense):
@@ -119,7 +119,7 @@ def test_panels_follow_the_weights(rng, monkeypatch):
 OTHER_VECTORS = """
 import sys
 import llvmlite.binding
-from fastnn._kernels import jit  # numba learns which processor it compiles for
+from fastnn._kernels import elementwise  # numba learns which processor it compiles for
 
 ours = llvmlite.binding.get_host_cpu_features
 others = {**ours(), "avx512f": not ours().get("avx512f")}

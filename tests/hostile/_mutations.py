@@ -24,7 +24,8 @@ _SHAPES = ("0", "1", "2", "-1", "10", "784", "100000000", str(2**31), str(2**63)
 _DTYPES = ["|O", "<f2", "<f4", ">f4", "<f8", ">f8", "<f16", "|u1", "|b1", "<i8", "<u8", "<c8"]
 _DTYPES += ["<U3", "|S5", "|V8", "<M8[s]", "<m8[s]", "zzz"]
 _DTYPES += ["", "f4,f4", "<f4" * 30]
-_VALUES = (None, True, 0, -1, 1.5, 1e308, float("nan"), float("inf"), "", "x", [], {}, [[]], 10**30)
+_VALUES = (None, True, 0, -1, 1.5, 5e-324, 1e-200, 1e200, 1e308, float("nan"), float("inf"))
+_VALUES += ("", "x", [], {}, [[]], 10**30, 10**400)
 
 
 def flip(rng: Rng, content: bytes, other: bytes) -> bytes:

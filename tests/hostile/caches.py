@@ -1,4 +1,7 @@
-"""Damaged caches: compiled functions and kept networks cost time when damaged, and nothing else."""
+"""Damaged caches: compiled functions and kept networks cost time when damaged, and nothing else.
+
+As many cases in a row as there are files damage every file in one way, the next as many in another.
+"""
 
 from __future__ import annotations
 
@@ -14,24 +17,33 @@ import numpy as np
 from tests.hostile._frame import ROOT, BrokeError, run_checks
 from tests.hostile._mutations import flip, flip_bit, swap_blocks, truncate
 
-WIDE = 150
+WIDE = 320  # about forty files, each in all of the ways
 SECONDS = 120.0
 LIFE = 1000
 
-_KINDS = ("kernels", "kernels", "network")
+_KINDS = ("kernels", "network")
 _WAYS = ("emptied", "truncated", "flipped", "one bit", "shuffled", "foreign", "noise", "removed")
-_DAMAGED = 6  # files at most; or all of them
+_FEWEST_WAYS = 3  # in which a long run damages every file
+_DAMAGED = 6  # other files at most; or all of them
 
 
 def prepare(folder: Path) -> None:
     """Fill the caches, and note the right answers."""
-    for kind in dict.fromkeys(_KINDS):
+    for kind in _KINDS:
         place = folder / kind
         place.mkdir()
         done = run(kind, place)
         if done.returncode or not files_in(place):
             raise BrokeError(f"no answer or no cache: {done.stderr[-400:]}")
         (folder / f"{kind}.answer").write_text(done.stdout)
+    if len(list(planned(folder))) > WIDE * len(_WAYS) // _FEWEST_WAYS:
+        raise BrokeError(f"{WIDE} cases cannot damage every file in {_FEWEST_WAYS} ways")
+
+
+def planned(folder: Path) -> list[tuple[str, Path, str]]:
+    """Return every kind of cache with each of its files and each way to damage it."""
+    files = [(kind, file) for kind in _KINDS for file in files_in(folder / kind)]
+    return [(kind, file.relative_to(folder / kind), way) for way in _WAYS for kind, file in files]
 
 
 def files_in(place: Path) -> list[Path]:
@@ -54,19 +66,21 @@ def run(kind: str, place: Path) -> subprocess.CompletedProcess[str]:
 
 
 def case(seed: int, folder: Path) -> list[str]:
-    """Damage some files of one cache, and ask for the known answer."""
+    """Damage a file of one cache, perhaps others besides, and ask for the known answer."""
     rng = np.random.default_rng(seed)
-    kind = str(rng.choice(_KINDS))
+    plan = planned(folder)
+    kind, chosen, way = plan[seed % len(plan)]
     answer = (folder / f"{kind}.answer").read_text()
     with tempfile.TemporaryDirectory(dir=folder) as name:
         place = Path(name) / "cache"
         shutil.copytree(folder / kind, place)
         files = files_in(place)
-        many = (
-            len(files) if rng.random() < 0.1 else min(len(files), int(rng.integers(_DAMAGED)) + 1)
-        )
-        chosen = [files[k] for k in rng.permutation(len(files))[:many]]
-        damages = [damage(rng, file, files) for file in chosen]
+        damages = [damage(rng, place / chosen, way, files)]
+        if rng.random() < 0.5:
+            many = len(files) if rng.random() < 0.2 else int(rng.integers(_DAMAGED)) + 1
+            others = [files[k] for k in rng.permutation(len(files))[:many]]
+            others = [file for file in others if file != place / chosen]
+            damages += [damage(rng, file, str(rng.choice(_WAYS)), files) for file in others]
         what = f"{kind}: {', '.join(damages)[:300]}"
         checks = {what: lambda: require_answer(run(kind, place), answer, most_lines=1)}
         if rng.random() < 0.25:
@@ -75,14 +89,13 @@ def case(seed: int, folder: Path) -> list[str]:
         return run_checks(checks)
 
 
-def damage(rng: np.random.Generator, file: Path, files: list[Path]) -> str:
+def damage(rng: np.random.Generator, file: Path, way: str, files: list[Path]) -> str:
     """Damage one file and say how."""
-    way = str(rng.choice(_WAYS))
-    content = file.read_bytes() if file.exists() else b""
-    if way == "removed" or not content:
-        file.unlink(missing_ok=True)
-        return f"{file.name} removed"
+    content = file.read_bytes()
     foreign = files[rng.integers(len(files))]
+    if way == "removed" or not content:
+        file.unlink()
+        return f"{file.name} removed"
     damaged = {
         "emptied": lambda: b"",
         "truncated": lambda: truncate(rng, content, b""),
@@ -92,7 +105,7 @@ def damage(rng: np.random.Generator, file: Path, files: list[Path]) -> str:
         "foreign": lambda: foreign.read_bytes() if foreign.exists() else b"\x80\x04N.",
         "noise": lambda: rng.bytes(len(content)),
     }[way]()
-    file.write_bytes(damaged)
+    file.write_bytes(damaged if damaged != content else content + b"\0")
     return f"{file.name} {way}"
 
 

@@ -48,6 +48,7 @@ def case(seed: int, folder: Path) -> list[str]:
     call, expected, seconds = calls[name]
     way = str(rng.choice(list(WAYS)))
     delay = float(rng.uniform(1e-5, _LATEST * seconds))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs of a shell may ignore it
     before = state()
     result = interrupted(call, WAYS[way], delay)
 
@@ -199,7 +200,6 @@ WAYS: dict[str, Callable[[float], Any]] = {
 
 def interrupted(call: Call, way: Callable[[float], Any], delay: float) -> Any:
     """Return what `call` gives, or a mark where the interruption came out of it."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     result: Any = _INTERRUPTED
     with contextlib.suppress(*_INTERRUPTS):
         with way(delay):

@@ -279,7 +279,7 @@ def test_a_function_that_is_not_compiled_is_left_alone():
 
 THREE_KERNELS = """
     import numpy as np
-    from fastnn import _kernels
+    from fastnn._kernels import elementwise
 
     z = np.linspace(-2, 3, 12, dtype=np.float32).reshape(3, 4)
     kernels = (elementwise._relu, elementwise._relu_grad, elementwise._add_bias)

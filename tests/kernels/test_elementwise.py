@@ -5,6 +5,7 @@ they enter every branch, on sweeps of fewer values.
 """
 
 import inspect
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -58,6 +59,55 @@ def ulps(found, exact):
 def exact_sigmoid(z):
     e = np.exp(-np.abs(z.astype(WIDE)))
     return np.where(z >= 0, 1, e) / (1 + e)
+
+
+def exact_sigmoid_slope(z):
+    e = np.exp(-np.abs(z.astype(WIDE)))
+    return e / (1 + e) ** 2
+
+
+def exact_tanh_slope(z):
+    return 4 * exact_sigmoid_slope(2 * z.astype(WIDE))
+
+
+class Saturating(NamedTuple):
+    """The kernels of sigmoid or tanh, and what they compute."""
+
+    alone: Any
+    biased: Any
+    with_slope: Any
+    with_direction: Any
+    exact: Any
+    exact_slope: Any
+    steepness: int  # slopes of saturated units go with e**-(steepness * |z|)
+    limits: tuple[int, int]  # for +infinity and -infinity
+
+
+SIGMOID = Saturating(
+    exponentials._sigmoid,
+    exponentials._add_bias_sigmoid,
+    exponentials._add_bias_sigmoid_slope,
+    exponentials._add_bias_sigmoid_direction,
+    exact_sigmoid,
+    exact_sigmoid_slope,
+    1,
+    (1, 0),
+)
+TANH = Saturating(
+    exponentials._tanh,
+    exponentials._add_bias_tanh,
+    exponentials._add_bias_tanh_slope,
+    exponentials._add_bias_tanh_direction,
+    lambda z: np.tanh(z.astype(WIDE)),
+    exact_tanh_slope,
+    2,
+    (1, -1),
+)
+
+
+@pytest.fixture(params=[SIGMOID, TANH], ids=["sigmoid", "tanh"])
+def saturating(request):
+    return request.param
 
 
 def some_entries(rng, shape, dtype):
@@ -119,11 +169,11 @@ def test_the_sweep_meets_every_exponent_and_both_signs(dtype):
         assert ((side > 0) & (side < info.smallest_normal)).any()
 
 
-def test_sigmoid_is_within_3_ulps(dtype):
+def test_sigmoid_and_tanh_are_within_3_ulps(dtype, saturating):
     z = every_exponent(dtype)
     out = np.empty_like(z)
-    exponentials._sigmoid(z, out)
-    assert ulps(out, exact_sigmoid(z)) <= 3
+    saturating.alone(z, out)
+    assert ulps(out, saturating.exact(z)) <= 3
 
 
 def test_exp_is_within_2_ulps(dtype):
@@ -140,17 +190,16 @@ def test_exp_is_within_2_ulps(dtype):
     assert not out[vanishing, 1].any()
 
 
-def test_sigmoid_after_a_bias_is_within_3_ulps_and_its_slope_within_5(dtype):
+def test_after_a_bias_they_are_within_3_ulps_and_their_slopes_within_5(dtype, saturating):
     z = every_exponent(dtype)
     z = z[np.isfinite(z)].reshape(-1, 1)
     h, slope = z.copy(), np.empty_like(z)
-    exponentials._add_bias_sigmoid_slope(np.zeros(1, dtype), h, slope)
-    assert ulps(h, exact_sigmoid(z)) <= 3
+    saturating.with_slope(np.zeros(1, dtype), h, slope)
+    assert ulps(h, saturating.exact(z)) <= 3
     alone = z.copy()
-    exponentials._add_bias_sigmoid(np.zeros(1, dtype), alone)
-    assert ulps(alone, exact_sigmoid(z)) <= 3
-    e = np.exp(-np.abs(z.astype(WIDE)))
-    assert ulps(slope, e / (1 + e) ** 2) <= 5
+    saturating.biased(np.zeros(1, dtype), alone)
+    assert ulps(alone, saturating.exact(z)) <= 3
+    assert ulps(slope, saturating.exact_slope(z)) <= 5
 
 
 def test_the_measure_of_ulps_finds_an_error():
@@ -217,46 +266,52 @@ def test_bias_and_relu(rng, dtype, shape):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_bias_and_sigmoid(rng, dtype, shape):
+def test_bias_and_a_saturating_function(rng, dtype, saturating, shape):
     z, bias = some_entries(rng, shape, dtype), rng.normal(size=shape[1]).astype(dtype)
     h, slope = z.copy(), np.empty_like(z)
-    exponentials._add_bias_sigmoid_slope(bias, h, slope)
+    saturating.with_slope(bias, h, slope)
     alone, v = z.copy(), z + bias
-    exponentials._add_bias_sigmoid(bias, alone)
-    assert ulps(alone, exact_sigmoid(v)) <= 3
-    assert ulps(h, exact_sigmoid(v)) <= 3
-    assert ulps(slope, exact_sigmoid(v) * exact_sigmoid(-v)) <= 5
+    saturating.biased(bias, alone)
+    assert ulps(alone, saturating.exact(v)) <= 3
+    assert ulps(h, saturating.exact(v)) <= 3
+    assert ulps(slope, saturating.exact_slope(v)) <= 5
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_slopes_for_a_direction_are_the_slopes_where_a_unit_is_not_saturated(rng, dtype, shape):
+def test_slopes_for_a_direction_are_the_slopes_where_a_unit_is_not_saturated(
+    rng, dtype, saturating, shape
+):
     z, bias = rng.normal(0, 30, shape).astype(dtype), rng.normal(size=shape[1]).astype(dtype)
     z[:, 0] = rng.uniform(-60, 60, shape[0])
     h, slope, found = z.copy(), np.empty_like(z), np.empty_like(z)
-    exponentials._add_bias_sigmoid_slope(bias, h, slope)
-    exponentials._add_bias_sigmoid_direction(bias, z, found)
+    saturating.with_slope(bias, h, slope)
+    saturating.with_direction(bias, z, found)
     assert ulps(found, slope.astype(WIDE)) <= 5
     assert ulps(z, h.astype(WIDE)) <= 3
 
 
-@pytest.mark.parametrize("far", [64.5, 105, 800, 1e30])
-def test_slopes_for_a_direction_stand_in_the_right_ratio_where_all_units_are_saturated(dtype, far):
-    # From the nearest unit on, in either direction, the exact ratio is e**-distance.
+@pytest.mark.parametrize("far", [32.5, 64.5, 105, 800, 1e30])
+def test_slopes_for_a_direction_stand_in_the_right_ratio_where_all_units_are_saturated(
+    dtype, saturating, far
+):
+    # From the nearest unit on, in either direction, the exact ratio is e**-(steepness * distance).
+    if far * saturating.steepness < 64:
+        pytest.skip("not saturated yet")
     distance = np.array([[3, 0, 40, 0.5, 90, np.inf, 60]])
     v = ((far + distance) * [[1, -1, -1, 1, 1, -1, 1]]).astype(dtype)
     bias = np.full(7, 0.5, dtype)
     z, slope = v - bias, np.empty_like(v)
-    exact = np.exp(np.abs(z + bias).min().astype(WIDE) - np.abs((z + bias).astype(WIDE)))
-    exponentials._add_bias_sigmoid_direction(bias, z, slope)
-    assert ulps(slope, exact) <= 5
-    assert ulps(z, exact_sigmoid(v)) <= 3
+    distance = np.abs((z + bias).astype(WIDE)) - np.abs(z + bias).min().astype(WIDE)
+    saturating.with_direction(bias, z, slope)
+    assert ulps(slope, np.exp(-saturating.steepness * distance)) <= 5
+    assert ulps(z, saturating.exact(v)) <= 3
     assert slope[0, 1] == 1
 
 
-def test_slopes_for_a_direction_are_zero_where_all_units_are_infinite(dtype):
+def test_slopes_for_a_direction_are_zero_where_all_units_are_infinite(dtype, saturating):
     z, slope = np.array([[np.inf, -np.inf]], dtype), np.ones((1, 2), dtype)
-    exponentials._add_bias_sigmoid_direction(np.zeros(2, dtype), z, slope)
-    assert (z.tolist(), slope.tolist()) == ([[1, 0]], [[0, 0]])
+    saturating.with_direction(np.zeros(2, dtype), z, slope)
+    assert (z.tolist(), slope.tolist()) == ([[*saturating.limits]], [[0, 0]])
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -320,6 +375,11 @@ def sigmoid_of(z, out):
     out[:] = z
 
 
+def tanh_of(z, out):
+    exponentials._add_bias_tanh(np.zeros_like(z[0]), z)
+    out[:] = z
+
+
 def slope_of(z, out):
     exponentials._add_bias_sigmoid_slope(np.zeros_like(z[0]), z, out)
 
@@ -330,6 +390,18 @@ def direction_of(z, out):
 
 def saturated(z, out):
     exponentials._add_bias_sigmoid_direction(np.full_like(z[0], 1e4), z, out)
+
+
+def tanh_slope_of(z, out):
+    exponentials._add_bias_tanh_slope(np.zeros_like(z[0]), z, out)
+
+
+def tanh_direction_of(z, out):
+    exponentials._add_bias_tanh_direction(np.zeros_like(z[0]), z, out)
+
+
+def saturated_tanh(z, out):
+    exponentials._add_bias_tanh_direction(np.full_like(z[0], 1e4), z, out)
 
 
 def scaled(z, out):
@@ -359,13 +431,18 @@ def multiplied(z, out):
 
 TAKE_NAN = [
     exponentials._sigmoid,
+    exponentials._tanh,
     elementwise._relu,
     elementwise._relu_grad,
     relu_of,
     sigmoid_of,
+    tanh_of,
     slope_of,
     direction_of,
     saturated,
+    tanh_slope_of,
+    tanh_direction_of,
+    saturated_tanh,
     scaled,
     biased,
     masked,

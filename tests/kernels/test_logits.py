@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from fastnn import reference
-from fastnn._engine import losses
+from fastnn._engine import losses as engine
 from fastnn._kernels import exponentials
 from fastnn._kernels import logits as logits_kernels
 
@@ -85,26 +85,26 @@ def exact_attack_residual(logits, labels):
 
 def test_softmax(logits):
     out = np.empty_like(logits)
-    losses.softmax(logits, out)
+    engine.softmax(logits, out)
     np.testing.assert_allclose(out, np.exp(exact_log_softmax(logits)), **tolerances(logits))
 
 
 def test_softmax_agrees_with_the_reference(logits):
     out = np.empty_like(logits)
-    losses.softmax(logits, out)
+    engine.softmax(logits, out)
     np.testing.assert_allclose(out, [reference.softmax(r) for r in logits], **tolerances(logits))
 
 
 def test_log_softmax(logits):
     out = np.empty_like(logits)
-    losses.log_softmax(logits, out)
+    engine.log_softmax(logits, out)
     np.testing.assert_allclose(out, exact_log_softmax(logits), **tolerances(logits))
 
 
 def test_log_softmax_keeps_what_the_logarithm_of_1_plus_it_would_round_away(dtype):
     logits = np.array([[40, 0]], dtype)
     out = np.empty_like(logits)
-    losses.log_softmax(logits, out)
+    engine.log_softmax(logits, out)
     np.testing.assert_allclose(out, [[-np.exp(-40), -40]], rtol=1e-6)
 
 
@@ -120,7 +120,7 @@ def test_the_exponential_of_the_largest_is_1(logits):
 def test_losses_and_residuals(logits):
     rows, labels = every_label(logits)
     losses, out = np.empty(len(rows), rows.dtype), np.empty_like(rows)
-    losses.loss_residual(rows, labels, losses, out)
+    engine.loss_residual(rows, labels, losses, out)
     expected = -exact_log_softmax(rows)[np.arange(len(rows)), labels]
     np.testing.assert_allclose(losses, expected, **tolerances(rows))
     np.testing.assert_allclose(out, exact_residual(rows, labels), **tolerances(rows))
@@ -129,7 +129,7 @@ def test_losses_and_residuals(logits):
 def test_losses_and_residuals_agree_with_the_reference(logits):
     rows, labels = every_label(logits)
     losses, out = np.empty(len(rows), rows.dtype), np.empty_like(rows)
-    losses.loss_residual(rows, labels, losses, out)
+    engine.loss_residual(rows, labels, losses, out)
     pairs = list(zip(rows, labels, strict=True))
     near = tolerances(rows)
     np.testing.assert_allclose(losses, [reference.cross_entropy(*p) for p in pairs], **near)
@@ -138,7 +138,7 @@ def test_losses_and_residuals_agree_with_the_reference(logits):
 
 def test_the_loss_counts_the_rows_that_are_right(logits):
     rows, labels = every_label(logits)
-    hits = losses.loss_residual(rows, labels, np.empty(len(rows), rows.dtype), np.empty_like(rows))
+    hits = engine.loss_residual(rows, labels, np.empty(len(rows), rows.dtype), np.empty_like(rows))
     assert hits == np.count_nonzero(rows.argmax(axis=1) == labels) == len(logits)
 
 
@@ -146,7 +146,7 @@ def test_the_loss_counts_the_rows_that_are_right(logits):
 def test_the_residual_of_the_true_class_does_not_cancel(dtype, lead):
     logits, labels = np.array([[lead, 0, 0]], dtype), np.array([0])
     out = np.empty_like(logits)
-    losses.loss_residual(logits, labels, np.empty(1, dtype), out)
+    engine.loss_residual(logits, labels, np.empty(1, dtype), out)
     np.testing.assert_allclose(out[0, 0], -2 * np.exp(-lead), rtol=1e-5)
     # The usual form has lost it, in float32 from a lead of about 17.
     if dtype == np.float32:
@@ -166,7 +166,7 @@ def test_what_holds_for_any_logits(logits, data):
     label = data.draw(st.integers(0, logits.shape[1] - 1))
     labels, losses, out = np.array([label]), np.empty(1, np.float32), np.empty_like(logits)
     with np.errstate(all="ignore"):
-        hits = losses.loss_residual(logits, labels, losses, out)
+        hits = engine.loss_residual(logits, labels, losses, out)
     others = np.delete(out[0], label)
     assert hits == (logits[0].argmax() == label)
     assert losses[0] >= 0
@@ -175,7 +175,7 @@ def test_what_holds_for_any_logits(logits, data):
     assert out[0, label] <= 0
     np.testing.assert_allclose(others.sum(dtype=np.float64), -out[0, label], rtol=1e-5)
     with np.errstate(all="ignore"):
-        losses.attack_residual(logits, labels, out)
+        engine.attack_residual(logits, labels, out)
     others = np.delete(out[0], label)
     assert out[0, label] == -1
     assert (others >= 0).all()
@@ -188,14 +188,14 @@ def test_what_holds_for_any_logits(logits, data):
 def test_attack_residual(logits):
     rows, labels = every_label(logits)
     out = np.empty_like(rows)
-    losses.attack_residual(rows, labels, out)
+    engine.attack_residual(rows, labels, out)
     np.testing.assert_allclose(out, exact_attack_residual(rows, labels), **tolerances(rows))
 
 
 def test_attack_residual_agrees_with_the_reference(logits):
     rows, labels = every_label(logits)
     out = np.empty_like(rows)
-    losses.attack_residual(rows, labels, out)
+    engine.attack_residual(rows, labels, out)
     expected = [reference.attack_residual(*p) for p in zip(rows, labels, strict=True)]
     np.testing.assert_allclose(out, expected, **tolerances(rows))
 
@@ -205,7 +205,7 @@ def test_attack_residual_agrees_with_the_reference(logits):
 def test_the_direction_is_kept_however_far_the_true_class_leads(dtype, lead, true):
     logits = np.insert([0.0, 0.0, 1.0], true, lead).astype(dtype).reshape(1, 4)
     out = np.empty_like(logits)
-    losses.attack_residual(logits, np.array([true]), out)
+    engine.attack_residual(logits, np.array([true]), out)
     shares = np.insert(np.exp([0, 0, 1]) / (2 + np.e), true, -1)
     np.testing.assert_allclose(out[0], shares, rtol=1e-6)
 
@@ -217,7 +217,7 @@ def test_saturated_rows_are_those_whose_true_probability_rounds_to_1(dtype):
     labels = np.full(len(leads), 2)
     p = np.array([reference.softmax(row)[2] for row in logits])
     assert 20 < np.count_nonzero(p == 1) < 60
-    found = losses.attack_residual(logits, labels, np.empty_like(logits))
+    found = engine.attack_residual(logits, labels, np.empty_like(logits))
     assert found == np.count_nonzero(p == 1)
 
 
@@ -279,7 +279,7 @@ def test_the_sweep_meets_every_exponent_of_logits_and_of_differences(rng, classe
 def test_softmax_is_within_its_ulps(swept, classes):
     logits, _ = swept
     out = np.empty_like(logits)
-    losses.softmax(logits, out)
+    engine.softmax(logits, out)
     errors = ulps(out, np.exp(exact_log_softmax(logits)))
     assert (errors <= classes + 1 + below_largest(logits)).all()
 
@@ -287,7 +287,7 @@ def test_softmax_is_within_its_ulps(swept, classes):
 def test_log_softmax_is_within_its_ulps(swept):
     logits, _ = swept
     out = np.empty_like(logits)
-    losses.log_softmax(logits, out)
+    engine.log_softmax(logits, out)
     errors = ulps(out, exact_log_softmax(logits))
     assert (errors <= 4 + np.where(below_largest(logits) == 0, leads(logits), 0)).all()
 
@@ -295,7 +295,7 @@ def test_log_softmax_is_within_its_ulps(swept):
 def test_losses_and_residuals_are_within_their_ulps(swept, classes):
     logits, labels = swept
     losses, out = np.empty(len(logits), np.float32), np.empty_like(logits)
-    losses.loss_residual(logits, labels, losses, out)
+    engine.loss_residual(logits, labels, losses, out)
     true = np.arange(classes) == labels[:, None]
     below = below_largest(logits)
     lost = np.where(below == 0, leads(logits), 0)
@@ -308,7 +308,7 @@ def test_losses_and_residuals_are_within_their_ulps(swept, classes):
 def test_the_residual_of_an_attack_is_within_its_ulps(swept, classes):
     logits, labels = swept
     out = np.empty_like(logits)
-    losses.attack_residual(logits, labels, out)
+    engine.attack_residual(logits, labels, out)
     true = np.arange(classes) == labels[:, None]
     below = np.where(true, 0, below_largest(np.where(true, -np.inf, logits)))
     assert (ulps(out, exact_attack_residual(logits, labels)) <= classes + 1 + below).all()
@@ -324,11 +324,11 @@ def test_differences_beyond_the_type_are_infinite(dtype):
     most = np.finfo(dtype).max
     logits = np.array([[most, -most], [-most, most]], dtype)
     out, losses = np.empty_like(logits), np.empty(2, dtype)
-    losses.log_softmax(logits, out)
+    engine.log_softmax(logits, out)
     assert out.tolist() == [[0, -np.inf], [-np.inf, 0]]
-    losses.softmax(logits, out)
+    engine.softmax(logits, out)
     assert out.tolist() == [[1, 0], [0, 1]]
-    assert losses.loss_residual(logits, np.array([1, 1]), losses, out) == 1
+    assert engine.loss_residual(logits, np.array([1, 1]), losses, out) == 1
     assert losses.tolist() == [np.inf, 0]
     assert out.tolist() == [[1, -1], [0, 0]]
 
@@ -366,17 +366,17 @@ def test_no_row_is_reported_where_all_are_finite(dtype, rows):
 
 def losses_of(logits, out):
     losses = np.empty(len(logits), logits.dtype)
-    losses.loss_residual(logits, np.array([1]), losses, np.empty_like(logits))
+    engine.loss_residual(logits, np.array([1]), losses, np.empty_like(logits))
     out[:] = losses[:, None]
 
 
 def residual_of(logits, out):
-    losses.loss_residual(logits, np.array([1]), np.empty(1, logits.dtype), out)
+    engine.loss_residual(logits, np.array([1]), np.empty(1, logits.dtype), out)
 
 
 @pytest.mark.parametrize(
     "function",
-    [losses.softmax, losses.log_softmax, losses_of, residual_of],
+    [engine.softmax, engine.log_softmax, losses_of, residual_of],
     ids=lambda f: f.__name__,
 )
 @pytest.mark.parametrize("column", [0, 1, 9])
@@ -394,5 +394,5 @@ def test_a_nan_of_another_class_enters_the_residual_of_an_attack(rng, dtype, col
     logits = rng.normal(size=(1, 10)).astype(dtype)
     logits[0, column] = np.nan
     out = np.empty_like(logits)
-    losses.attack_residual(logits, np.array([1]), out)
+    engine.attack_residual(logits, np.array([1]), out)
     assert np.isnan(np.delete(out, 1)).all()

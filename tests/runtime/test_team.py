@@ -49,7 +49,7 @@ def samples(rng):
 # --- the same results
 
 
-@pytest.fixture(params=["relu", "sigmoid"])
+@pytest.fixture(params=["relu", "sigmoid", "tanh"])
 def net(request, make_net):
     return make_net((20, 33, 17, 10), request.param)
 
@@ -621,7 +621,7 @@ def test_the_callers_errstate_does_not_reach_inside():
                     report = fastnn.adversarial_accuracy(tiny, x, labels, eps, bounds)
                     out += [report.to_dict() | {"seconds": 0}, str(report.adversarial_prediction)]
             out += [fastnn.fgsm(tiny, x, labels, eps) for eps in (0, 1e-50)]
-            for name in ("softmax", "log_softmax", "sigmoid", "relu", "relu_grad"):
+            for name in ("softmax", "log_softmax", "sigmoid", "tanh", "relu", "relu_grad"):
                 values = np.array([[-1e30, 0, 1e-45], [1e-40, -100, 700]], np.float32)
                 out.append(getattr(fastnn, name)(values))
             out.append(fastnn.cross_entropy(values, [0, 1]))
