@@ -238,7 +238,7 @@ def test_progress_is_drawn_on_standard_error_where_asked_for(make_net, samples, 
     assert drawn.out == ""
     assert "3/3" in drawn.err
     last = f"loss {seen.train_loss[-1]:.4f}, accuracy {seen.train_accuracy[-1]:.2%}"
-    assert drawn.err.endswith(f"{last}, validation {seen.val_accuracy[-1]:.2%}\n")
+    assert drawn.err.endswith(f"{last}, validation {seen.val_accuracy[-1]:.2%}]\n")
     assert drawn.err.count("\n") == 1
     assert len({f"{loss:.4f}" for loss in seen.train_loss}) == 3
 

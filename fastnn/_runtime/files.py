@@ -75,6 +75,14 @@ class Temporary:
             self._path.unlink()
 
 
+def publish(part: Path, target: Path) -> None:
+    """Have a file that is whole on the disk, and then give it its name."""
+    with part.open("rb+") as file:
+        os.fsync(file.fileno())
+    part.replace(target)
+    sync_folder(target.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Flush a folder's names to the disk: otherwise a power cut may undo or reorder renames."""
     with contextlib.suppress(OSError):  # Windows opens no folders, some file systems sync none
@@ -106,17 +114,23 @@ def _remove_if_stale(path: Path) -> None:
         path.unlink()
 
 
-def _lock(file: BinaryIO, *, wait: bool = True) -> bool | None:
-    """Lock a file until it is closed: False if another process has, None if files have no locks."""
-    if sys.platform == "win32":
+if sys.platform == "win32":
+
+    def _lock(file: BinaryIO, *, wait: bool = True) -> bool | None:
+        """Return None: files have no locks of this kind."""
         return None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # some network file systems
-        return None
-    return True
+
+else:
+
+    def _lock(file: BinaryIO, *, wait: bool = True) -> bool | None:
+        """Lock a file until it is closed: False if another has, None if files have no locks."""
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:  # some network file systems
+            return None
+        return True
 
 
 @contextlib.contextmanager
@@ -196,16 +210,10 @@ def user_cache_dir() -> Path:
     """
     if own := os.environ.get("FASTNN_CACHE"):
         return Path(own)
-    try:
-        home = Path.home()
-    except RuntimeError:
-        return Path(tempfile.gettempdir()) / "fastnn"
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = home / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-        # The XDG specification: a relative path is to be ignored.
-        base = base if base.is_absolute() else home / ".cache"
-    return base / "fastnn"
+    from platformdirs import user_cache_path
+
+    with contextlib.suppress(RuntimeError):  # no home; older releases return a relative path then
+        folder = user_cache_path("fastnn", appauthor=False, opinion=False)
+        if folder.is_absolute():
+            return folder
+    return Path(tempfile.gettempdir()) / "fastnn"

@@ -10,9 +10,9 @@ from pathlib import Path
 
 def available_threads() -> int:
     """Return the number of processors this process may use: its affinity, cut to its CPU quota."""
-    try:
+    if hasattr(os, "sched_getaffinity"):
         allowed = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on Linux
+    else:  # not on Linux
         allowed = os.cpu_count() or 1
     quota = cpu_quota()
     return allowed if quota is None else max(1, min(allowed, math.ceil(quota)))

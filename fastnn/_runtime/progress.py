@@ -1,23 +1,24 @@
-"""A progress bar on standard error."""
+"""Progress bars: tqdm's, loaded when the first one is drawn."""
 
 from __future__ import annotations
 
+import functools
 import sys
-import time
+import threading
+import warnings
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-_WIDTH = 28
-_REDRAW_SECONDS = 0.1
+_LOG_SECONDS = 30.0  # between two lines where they are kept rather than drawn over
 
 
 class Progress:
-    """A bar for `total` steps, redrawn on a terminal; elsewhere one line at the end.
+    """A bar for `total` steps, on standard error or in a notebook.
 
     Parameters
     ----------
     label : str
-        Name of the work; printed before the bar.
+        Name of the work; drawn before the bar.
     total : int
         Number of steps.
     enabled : bool, optional
@@ -25,16 +26,15 @@ class Progress:
     """
 
     def __init__(self, label: str, total: int, *, enabled: bool = True) -> None:
-        self._label = label
-        self._total = max(total, 1)
-        self._enabled = enabled
-        self._done = 0
-        self._note = ""
-        self._drawn_at = 0.0
+        self._label, self._total, self._enabled = label, total, enabled
+        self._bar: Any = None
 
     def __enter__(self) -> Self:
-        self._started = time.perf_counter()
-        self._draw()
+        if self._enabled:
+            drawn = sys.stderr.isatty() or "ipykernel" in sys.modules
+            self._bar = _tqdm()(
+                desc=self._label, total=self._total, mininterval=0.1 if drawn else _LOG_SECONDS
+            )
         return self
 
     def __exit__(
@@ -43,33 +43,24 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._enabled:
-            if sys.stderr.isatty():
-                self._draw(force=True)
-                sys.stderr.write("\n")
-            else:
-                sys.stderr.write(self._line().rstrip() + "\n")
-            sys.stderr.flush()
+        if self._bar is not None:
+            self._bar.close()
 
     def update(self, done: int, note: str = "") -> None:
         """Show that `done` steps are complete, with `note` at the end of the line."""
-        self._done = done
-        self._note = note
-        self._draw()
+        if self._bar is not None:
+            self._bar.set_postfix_str(note, refresh=False)
+            self._bar.update(done - self._bar.n)
 
-    def _draw(self, *, force: bool = False) -> None:
-        """Redraw the line, at most ten times a second."""
-        now = time.perf_counter()
-        if not (self._enabled and sys.stderr.isatty()):
-            return
-        if force or now - self._drawn_at > _REDRAW_SECONDS:
-            self._drawn_at = now
-            sys.stderr.write("\r" + self._line() + "\x1b[K")
-            sys.stderr.flush()
 
-    def _line(self) -> str:
-        """Return the bar as text."""
-        filled = round(_WIDTH * min(self._done / self._total, 1.0))
-        bar = "█" * filled + "░" * (_WIDTH - filled)
-        seconds = time.perf_counter() - self._started
-        return f"{self._label} {bar} {self._done}/{self._total} {seconds:.0f} s  {self._note}"
+@functools.cache
+def _tqdm() -> Any:
+    """Return tqdm's class for where we are, without its thread and its lock between processes."""
+    from tqdm.std import TqdmWarning
+
+    with warnings.catch_warnings():  # a notebook without ipywidgets gets the bar of a terminal
+        warnings.simplefilter("ignore", TqdmWarning)
+        from tqdm.auto import tqdm
+    bar: Any = type("Bar", (tqdm,), {"monitor_interval": 0})
+    bar.set_lock(threading.RLock())
+    return bar

@@ -25,7 +25,7 @@ _NO_MORE = object()
 
 def _own_processors(size: int) -> list[int]:
     """Return a processor for each of `size` threads if that is all that may be used, else none."""
-    if not hasattr(os, "sched_setaffinity"):
+    if not hasattr(os, "sched_getaffinity"):
         return []
     allowed = sorted(os.sched_getaffinity(0))
     first = threading.get_native_id() % len(allowed)  # elsewhere for teams of other threads
@@ -34,13 +34,14 @@ def _own_processors(size: int) -> list[int]:
 
 def _keep_on(processors: list[int]) -> None:
     """Keep the calling thread on some processors, unless they were taken away meanwhile."""
-    with contextlib.suppress(OSError):
-        os.sched_setaffinity(0, processors)
+    if hasattr(os, "sched_setaffinity"):
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, processors)
 
 
 def _let_go(place: int, processors: list[int]) -> None:
     """Let the calling thread run on all `processors` again, if it is still kept on `place`."""
-    if os.sched_getaffinity(0) == {place}:
+    if hasattr(os, "sched_getaffinity") and os.sched_getaffinity(0) == {place}:
         _keep_on(processors)
 
 

@@ -112,7 +112,7 @@ def short_answer(answer: np.ndarray[Any, Any]) -> tuple[float, ...] | None:
 
 def pin(threads: int) -> None:
     """Keep this process on `threads` processors, where the system can do that."""
-    if hasattr(os, "sched_setaffinity"):
+    if sys.platform == "linux":
         processors = sorted(os.sched_getaffinity(0))[:threads]
         os.sched_setaffinity(0, processors)
         for task in Path("/proc/self/task").glob("*"):  # BLAS has started its threads already

@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = build_parser(next((word for word in words if word in COMMANDS), None))
     args = parser.parse_args(words)
     if args.version:
-        from fastnn import __version__
+        from fastnn._version import __version__
 
         print(f"fastnn {__version__}")
         return 0

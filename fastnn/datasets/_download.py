@@ -12,7 +12,7 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from fastnn._runtime.files import sync_folder, user_cache_dir
+from fastnn._runtime.files import publish, user_cache_dir
 from fastnn._runtime.progress import Progress
 
 MIRRORS = (
@@ -116,8 +116,7 @@ def _fetch_file(
                     continue
                 break
             if _is_right(part, name):
-                part.replace(folder / name)
-                sync_folder(folder)
+                publish(part, folder / name)
                 return
             part.unlink()
             reasons.append("wrong SHA-256")
@@ -151,8 +150,6 @@ def _transfer(url: str, part: Path, size: int, report: Callable[[int], None]) ->
                 file.write(chunk)
                 done += len(chunk)
                 report(done)
-            file.flush()
-            os.fsync(file.fileno())
     if done < size:
         raise _TransferError(f"the transfer broke off at {done:,} of {size:,} bytes")
 

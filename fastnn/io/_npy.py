@@ -233,7 +233,8 @@ def _read_header(file: BinaryIO, size: int) -> tuple[tuple[int, ...], bool, np.d
     if dtype.hasobject:
         raise _RefusalError("holds pickled objects")
     count = math.prod(shape)
-    if min(shape, default=0) < 0 or (count and not dtype.itemsize):
+    # NumPy 1.26 reads '<U1000000000' as a type of negative size.
+    if min(shape, default=0) < 0 or (count and dtype.itemsize <= 0):
         raise _RefusalError("is truncated or damaged")
     if count * dtype.itemsize > size - file.tell():
         raise _RefusalError("is truncated or damaged")

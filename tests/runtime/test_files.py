@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fastnn._runtime import files
-from fastnn._runtime.files import atomic_write, user_cache_dir
+from fastnn._runtime.files import atomic_write, publish, user_cache_dir
 
 
 def names(folder):
@@ -107,39 +107,50 @@ def test_where_nothing_can_be_written(tmp_path):
 
 @pytest.fixture
 def home(monkeypatch, tmp_path):
-    for name in ("FASTNN_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+    for name in ("FASTNN_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
     return tmp_path
 
 
-def test_cache_folder_by_system(home, monkeypatch):
-    for platform, place in [
-        ("linux", ".cache/fastnn"),
-        ("darwin", "Library/Caches/fastnn"),
-        ("win32", "AppData/Local/fastnn"),
-    ]:
-        monkeypatch.setattr(files.sys, "platform", platform)
+def test_cache_folder_of_this_system(home):
+    place = {"linux": ".cache/fastnn", "darwin": "Library/Caches/fastnn"}.get(sys.platform)
+    if place:
         assert user_cache_dir() == home / place
-    monkeypatch.setenv("LOCALAPPDATA", str(home / "local"))
-    assert user_cache_dir() == home / "local" / "fastnn"
+    else:
+        assert user_cache_dir() == Path(os.environ["LOCALAPPDATA"]) / "fastnn"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="not a setting of Windows")
 def test_cache_folder_by_environment(home, monkeypatch):
-    monkeypatch.setattr(files.sys, "platform", "linux")
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    assert user_cache_dir() == home / ".cache" / "fastnn"
     monkeypatch.setenv("XDG_CACHE_HOME", str(home / "xdg"))
     assert user_cache_dir() == home / "xdg" / "fastnn"
     monkeypatch.setenv("FASTNN_CACHE", str(home / "own"))
     assert user_cache_dir() == home / "own"
 
 
-def test_cache_folder_without_a_home(home, monkeypatch):
-    def homeless():
-        raise RuntimeError("Could not determine home directory.")
+@pytest.mark.parametrize("setting", ["", "relative"])
+def test_a_cache_folder_that_the_specification_ignores(home, monkeypatch, setting):
+    monkeypatch.setenv("XDG_CACHE_HOME", setting)
+    assert user_cache_dir().is_absolute()
+    assert user_cache_dir().parts[-2:] != ("relative", "fastnn")
 
-    monkeypatch.setattr(Path, "home", homeless)
+
+def test_no_cache_folder_is_relative(home, monkeypatch):
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda *_, **__: Path("~/.cache/fastnn"))
+    monkeypatch.setattr(files.tempfile, "gettempdir", lambda: str(home))
+    assert user_cache_dir() == home / "fastnn"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="every user has a home")
+def test_cache_folder_without_a_home(home, monkeypatch):
+    import pwd
+
+    def homeless(_):
+        raise KeyError("getpwuid(): uid not found: 12345")
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", homeless)
     monkeypatch.setattr(files.tempfile, "gettempdir", lambda: str(home))
     assert user_cache_dir() == home / "fastnn"
 
@@ -207,7 +218,19 @@ def test_a_file_that_was_taken_for_stale_before_its_lock_is_made_again(tmp_path,
 # --- the disk
 
 
-def test_content_name_and_folder_reach_the_disk_in_this_order(tmp_path, monkeypatch):
+def write_atomically(path):
+    with atomic_write(path) as file:
+        file.write(b"whole")
+
+
+def write_and_publish(path):
+    part = path.with_suffix(".part")
+    part.write_bytes(b"whole")
+    publish(part, path)
+
+
+@pytest.mark.parametrize("write", [write_atomically, write_and_publish])
+def test_content_name_and_folder_reach_the_disk_in_this_order(tmp_path, monkeypatch, write):
     done, fsync, replace = [], os.fsync, Path.replace
 
     def noted_sync(descriptor):
@@ -221,8 +244,8 @@ def test_content_name_and_folder_reach_the_disk_in_this_order(tmp_path, monkeypa
 
     monkeypatch.setattr(os, "fsync", noted_sync)
     monkeypatch.setattr(Path, "replace", noted_replace)
-    with atomic_write(tmp_path / "out.bin") as file:
-        file.write(b"whole")
+    write(tmp_path / "out.bin")
+    assert names(tmp_path) == ["out.bin"]
     assert done == ["content 5", "name", "folder"]
 
 
