@@ -1,4 +1,4 @@
-"""Settings of the documentation: ``sphinx-build -W --keep-going docs docs/_build``.
+"""Settings of the documentation: ``sphinx-build -W --keep-going docs docs/_build/html``.
 
 Nothing is fetched: a build needs no network connection.
 """
