@@ -15,6 +15,24 @@ import pytest
 import fastnn
 from fastnn.cli.main import build_parser
 
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+MODULES = sorted(
+    found.name
+    for found in pkgutil.walk_packages(fastnn.__path__, "fastnn.")
+    if not found.name.endswith("__main__")
+)
+# Their public functions and classes must be in the reference, each with an example.
+PUBLIC = (
+    "fastnn",
+    "fastnn.attacks",
+    "fastnn.comp7015",
+    "fastnn.datasets",
+    "fastnn.io",
+    "fastnn.plots",
+    "fastnn.reference",
+    "fastnn.reference.comp7015",
+)
 # The examples of `Attack` and `Tile` show what their methods are for.
 SHOWN_BY_THEIR_CLASS = {
     "fastnn.attacks.Attack.answers",
