@@ -22,7 +22,7 @@ from fastnn.training import History, train
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is made: its layers and the settings of `fastnn.train`."""
+    """The layers of a network and the settings of `fastnn.train` for it."""
 
     sizes: tuple[int, ...] = (784, 2048, 512, 512, 10)
     activation: str = "relu"
@@ -57,7 +57,7 @@ class Recipe:
         return net, history
 
 
-# A fifteenth of the digits: more epochs of smaller steps.
+# The sample has a fifteenth of MNIST's digits: it needs more epochs, with smaller steps.
 FULL = Recipe()
 SAMPLE = Recipe(epochs=15, batch_size=50, learning_rate=0.05)
 
@@ -70,8 +70,8 @@ def recipe_for(rows: int) -> Recipe:
 def cached_network(path: str | os.PathLike[str] | None, source: str) -> tuple[MLP, str]:
     """Return the network for the digits that `datasets.load_mnist` finds, and where it is from.
 
-    It is trained once for the same digits and recipe, and kept in the user's cache. A cache that
-    cannot be read or written costs a training, and a line on standard error.
+    It is trained once for the same digits and recipe, and kept in the user's cache. If the cache
+    cannot be read or written, the network is trained again and a line on standard error says so.
     """
     where = datasets.identity(path, source=source)
     recipes = json.dumps([dataclasses.asdict(recipe) for recipe in (FULL, SAMPLE)])

@@ -29,14 +29,24 @@ Result = tuple[NDArray[Any], int]  # the loss of every sample, and how many are 
 
 @dataclass(frozen=True)
 class History:
-    """What `train` saw after every epoch.
+    """Loss and accuracy after every epoch of `train`.
 
     Attributes
     ----------
     train_loss, train_accuracy : list of float, length epochs
         Mean cross-entropy and share of right predictions on the training samples.
     val_loss, val_accuracy : list of float, length epochs
-        The same on the validation samples; empty without any.
+        The same on the validation samples; empty if there were none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastnn
+    >>> net = fastnn.MLP.random((1, 2))
+    >>> x = np.array([[0], [255]], dtype=np.uint8)
+    >>> history = fastnn.train(net, x, [0, 1], epochs=20, batch_size=2, learning_rate=1.0)
+    >>> len(history.train_loss), history.train_accuracy[-1], history.val_loss
+    (20, 1.0, [])
     """
 
     train_loss: list[float] = field(default_factory=list)
@@ -64,27 +74,27 @@ def train(
     Parameters
     ----------
     net : MLP
-        Its weights and biases change, an epoch at a time: whatever ends the training early leaves
-        the network as it was after the last whole epoch.
+        Its weights and biases are replaced after every epoch. If an error or an interrupt ends the
+        training, the network keeps those of the last complete epoch.
     x : ndarray, shape (N, D), type of the network or uint8
     labels : ndarray of int, shape (N,)
         True classes, each in [0, C).
     epochs : int
         Passes over the samples, at least 1.
     batch_size : int
-        Samples a step, at least 1; the last step of an epoch takes what is left.
+        Samples per step, at least 1; the last step of an epoch takes the rest.
     learning_rate : float
         Step length, > 0.
     momentum : float, optional
-        Share of the last step that is kept, in [0, 1).
+        Share of the previous step that is added to each step, in [0, 1).
     l2 : float, optional
-        Weight decay, >= 0: ``l2 * W`` is added to the gradient of the mean loss, not for biases.
+        Weight decay, >= 0: ``l2 * W`` is added to the gradient of the mean loss; none for biases.
     validation : tuple (x, labels), optional
-        Samples that are judged after every epoch and never trained on.
+        Samples to evaluate after every epoch; they are not used for training.
     rng : int, Generator or None, optional
         Seed or source of the order of the samples; None draws a new seed.
     progress : bool, optional
-        Draw a bar on standard error.
+        Draw a progress bar on standard error.
 
     Returns
     -------
@@ -101,7 +111,25 @@ def train(
     Notes
     -----
     ``v = momentum * v + mean gradient + l2 * W``; ``W = W - learning_rate * v``. The sums over a
-    batch are taken in an order that does not depend on the number of threads.
+    batch are added up in an order that does not depend on the number of threads.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> data = fastnn.load_mnist(source="sample")
+    >>> net = fastnn.MLP.random((784, 32, 10))
+    >>> history = fastnn.train(
+    ...     net,
+    ...     data.x_train,
+    ...     data.y_train,
+    ...     epochs=3,
+    ...     batch_size=50,
+    ...     learning_rate=0.1,
+    ...     momentum=0.8,
+    ...     validation=(data.x_test, data.y_test),
+    ... )
+    >>> history.val_accuracy[-1] > 0.85
+    True
     """
     samples = _samples(net, x, labels, "x")
     held_out = None if validation is None else _samples(net, *_pair(validation), "validation x")
@@ -144,7 +172,7 @@ def train(
 
 @dataclass(frozen=True)
 class Settings:
-    """The numbers of a descent, checked."""
+    """The checked settings of a training."""
 
     batch_size: int
     learning_rate: float
@@ -179,7 +207,7 @@ def descend(
 
 
 class Descent:
-    """Steps down the loss of one network, in buffers that are made once.
+    """Gradient descent on the loss of one network, in buffers that are allocated once.
 
     Parameters
     ----------
@@ -189,7 +217,7 @@ class Descent:
     team : Team
         The threads at work.
     x : ndarray, shape (N, D)
-        The samples, or others like them: whether they are mostly zeros is seen once.
+        The samples, or similar ones: they show, once, whether most entries are 0.
     """
 
     def __init__(self, net: MLP, settings: Settings, team: Team, x: NDArray[Any]) -> None:
@@ -204,7 +232,7 @@ class Descent:
     def epoch(
         self, x: NDArray[Any], labels: NDArray[np.int64], order: NDArray[np.int64] | None = None
     ) -> None:
-        """Take one step for every batch of the samples, in the `order` given or as they stand."""
+        """Take one step for every batch of the samples, in the given `order` or in their own."""
         size = self._settings.batch_size
         for start in range(0, len(x), size):
             batch = slice(start, min(start + size, len(x)))
@@ -216,7 +244,7 @@ class Descent:
     def _require_finite(self) -> None:
         """Raise for the first parameter that is not finite.
 
-        The logits do not tell: where an input is 0, the weights behind it are left out.
+        The logits are not enough: the weights of an input that is 0 are skipped.
         """
         for k, parameter in enumerate(self._parameters):
             if first_not_finite(parameter[None]) is not None:
@@ -258,7 +286,7 @@ class Descent:
 
 
 def _take_over(net: MLP, work: MLP) -> None:
-    """Copy the parameters of `work` to `net`: all of them, as signals wait while a team works."""
+    """Copy all parameters of `work` to `net`; a `Team` delays signals, so none can interrupt."""
     for ours, new in zip(net.weights + net.biases, work.weights + work.biases, strict=True):
         ours[...] = new
 

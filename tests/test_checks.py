@@ -247,7 +247,7 @@ def test_bounds_are_refused(net, samples, name, bounds, kind):
 
 PIXELS = "; this looks like 0-255 pixels: divide by 255"
 NORMALISED = (
-    "; this looks like mean/std-normalised pixels: undo the normalisation, "
+    r"; this looks like mean/std-normalised pixels: undo the normalisation \(x \* std \+ mean\), "
     "or give bounds in its units"
 )
 

@@ -1,15 +1,15 @@
 """Compiled kernels on disk, with a digest: a damaged file is compiled again, not run.
 
-numba keeps what it compiled as pickles and trusts them when it reads them back. An emptied file
-then ends every later run in an exception, and a changed byte of machine code is run. `KernelCache`
-takes the place of numba's cache of a kernel and keeps one file for each signature:
+numba pickles compiled kernels and trusts the files when it reads them. An empty file then makes
+every later run fail, and a changed byte of machine code is executed. `KernelCache` replaces numba's
+cache of a kernel and keeps one file for each signature:
 
     _MAGIC, digest of all that follows, digest of what was compiled, pickle of the compiled kernel
 
-The first digest is compared before anything is unpickled. It finds damage and files that are not
-ours. It is no protection against people who may write to the folder: they can write a right digest.
-The second digest stands for the source, the options, the signature and the processor. It keeps a
-process from running code that was compiled for another of them.
+The first digest is compared before anything is unpickled. It finds damaged files and files of other
+programs. It does not protect against people who can write to the folder, as they can write a right
+digest, too. The second digest identifies the source, the options, the signature and the processor,
+so that a process never runs code that was compiled for others.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def use_sealed_cache(dispatcher: Any, options: dict[str, Any]) -> None:
 class KernelCache:
     """The compiled forms of one kernel on disk, with the methods of a numba cache.
 
-    A kernel that cannot be read is compiled, and one that cannot be written is used all the same.
-    The first such failure in a process is a `RuntimeWarning`, the others are silent.
+    A kernel that cannot be read is compiled; one that cannot be written is used without a file.
+    The first such failure in a process is a `RuntimeWarning`, later ones are silent.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ class KernelCache:
     """
 
     def __init__(self, cache: Any, options: dict[str, Any]) -> None:
-        # All parts of numba that the methods use, so that a missing one is noticed at once.
+        # Look up all parts of numba that the methods use, so that a missing one fails here.
         impl, file = cache._impl, cache._cache_file
         self._check_cachable = impl.check_cachable
         self._reduce, self._rebuild = impl.reduce, impl.rebuild
@@ -90,7 +90,7 @@ class KernelCache:
             file.unlink(missing_ok=True)
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
-        """Return the kernel compiled for `signature`, None where it has to be compiled."""
+        """Return the kernel compiled for `signature`, None if it must be compiled."""
         target_context.refresh()
         if not self._enabled:
             return None
@@ -103,7 +103,7 @@ class KernelCache:
             return None
         except MemoryError:
             raise
-        except Exception as error:  # pickle and numba have a dozen types
+        except Exception as error:  # pickle and numba raise a dozen types
             if not _is_busy(error):
                 self._discard(file, error)
             return None
@@ -135,7 +135,7 @@ class KernelCache:
     def _place(self, signature: Any, codegen: Any) -> tuple[Path, bytes]:
         """Return the file for a signature, and the digest of what its content is compiled from.
 
-        The name lacks the source: code of an earlier version is replaced.
+        The source is not part of the name: the kernel of an earlier version is replaced.
         """
         key = (*self._origin[:2], signature, codegen.magic_tuple())
         name = f"{self.base}.{_digest(repr(key).encode()).hex()[:16]}{SUFFIX}"
@@ -149,12 +149,12 @@ def seal(payload: bytes, identity: bytes) -> bytes:
 
 
 def unseal(content: bytes, identity: bytes | None = None) -> bytes | None:
-    """Return the payload of a file, None where it was compiled from something else.
+    """Return the payload of a file, None if its identity is another one.
 
     Raises
     ------
     ValueError
-        The content is not what was written.
+        The content is damaged, or is not a compiled kernel.
     """
     if len(content) < _HEADER_BYTES or not content.startswith(_MAGIC):
         raise ValueError("is no compiled kernel" if content else "is empty")
@@ -182,7 +182,7 @@ def _reason(error: Exception) -> str:
 
 
 def _warn_once(text: str) -> None:
-    """Warn the first time in a process, in one line: a line of our source would not help."""
+    """Warn the first time in a process, in one line and without a line of source code."""
     global _warned  # noqa: PLW0603
     if not _warned:
         _warned = True

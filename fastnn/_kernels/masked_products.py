@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import llvmlite.binding
 import numba
 import numpy as np
 from llvmlite import ir
@@ -10,10 +9,11 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from fastnn._kernels.jit import kernel
+from fastnn._runtime.processors import vector_bytes
 
 ROWS = 2  # of a group: more would share fewer zeros
 DEPTH = 64  # columns of a chunk, a bit for each in a mask
-WIDE = bool(llvmlite.binding.get_host_cpu_features().get("avx512f"))
+WIDE = vector_bytes() == 64
 # Sums for every row and vector, the vectors of the weights and the rows' values fill the registers.
 VECTOR_BYTES, VECTORS = (64, (7, 8)) if WIDE else (32, (4,))
 _LINE_BYTES = 64

@@ -1,8 +1,8 @@
-"""Files: written whole or not at all, and the user's cache folder.
+"""Write files completely or not at all, and find the user's cache folder.
 
-A new file is written beside the old one and takes its name when it is whole and on the disk. What
-a killed process leaves behind is removed by the next write of the same file: a temporary file that
-is being written is locked, and the lock ends with its process.
+A new file is written under a temporary name in the folder of the old one, and renamed when it is
+complete and on the disk. A write removes temporary files that killed processes left for the same
+target. A temporary file in use is locked, and the lock ends with its process.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from typing import BinaryIO
 if sys.platform != "win32":
     import fcntl
 
-_WINDOWS: bool = sys.platform == "win32"  # has no locks of this kind, and moves no open file
+_WINDOWS: bool = sys.platform == "win32"  # has no such locks and cannot rename an open file
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp")
-_STALE_SECONDS = 3600.0  # where files cannot be locked
+_STALE_SECONDS = 3600.0  # a temporary file of this age is stale, where files have no locks
 
 
 class Temporary:
-    """A new file that takes the place of `target` when it is whole.
+    """A new file that replaces `target` when it is complete.
 
     Parameters
     ----------
@@ -50,26 +50,26 @@ class Temporary:
             self.file.close()  # another process removed it as stale before it was locked
 
     def sync(self) -> None:
-        """Have the content on the disk."""
+        """Flush the content to the disk."""
         self.file.flush()
         os.fsync(self.file.fileno())
 
     def rename(self) -> None:
-        """Give the file its name. It is on the disk for certain after `sync_folder`."""
+        """Give the file its name; only after `sync_folder` is the name on the disk, too."""
         if _WINDOWS:
             self.file.close()
         self._path.replace(self._target)
         self.file.close()
 
     def commit(self) -> None:
-        """Have the file on the disk under its name."""
+        """Flush the content to the disk and give the file its name."""
         self.sync()
         self.rename()
         sync_folder(self._target.parent)
 
     def discard(self) -> None:
         """Remove the file, unless it has its name already."""
-        with contextlib.suppress(OSError):  # a full disk refuses what is still to be written
+        with contextlib.suppress(OSError):  # closing writes the rest, which fails on a full disk
             self.file.close()
         with contextlib.suppress(OSError):
             self._path.unlink()
@@ -84,7 +84,7 @@ def publish(part: Path, target: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the names in a folder on the disk: otherwise a power cut may undo or reorder renames."""
+    """Flush a folder's names to the disk: otherwise a power cut may undo or reorder renames."""
     with contextlib.suppress(OSError):  # Windows opens no folders, some file systems sync none
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -94,11 +94,11 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove_stale(folder: Path, is_ours: Callable[[str], bool]) -> None:
-    """Remove temporary files that killed processes left, for targets with names that are ours."""
+    """Remove temporary files of killed processes whose target's name `is_ours` accepts."""
     for path in folder.iterdir():
         name = _TEMPORARY.fullmatch(path.name)
         if name and is_ours(name[1]):
-            with contextlib.suppress(OSError):  # removed by another process, or not ours to remove
+            with contextlib.suppress(OSError):  # removed by another process, or no permission
                 _remove_if_stale(path)
 
 
@@ -135,18 +135,18 @@ else:
 
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Write a file whole or not at all.
+    """Write a file completely or not at all.
 
     Parameters
     ----------
     path : path-like
-        The file to write or replace. A device or pipe is written straight.
+        The file to write or replace. A device or pipe is written directly.
 
     Yields
     ------
     binary file
-        A new file in the folder of `path`. It takes the name `path` when the block ends without an
-        exception; otherwise it is removed, and what was at `path` stays as it was.
+        A new file in the folder of `path`. It gets the name `path` when the block ends without an
+        exception; otherwise it is removed, and an old file at `path` stays as it was.
 
     Raises
     ------
@@ -163,7 +163,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             with target.open("wb") as device:
                 yield device
             return
-        target = Path(os.path.realpath(target))  # a link stays a link
+        target = Path(os.path.realpath(target))  # replaces the target of a link, not the link
         require_file_place(target)
         remove_stale(target.parent, lambda name: name == target.name)
         temporary = Temporary(target)
@@ -177,7 +177,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def named_errors(path: Path) -> Iterator[None]:
-    """Add the file to errors of the system that do not name one, such as that of a full disk."""
+    """Add the file's name to system errors that lack one, such as that of a full disk."""
     try:
         yield
     except OSError as error:
@@ -187,7 +187,7 @@ def named_errors(path: Path) -> Iterator[None]:
 
 
 def require_file_place(path: Path) -> None:
-    """Raise where no file could be written to `path`."""
+    """Raise if `path` is a folder or is in a folder that does not exist."""
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder, expected the name of a file")
     if not path.parent.is_dir():
@@ -195,7 +195,7 @@ def require_file_place(path: Path) -> None:
 
 
 def require_folder_place(path: Path) -> None:
-    """Raise where `path` is no folder and could not be made one, with all that lead to it."""
+    """Raise if `path` is not a folder and cannot be created, as it or a parent is a file."""
     for place in (path, *path.parents):
         if place.exists() and not place.is_dir():
             raise NotADirectoryError(f"{place} is a file, expected a folder")
@@ -205,8 +205,8 @@ def user_cache_dir() -> Path:
     """Return the folder for what fastnn keeps between runs; it need not exist yet.
 
     ``$FASTNN_CACHE`` where set; otherwise ``fastnn`` in ``$XDG_CACHE_HOME`` or ``~/.cache``
-    (Linux), ``~/Library/Caches`` (macOS) or ``%LOCALAPPDATA%`` (Windows), and in the folder for
-    temporary files for a user without a home.
+    (Linux), ``~/Library/Caches`` (macOS) or ``%LOCALAPPDATA%`` (Windows); for a user without a
+    home, in the folder for temporary files.
     """
     if own := os.environ.get("FASTNN_CACHE"):
         return Path(own)

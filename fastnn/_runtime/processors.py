@@ -1,4 +1,4 @@
-"""The processors that this process may use: its affinity and its CPU quota."""
+"""The processors: how many this process may use, by affinity and CPU quota, and their vectors."""
 
 from __future__ import annotations
 
@@ -55,3 +55,14 @@ def _quota_of(folder: Path) -> float | None:
         return None if quota in ("max", "-1") else int(quota) / int(period)
     except (OSError, ValueError, ZeroDivisionError):
         return None
+
+
+def vector_bytes() -> int:
+    """Return the bytes of the widest vectors that the processor and the system offer.
+
+    LLVM names the features, since it is LLVM that compiles for them.
+    """
+    import llvmlite.binding
+
+    features = llvmlite.binding.get_host_cpu_features()
+    return 64 if features.get("avx512f") else 32 if features.get("avx") else 16

@@ -18,11 +18,11 @@ class Progress:
     Parameters
     ----------
     label : str
-        What is going on; drawn before the bar.
+        Name of the work; drawn before the bar.
     total : int
         Number of steps.
     enabled : bool, optional
-        False draws nothing, so that callers need no branch of their own.
+        If False, nothing is drawn; so callers need no branch.
     """
 
     def __init__(self, label: str, total: int, *, enabled: bool = True) -> None:
@@ -47,7 +47,7 @@ class Progress:
             self._bar.close()
 
     def update(self, done: int, note: str = "") -> None:
-        """Show that `done` of the steps are behind us, with a remark at the end of the line."""
+        """Show that `done` steps are complete, with `note` at the end of the line."""
         if self._bar is not None:
             self._bar.set_postfix_str(note, refresh=False)
             self._bar.update(done - self._bar.n)

@@ -1,9 +1,9 @@
-"""Signal handlers that wait while fastnn changes what the whole process shares.
+"""Delay signal handlers while fastnn changes state that the whole process shares.
 
-Python runs a signal's handler between two operations of the main thread, whatever it is doing. A
-handler that raises there, as Ctrl-C and test time-outs do, leaves half-done what was under way: a
-limit that nothing takes back, a lock that is never released. Handlers that call fastnn would wait
-for a lock that their own thread holds.
+Python runs a signal's handler between any two operations of the main thread. A handler that raises
+there, such as that of Ctrl-C or of a test's time limit, would stop fastnn in the middle of a change
+and leave a limit of BLAS set or a lock held. A handler that calls fastnn would wait for a lock that
+its own thread holds.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from typing import Any, Self
 
 import numpy as np
 
-try:  # the public one takes ten times as long, and is asked about every signal in every call
+try:  # signal.getsignal takes ten times as long, and every call uses it for every signal
     from _signal import getsignal  # type: ignore[import-not-found]
 except ImportError:
     from signal import getsignal
 
-# The signals that programs have handlers for: keys, time limits, requests to end or to report.
+# The signals that programs handle: keys, time limits, requests to end or to report.
 _NAMES = ("INT", "BREAK", "TERM", "HUP", "ALRM", "VTALRM", "PROF", "USR1", "USR2")
 _HANDLED = tuple(getattr(signal, f"SIG{n}") for n in _NAMES if hasattr(signal, f"SIG{n}"))
 
 
 class DeferredSignals:
-    """A context in which handlers of signals written in Python wait for `deliver`, or for its end.
+    """A context that delays Python's signal handlers until `deliver` is called or it ends.
 
     Only the main thread runs handlers, so elsewhere this does nothing. Contexts may be nested: the
-    outer one then gets what arrived in the inner one.
+    outer one then receives the signals that arrived in the inner one.
     """
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class DeferredSignals:
                     signal.signal(number, self._note)
         except ValueError:  # the main thread of a subinterpreter, which runs no handlers
             self._handlers.clear()
-        except BaseException:  # raised by a handler that was not replaced yet
+        except BaseException:  # from a handler that was not replaced yet
             self._put_back()
             raise
         return self
@@ -72,24 +72,24 @@ class DeferredSignals:
             self._send_again()
 
     def deliver(self) -> None:
-        """Run the handlers of the signals that have arrived; what they raise goes to the caller."""
+        """Run the handlers of the signals that have arrived; their exceptions go to the caller."""
         while self._arrived:
             number, frame = self._arrived.popleft()
             self._handlers[number](number, frame)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        """Keep a signal for later, unless this context has ended and could not put back all."""
+        """Keep a signal for later; if this context has ended, run its handler at once."""
         if self._ended:
             self._handlers[number](number, frame)
         else:
             self._arrived.append((number, frame))
 
     def _put_back(self) -> None:
-        """Give every signal its handler again, unless it was given another one meanwhile."""
+        """Restore every signal's handler, unless the program has set another one since."""
         self._ended = True
         try:
             self._put_back_once()
-        finally:  # a handler that is back already may have raised on the way
+        finally:  # a handler that was restored first may have raised in between
             self._put_back_once()
 
     def _put_back_once(self) -> None:
@@ -100,7 +100,7 @@ class DeferredSignals:
             _active.remove(self)
 
     def _send_again(self) -> None:
-        """Raise the signals that nobody has handled yet; the first exception comes out."""
+        """Raise the signals that were not handled yet, in the order of their arrival."""
         if self._arrived:
             number, _ = self._arrived.pop()
             try:
@@ -109,7 +109,7 @@ class DeferredSignals:
                 signal.raise_signal(number)
 
     def after_fork_in_child(self) -> None:
-        """Put the handlers back in a child of another thread, where nobody leaves this context."""
+        """Restore the handlers in a forked child that lacks the thread of this context."""
         if self._owner != threading.get_ident():
             self._put_back()
 
@@ -118,7 +118,7 @@ _active: list[DeferredSignals] = []
 
 
 def _after_fork_in_child() -> None:
-    """Undo what a thread that is not in this child began, the innermost context first."""
+    """End the contexts of threads that the child lacks, the innermost first."""
     for context in reversed(_active.copy()):
         context.after_fork_in_child()
 
@@ -131,7 +131,7 @@ if hasattr(os, "register_at_fork"):
 def numpy_errors(**how: Any) -> Iterator[None]:
     """Use `numpy.errstate` for the block; a handler that raises cannot leave numpy in that state.
 
-    By default numpy neither warns nor raises, whatever the caller has asked of it.
+    By default numpy neither warns nor raises, whatever the caller has set.
     """
     with DeferredSignals(), np.errstate(**(how or {"all": "ignore"})):
         yield

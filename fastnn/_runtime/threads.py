@@ -33,8 +33,10 @@ class threads(contextlib.ContextDecorator):  # noqa: N801 - used like a function
     Examples
     --------
     >>> import fastnn
+    >>> net = fastnn.MLP.random((784, 10))
+    >>> data = fastnn.load_mnist(source="sample")
     >>> with fastnn.threads(2):
-    ...     pass
+    ...     logits = net.logits(data.x_test)
     """
 
     def __init__(self, n: int) -> None:

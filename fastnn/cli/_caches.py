@@ -1,4 +1,4 @@
-"""The caches of fastnn: compiled kernels and kept networks, as `fastnn doctor` looks at them."""
+"""The caches that `fastnn doctor` checks: compiled kernels and kept networks."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Cache:
     Attributes
     ----------
     content : str
-        What is kept.
+        What the files hold.
     folder : Path
     kept : tuple of Path
-        Whole files.
+        Files without damage.
     damaged : dict of Path to str
         What is wrong with each damaged file; the text names the file.
     leftover : tuple of Path
@@ -104,7 +104,7 @@ def clear(cache: Cache) -> tuple[int, int, OSError | None]:
 def _kernels_in(folder: Path, bases: set[str]) -> Cache:
     """Sort the files in a folder; the names of those in use start with one of `bases`.
 
-    Without any, numba's own cache is in use.
+    If there are none, numba's own cache is in use.
     """
     files = [
         file
@@ -122,7 +122,7 @@ def _kernels_in(folder: Path, bases: set[str]) -> Cache:
 
 
 def _files(folder: Path) -> list[Path]:
-    """Return the files in a folder by name, none where there is no such folder."""
+    """Return the files in a folder by name, none if there is no such folder."""
     try:
         return sorted(file for file in folder.iterdir() if file.is_file())
     except OSError:
@@ -149,7 +149,7 @@ def _checked(
 
 
 def _check_kernel(file: Path) -> None:
-    """Raise where a compiled kernel is damaged; numba's own files have nothing to compare."""
+    """Raise if a compiled kernel is damaged; numba's own files have no digest to compare."""
     if file.suffix == SUFFIX:
         try:
             unseal(file.read_bytes())
@@ -158,7 +158,7 @@ def _check_kernel(file: Path) -> None:
 
 
 def _check_network(file: Path) -> None:
-    """Raise where a kept network is damaged."""
+    """Raise if a kept network is damaged."""
     from fastnn.io import load_mlp
 
     load_mlp(file)

@@ -52,7 +52,7 @@ def _attack(name: str) -> str:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Attack, print the table, and write what else was asked for."""
+    """Run the attack, print the table, and write the figure and the JSON file."""
     from fastnn import _checks
     from fastnn._runtime.threads import thread_count
     from fastnn.attacks.evaluate import adversarial_accuracy, warm_up
@@ -88,18 +88,18 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _load(args: argparse.Namespace) -> tuple[MLP, str, Any, Any, str]:
-    """Return the network and where it is from, then the digits, their labels and what they are."""
+    """Return the network and its origin, then the digits, their labels and their source."""
     from fastnn import datasets, io
     from fastnn._recipe import cached_network
 
     if args.activation and not args.weights:
-        raise ValueError("--activation is that of the network in --weights, which is not given")
+        raise ValueError("--activation needs --weights")
     x, labels, digits = datasets.load_split("test", args.data, source=args.source)
     if args.weights:
         net, origin = io.load_mlp(args.weights, activation=args.activation), args.weights
     else:
         net, origin = cached_network(args.data, args.source)
-    if x.dtype not in ("uint8", net.dtype):  # a file of floats: as exact as the network takes them
+    if x.dtype not in ("uint8", net.dtype):  # a file of floats is loaded in the type of the network
         x, _, _ = datasets.load_split("test", args.data, source=args.source, dtype=net.dtype)
     return net, origin, x, labels, digits
 

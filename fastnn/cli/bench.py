@@ -11,7 +11,9 @@ from fastnn.cli.options import add_data_arguments, write_json
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `fastnn bench` to `parser`."""
-    parser.add_argument("--plot", type=Path, metavar="DIR", help="draw the figures into a folder")
+    parser.add_argument(
+        "--plot", type=Path, metavar="DIR", help="draw the figures into this folder"
+    )
     parser.add_argument(
         "--compare", type=Path, metavar="OLD", help="compare with the results of an earlier run"
     )
@@ -22,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --compare: the share by which a job may have become slower (default 0.1)",
     )
     parser.add_argument("--threads", type=int, metavar="N", help="default: all that may be used")
-    parser.add_argument("--only", metavar="JOB,JOB", help="leave it at these jobs")
+    parser.add_argument("--only", metavar="JOB,JOB", help="run these jobs alone")
     parser.add_argument("--weights", type=Path, metavar="PATH", help="another network to attack")
     add_data_arguments(parser)
 
@@ -37,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     WrongAnswerError
         An implementation gives a wrong answer.
     """
-    # Everything heavy waits for the command that needs it.
+    # Heavy modules are imported by the command that needs them.
     from fastnn._runtime.files import require_folder_place
     from fastnn._runtime.processors import available_threads
     from fastnn._runtime.threads import thread_count
@@ -57,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     document = session.short_run(setting, threads, only=only)
     print(table.heading(document))
     print(table.table(document))
-    write_json(args.json, document)
+    write_json(args.json, results.to_json(document))
     if args.plot is not None:
         from fastnn.bench import figures
 
@@ -65,6 +67,6 @@ def run(args: argparse.Namespace) -> int:
             print(f"figure: {path}", file=sys.stderr)
     if old is None:
         return 0
-    lines, slower = comparison.compare(old, document, tolerance=args.tolerance)
-    print("\n".join(["\nsince the older run:", *lines]))
-    return 1 if slower else 0
+    found = comparison.compare(old, document, tolerance=args.tolerance)
+    print(f"\nsince the older run:\n{found}")
+    return 1 if found.slower else 0

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fastnn.cli.options import write_json
 
 if TYPE_CHECKING:
+    from fastnn.bench.machine import Machine
     from fastnn.cli._caches import Cache
 
 _SIDE = 512
@@ -29,11 +30,11 @@ class Finding:
     Attributes
     ----------
     name : str
-        What was looked at.
+        What was checked.
     status : {"ok", "remark", "wrong"}
-        Only "wrong" changes the exit status: it costs speed or correctness, and can be put right.
+        Only "wrong" changes the exit status: it costs speed or correctness, and can be mended.
     text : str
-        What is the case and, if it is wrong, what to do.
+        What was found and, if it is wrong, what to do.
     """
 
     name: str
@@ -52,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what was found: 0, or 1 where something is wrong."""
+    """Print the findings; return 0, or 1 if something is wrong."""
     from fastnn.bench.machine import machine_info
 
     if args.clear_cache:
@@ -61,7 +62,8 @@ def run(args: argparse.Namespace) -> int:
     machine = machine_info()
     found = diagnose(machine)
     print(report(found))
-    write_json(args.json, {"findings": [asdict(finding) for finding in found], "machine": machine})
+    findings = [asdict(finding) for finding in found]
+    write_json(args.json, {"findings": findings, "machine": asdict(machine)})
     return 1 if any(finding.status == "wrong" for finding in found) else 0
 
 
@@ -94,19 +96,18 @@ def clear_caches() -> list[dict[str, Any]]:
     return removed
 
 
-def diagnose(machine: dict[str, Any]) -> list[Finding]:
-    """Look at everything that has an influence on fastnn.
+def diagnose(machine: Machine) -> list[Finding]:
+    """Run every check.
 
     Parameters
     ----------
-    machine : dict
-        From `fastnn.bench.machine.machine_info`.
+    machine : fastnn.bench.machine.Machine
 
     Returns
     -------
     list of Finding
     """
-    checks: tuple[Callable[[dict[str, Any]], Iterable[Finding]], ...] = (
+    checks: tuple[Callable[[Machine], Iterable[Finding]], ...] = (
         _versions,
         _processors,
         _blas,
@@ -120,11 +121,11 @@ def diagnose(machine: dict[str, Any]) -> list[Finding]:
 
 
 def report(found: list[Finding]) -> str:
-    """Return the findings as text, a line for each and one for all."""
+    """Return the findings as text, with a summary in the last line."""
     width = max(len(finding.name) for finding in found)
     lines = []
     for finding in found:
-        # Paths stay whole, so that they can be copied.
+        # Paths are not broken, so that they can be copied.
         first, *more = textwrap.wrap(
             finding.text, _WIDTH, break_on_hyphens=False, break_long_words=False
         )
@@ -134,48 +135,48 @@ def report(found: list[Finding]) -> str:
     return "\n".join([*lines, "", f"{wrong} wrong" if wrong else "nothing is wrong"])
 
 
-def _versions(machine: dict[str, Any]) -> Iterator[Finding]:
+def _versions(machine: Machine) -> Iterator[Finding]:
     """Name what is installed."""
     names = ("fastnn", "numpy", "numba", "llvmlite")
-    text = ", ".join(f"{name} {machine[name] or 'not installed'}" for name in names)
-    yield Finding("versions", "ok", f"Python {machine['python']}, {text}")
+    text = ", ".join(f"{name} {getattr(machine, name) or 'not installed'}" for name in names)
+    yield Finding("versions", "ok", f"Python {machine.python}, {text}")
 
 
-def _processors(machine: dict[str, Any]) -> Iterator[Finding]:
+def _processors(machine: Machine) -> Iterator[Finding]:
     """Compare the threads in use with the processors that may be used."""
-    usable, quota = machine["usable_processors"], machine["cpu_quota"]
+    usable, quota = machine.usable_processors, machine.cpu_quota
     limit = "no CPU quota" if quota is None else f"a CPU quota of {quota:g}"
-    text = f"{machine['processor']}, {usable} of {machine['processors']} usable, {limit}"
+    text = f"{machine.processor}, {usable} of {machine.processors} usable, {limit}"
     yield Finding("processor", "ok", text)
 
-    threads = machine["blas"]["threads"]
+    threads = machine.blas.threads
     if threads is None or threads <= usable:
         yield Finding("threads", "ok", f"fastnn uses {usable}, numpy's BLAS {threads}")
         return
-    asked = [name for name in machine["environment"] if name.endswith("NUM_THREADS")]
+    asked = [name for name in machine.environment if name.endswith("NUM_THREADS")]
     text = f"numpy's BLAS uses {threads} threads outside fastnn, {usable} may run at a time: set "
     text += f"{' and '.join(asked) or 'OPENBLAS_NUM_THREADS'} to {usable}"
     yield Finding("threads", "wrong" if asked else "remark", text)
 
 
-def _blas(machine: dict[str, Any]) -> Iterator[Finding]:
+def _blas(machine: Machine) -> Iterator[Finding]:
     """Name numpy's BLAS."""
-    blas = machine["blas"]
-    if blas["library"] is None:
+    blas = machine.blas
+    if blas.library is None:
         text = "threadpoolctl does not know numpy's BLAS, so that fastnn cannot limit its threads"
         yield Finding("BLAS", "remark", text)
         return
-    text = f"{blas['library']} {blas['version']}, {blas['kernels'] or 'unnamed'} kernels"
+    text = f"{blas.library} {blas.version}, {blas.kernels or 'unnamed'} kernels"
     yield Finding("BLAS", "ok", text)
 
 
-def _kernels(machine: dict[str, Any]) -> Iterator[Finding]:
+def _kernels(machine: Machine) -> Iterator[Finding]:
     """Compare the vectors that BLAS computes with and those of the processor."""
     from fastnn.bench.machine import kernel_bits
 
-    kernels = machine["blas"]["kernels"]
-    used, possible = kernel_bits(kernels or ""), machine["vector_bits"]
-    setting = machine["environment"].get("OPENBLAS_CORETYPE")
+    kernels = machine.blas.kernels
+    used, possible = kernel_bits(kernels or ""), machine.vector_bits
+    setting = machine.environment.get("OPENBLAS_CORETYPE")
     if used is None or possible is None:
         yield Finding("BLAS kernels", "ok", "not known for this processor")
     elif used >= possible:
@@ -187,18 +188,18 @@ def _kernels(machine: dict[str, Any]) -> Iterator[Finding]:
             text += f", as OPENBLAS_CORETYPE={setting} is set; unset it"
         yield Finding("BLAS kernels", "wrong" if setting else "remark", text)
 
-    if "OPENBLAS_L2_SIZE" in machine["environment"]:
-        text = "OPENBLAS_L2_SIZE overrides what BLAS found out about the cache; better unset"
+    if "OPENBLAS_L2_SIZE" in machine.environment:
+        text = "OPENBLAS_L2_SIZE overrides the size of the cache that BLAS detects; unset it"
         yield Finding("BLAS blocks", "remark", text)
 
 
-def _numba(machine: dict[str, Any]) -> Iterator[Finding]:
+def _numba(machine: Machine) -> Iterator[Finding]:
     """Look whether kernels are compiled."""
     if _is_jit_disabled():
         text = "NUMBA_DISABLE_JIT is set: kernels run as plain Python, hundreds of times slower"
         yield Finding("numba", "wrong", text)
         return
-    layer = f"threading layer {machine['numba_threading_layer']}, not used: fastnn has threads"
+    layer = f"threading layer {machine.numba_threading_layer}, not used: fastnn has threads"
     yield Finding("numba", "ok", f"{layer} of its own and kernels that run on one")
 
 
@@ -207,13 +208,13 @@ def _is_jit_disabled() -> bool:
     return os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 
 
-def _caches(_: dict[str, Any]) -> Iterator[Finding]:
+def _caches(_: Machine) -> Iterator[Finding]:
     """Look at what is kept for the next process: compiled kernels and trained networks."""
     from fastnn.bench.machine import has_numba_cache
     from fastnn.cli._caches import kernel_caches, network_cache
 
     if not has_numba_cache() and not _is_jit_disabled():
-        text = "no folder to keep compiled kernels in: every process compiles them anew; set "
+        text = "no folder to keep compiled kernels in: every process compiles them again; set "
         text += "NUMBA_CACHE_DIR to a writable folder"
         yield Finding("kernel cache", "wrong", text)
     for cache in kernel_caches():
@@ -233,7 +234,7 @@ def judge_cache(name: str, cache: Cache) -> Finding:
     return Finding(name, "wrong" if cache.damaged else "ok", text)
 
 
-def _product(_: dict[str, Any]) -> Iterator[Finding]:
+def _product(_: Machine) -> Iterator[Finding]:
     """Compare a float32 product with float64."""
     rng = np.random.default_rng(0)
     a, b = (rng.standard_normal((_SIDE, _SIDE)).astype(np.float32) for _ in range(2))
@@ -260,7 +261,7 @@ def judge_product(
     return Finding("matrix product", "wrong", f"{text}, rounding explains {ku:.1e}: BLAS is broken")
 
 
-def _digits(_: dict[str, Any]) -> Iterator[Finding]:
+def _digits(_: Machine) -> Iterator[Finding]:
     """Look for MNIST."""
     from fastnn.datasets import load_split
 

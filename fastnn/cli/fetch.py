@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Download MNIST and say where it is."""
+    """Download MNIST and print the folder."""
     from fastnn._runtime.files import require_folder_place
     from fastnn.datasets import fetch_mnist
 

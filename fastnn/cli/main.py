@@ -1,7 +1,7 @@
 """The command line: ``fastnn attack | train | fetch | bench | doctor``.
 
-Results go to standard output, progress and warnings to standard error. Exit status: 0, 1 where it
-failed, 2 for wrong arguments or input.
+Results go to standard output, progress and warnings to standard error. Exit status: 0 (success),
+1 (failure) or 2 (wrong arguments or input).
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import NoReturn
 
 # Each command is a module with `add_arguments(parser)` and `run(args) -> int`. It is imported when
-# it is chosen, and imports what it needs when it runs: starting is part of every command's time.
+# its command is chosen, and imports libraries when it runs, so that every command starts fast.
 COMMANDS = {
     "attack": ("fastnn.cli.attack", "adversarial accuracy of a whole test set"),
     "train": ("fastnn.cli.train", "train a network and write its weights"),
     "fetch": ("fastnn.cli.fetch", "download MNIST"),
     "bench": ("fastnn.cli.bench", "measure fastnn on this machine"),
-    "doctor": ("fastnn.cli.doctor", "look for what makes fastnn slow or wrong here"),
+    "doctor": ("fastnn.cli.doctor", "find what makes fastnn slow or wrong on this machine"),
 }
 
 _WRONG_INPUT = (
@@ -38,14 +38,14 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose errors take one line."""
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong, without the usage, and end with status 2."""
+        """Print what is wrong, without the usage, and exit with status 2."""
         self.exit(_complain(self.prog, f"{message} (see {self.prog} --help)", 2))
 
 
 def build_parser(chosen: str | None) -> argparse.ArgumentParser:
     """Return the parser of all commands, with the options of the `chosen` one."""
     parser = _Parser(
-        prog="fastnn", description="Small dense networks on the CPU, and how they stand up to FGSM."
+        prog="fastnn", description="Small dense networks on the CPU: training and attacks."
     )
     parser.add_argument("--version", action="store_true", help="print the version and stop")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
@@ -54,7 +54,9 @@ def build_parser(chosen: str | None) -> argparse.ArgumentParser:
         if name == chosen:
             loaded = importlib.import_module(module)
             loaded.add_arguments(command)
-            command.add_argument("--json", metavar="FILE", type=Path, help="write results here too")
+            command.add_argument(
+                "--json", metavar="FILE", type=Path, help="write results to FILE, too"
+            )
             command.set_defaults(run=loaded.run)
     return parser
 

@@ -9,7 +9,7 @@ from typing import Any
 
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options that say where the digits are."""
+    """Declare the options that choose the digits."""
     parser.add_argument("--data", metavar="DIR", help="folder with MNIST or files of your own")
     parser.add_argument(
         "--source",
@@ -39,7 +39,7 @@ def add_plot_argument(parser: argparse.ArgumentParser, summary: str) -> None:
 
 
 def require_plot_place(path: Path | None) -> None:
-    """Raise where a figure was asked for that could not be written."""
+    """Raise if a figure cannot be written to `path`."""
     if path is not None:
         from fastnn import plots
         from fastnn._runtime.files import require_file_place
@@ -49,7 +49,7 @@ def require_plot_place(path: Path | None) -> None:
 
 
 def write_json(path: Path | None, results: dict[str, Any]) -> None:
-    """Write `results` whole, where a path was given."""
+    """Write `results` to a JSON file, completely or not at all, if `path` is given."""
     from fastnn._runtime.files import atomic_write
 
     if path is not None:

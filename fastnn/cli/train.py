@@ -22,7 +22,7 @@ _FIRST = 1000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of ``fastnn train``; what is left out comes from the recipe."""
+    """Declare the options of ``fastnn train``; the recipe has the defaults."""
     add_data_arguments(parser)
     parser.add_argument(
         "--out",
@@ -34,16 +34,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sizes", type=int, nargs="+", metavar="N", help="784 2048 512 512 10")
     add_activation_argument(parser, "relu")
     parser.add_argument("--epochs", type=int, help="passes over the training digits")
-    parser.add_argument("--batch-size", type=int, help="digits a step")
+    parser.add_argument("--batch-size", type=int, help="digits per step")
     parser.add_argument("--learning-rate", type=float, help="step length")
-    parser.add_argument("--momentum", type=float, help="share of the last step that is kept")
+    parser.add_argument("--momentum", type=float, help="share of the previous step that is added")
     parser.add_argument("--l2", type=float, help="weight decay")
     parser.add_argument("--seed", type=int, help="of the weights and of the order of the digits")
     add_plot_argument(parser, "draw the learning curves")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, write the weights, and print how good they are."""
+    """Train, write the weights, and print their accuracy."""
     from fastnn import datasets
     from fastnn.io import networks
 

@@ -1,4 +1,4 @@
-"""Download MNIST: checked, resumed where it broke off, and only when asked."""
+"""Download MNIST, check it, and resume a download that was interrupted."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _FILES = {
     ),
 }
 _TIMEOUT_SECONDS = 20.0  # for each connection and each read
-_ATTEMPTS = 4  # for each mirror, as long as an attempt gets somewhere
+_ATTEMPTS = 4  # for each mirror, while each attempt brings some data
 _CHUNK = 1 << 16
 
 
@@ -58,24 +58,29 @@ def fetch_mnist(
     Parameters
     ----------
     directory : path-like, optional
-        Folder for the files, made where needed. Default: ``mnist`` in the user's cache.
+        Folder for the files, created if needed. Default: ``mnist`` in the user's cache.
     mirrors : sequence of str, optional
-        Addresses of folders that have the files, tried in turn.
+        Addresses of folders that have the files, tried in this order.
     progress : bool, optional
         Draw a progress bar on standard error.
 
     Returns
     -------
     Path
-        The folder. Files that were there already and are right are kept.
+        The folder. Files that exist and have the right SHA-256 are kept.
 
     Raises
     ------
     ConnectionError
-        No mirror gave a file whole and right. What came is kept as ``*.part``, and the next call
-        goes on from there. No file has its name before its SHA-256 is right.
+        No mirror delivered a file with the right SHA-256. An incomplete file is kept as ``*.part``,
+        and the next call resumes it. A file gets its name after its SHA-256 was checked.
     OSError
         The folder cannot be written.
+
+    Examples
+    --------
+    >>> from fastnn.datasets import fetch_mnist
+    >>> folder = fetch_mnist()  # doctest: +SKIP
     """
     folder = Path(directory) if directory is not None else user_cache_dir() / "mnist"
     folder.mkdir(parents=True, exist_ok=True)
@@ -97,7 +102,7 @@ def fetch_mnist(
 def _fetch_file(
     folder: Path, name: str, mirrors: Sequence[str], report: Callable[[int], None]
 ) -> None:
-    """Try the mirrors in turn until the file is whole and right, then give it its name."""
+    """Try each mirror until the SHA-256 of the file is right, then give it its name."""
     part = folder / f"{name}.part"
     reasons = []
     for mirror in mirrors:
@@ -107,7 +112,7 @@ def _fetch_file(
                 _transfer(f"{mirror.rstrip('/')}/{name}", part, _FILES[name][0], report)
             except _TransferError as error:
                 reasons.append(str(error))
-                if _size(part) != before:  # it got somewhere
+                if _size(part) != before:  # some data came
                     continue
                 break
             if _is_right(part, name):
@@ -115,7 +120,7 @@ def _fetch_file(
                 return
             part.unlink()
             reasons.append("wrong SHA-256")
-            if not before:  # what was resumed may have been wrong from its start
+            if not before:  # after a resumed file, try once more from the start
                 break
     why = "; ".join(dict.fromkeys(reasons)) or "no mirrors"
     raise ConnectionError(
@@ -125,7 +130,7 @@ def _fetch_file(
 
 
 def _transfer(url: str, part: Path, size: int, report: Callable[[int], None]) -> None:
-    """Add to `part` what it lacks of `url`, or load it all where the server does not resume."""
+    """Download the rest of `part` from `url`, or all of it if the server cannot resume."""
     start = _size(part)
     if start == size:
         return
@@ -137,7 +142,7 @@ def _transfer(url: str, part: Path, size: int, report: Callable[[int], None]) ->
         resumed = response.status == 206
         sent = response.headers["Content-Range"] or ""
         if resumed and not sent.startswith(f"bytes {start}-"):
-            part.unlink(missing_ok=True)  # so that the next attempt asks for all of it
+            part.unlink(missing_ok=True)  # the next attempt downloads all of it
             raise _TransferError(f"asked for bytes {start}- but was sent {sent!r}")
         done = start if resumed else 0
         with part.open("ab" if resumed else "wb") as file:
@@ -150,7 +155,7 @@ def _transfer(url: str, part: Path, size: int, report: Callable[[int], None]) ->
 
 
 def _attempt(call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Call into the network; whatever fails there becomes a `_TransferError`."""
+    """Call a function that uses the network; its errors become a `_TransferError`."""
     try:
         return call(*arguments, **options)
     except HTTPError as error:
@@ -171,5 +176,5 @@ def _is_right(path: Path, name: str) -> bool:
 
 
 def _size(path: Path) -> int:
-    """Return the size of a file, 0 where there is none."""
+    """Return the size of a file, 0 if it does not exist."""
     return path.stat().st_size if path.is_file() else 0

@@ -1,7 +1,7 @@
-"""Images and labels out of single files: MNIST's IDX format, raw or gzip, and NumPy arrays.
+"""Read images and labels from single files: MNIST's IDX format, raw or gzip, and NumPy arrays.
 
-Images are converted block by block: the result is all that is held, but for one block (and the
-whole array for an `.npz` archive, which cannot be mapped).
+Images are converted block by block, so that memory holds the result and one block. Only an `.npz`
+archive is read as a whole, as it cannot be mapped into memory.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn._checks import units_hint
 from fastnn._runtime.signals import numpy_errors
 from fastnn.io._npy import DEFLATE_LIMIT, StoredArray, open_npy
 
@@ -30,7 +31,7 @@ _BLOCK_LABELS = 1 << 20
 
 
 def is_numpy_file(path: Path) -> bool:
-    """Return whether the name is that of a NumPy file; anything else is taken for IDX."""
+    """Return whether the suffix is that of a NumPy file; any other file is read as IDX."""
     return path.suffix in {".npy", ".npz"}
 
 
@@ -40,8 +41,8 @@ def read_pair(
     """Return images (N, 784) and labels (N,).
 
     The headers must agree on N before either file is read. `dtype` is for the images: floats in
-    [0, 1], or pixels as stored for uint8. Files of floats cannot be uint8 without loss: they come
-    as float32 then.
+    [0, 1], or pixels as stored for uint8. Files of floats cannot become uint8 without loss, and are
+    returned as float32.
     """
     with _image_blocks(images) as (count, stored, blocks), _label_blocks(labels) as (others, rows):
         if count != others:
@@ -82,7 +83,7 @@ def _converted_images(
 
 
 def _checked_labels(blocks: Iterator[NDArray[Any]], count: int, path: Path) -> NDArray[np.int64]:
-    """Return `count` labels, each known to be a whole number from 0 to 9."""
+    """Return `count` labels after checking that each is a whole number from 0 to 9."""
     labels = np.empty(count, np.int64)
     start = 0
     for block in blocks:
@@ -119,7 +120,7 @@ def _label_blocks(path: Path) -> Iterator[tuple[int, Iterator[NDArray[Any]]]]:
 
 
 def _blocks_of(stored: StoredArray, height: int) -> Iterator[NDArray[Any]]:
-    """Yield blocks of the rows of an array, which is read for the first of them."""
+    """Yield blocks of the rows of an array; it is read when the first is asked for."""
     array = stored.read()
     for start in range(0, len(array), height):
         yield array[start : start + height]
@@ -146,14 +147,14 @@ def _image_blocks(
 def _image_blocks_of(stored: StoredArray) -> Iterator[NDArray[Any]]:
     """Yield blocks of images."""
     array = stored.read()
-    # Mapped anew for every block: the pages of a map count as memory until it is let go.
+    # Mapped again for every block: the pages of a map take memory until it is released.
     again = isinstance(array, np.memmap)
     for start in range(0, len(array), _BLOCK_ROWS):
         yield (stored.read() if again else array)[start : start + _BLOCK_ROWS]
 
 
 def _check_unit_range(rows: NDArray[Any], start: int, path: Path) -> None:
-    """Raise ValueError unless all entries lie in [0, 1]; `start` is the number of the first row."""
+    """Raise ValueError unless all entries are in [0, 1]; `start` is the first row's number."""
     low, high = rows.min(), rows.max()
     if low >= 0 and high <= 1:
         return
@@ -161,18 +162,14 @@ def _check_unit_range(rows: NDArray[Any], start: int, path: Path) -> None:
     where = f"{path}: row {start + bad[0]}, pixel {bad[1]} is {rows[tuple(bad)]:.6g}"
     if not (np.isfinite(low) and np.isfinite(high)):
         raise ValueError(f"{where}, expected finite floats in [0, 1]")
-    if low < 0:
-        guess = "mean/std-normalised pixels (undo it: x * std + mean)"
-    else:
-        guess = "0-255 pixels (divide by 255, or store them as uint8)"
-    raise ValueError(f"{where}, expected floats in [0, 1]; this looks like {guess}")
+    raise ValueError(f"{where}, expected floats in [0, 1]{units_hint(low, high)}")
 
 
 @contextlib.contextmanager
 def _open_idx(path: Path, kind: str) -> Iterator[tuple[int, Iterator[NDArray[np.uint8]]]]:
     """Open an IDX file of "images" or "labels": the number of rows, and blocks of rows.
 
-    The content says whether the file is compressed, not the name: browsers unpack what they load.
+    The content decides whether the file is compressed, not the name, as browsers unpack downloads.
     """
     with contextlib.ExitStack() as stack:
         raw = stack.enter_context(path.open("rb"))
@@ -186,7 +183,7 @@ def _open_idx(path: Path, kind: str) -> Iterator[tuple[int, Iterator[NDArray[np.
         item = (SIDE, SIDE) if kind == "images" else ()
         count = _read_header(file, path, kind)
         size = 8 + 4 * len(item) + count * (PIXELS if item else 1)
-        # Checked before anything is allocated for what a damaged header announces.
+        # Checked before memory is allocated: a damaged header may announce any size.
         if size > limit:
             found = "" if packed else f", found {limit:,}"
             raise ValueError(f"{path} is truncated: {count:,} {kind} take {size:,} bytes{found}")
@@ -194,7 +191,7 @@ def _open_idx(path: Path, kind: str) -> Iterator[tuple[int, Iterator[NDArray[np.
 
 
 def _read_header(file: BinaryIO, path: Path, kind: str) -> int:
-    """Return the number of rows, having checked the magic number and the size of an image."""
+    """Return the number of rows after checking the magic number and the size of an image."""
     magic = struct.unpack(">I", _read(file, 4, path))[0]
     if _MAGIC.get(magic) != kind:
         expected = next(number for number, name in _MAGIC.items() if name == kind)
@@ -213,18 +210,20 @@ def _read_header(file: BinaryIO, path: Path, kind: str) -> int:
 def _idx_blocks(
     file: BinaryIO, path: Path, count: int, item: tuple[int, ...]
 ) -> Iterator[NDArray[np.uint8]]:
-    """Yield the rows, 1000 at a time, and see that nothing follows the last."""
+    """Yield the rows, 1000 at a time, and check that nothing follows the last."""
     width = PIXELS if item else 1
     for start in range(0, count, _BLOCK_ROWS):
         rows = min(_BLOCK_ROWS, count - start)
         content = _read(file, rows * width, path)
         yield np.frombuffer(content, np.uint8).reshape(rows, *item)
     if _read(file, 1, path, exactly=False):
-        raise ValueError(f"{path} is too long: there is more after the {count:,} rows it announces")
+        raise ValueError(
+            f"{path} is too long: there is data after the {count:,} rows in its header"
+        )
 
 
 def _read(file: BinaryIO, size: int, path: Path, *, exactly: bool = True) -> bytes:
-    """Read `size` bytes, or say that the file is truncated or damaged."""
+    """Read `size` bytes; ValueError if the file is truncated or damaged."""
     try:
         content = file.read(size)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:

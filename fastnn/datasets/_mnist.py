@@ -20,7 +20,7 @@ from fastnn.io._npy import find_spelling
 SOURCES = ("auto", "mnist", "sample")
 SPLITS = ("train", "test")
 
-# Images and labels of a split, the first complete pair counts.
+# Files of images and labels of each split; the first complete pair is used.
 _PAIRS = {
     "train": (
         ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -53,6 +53,15 @@ class Dataset:
         The digits, 0 to 9.
     source : str
         What `x_test` is and how many digits it holds, for tables and titles.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> data = fastnn.load_mnist(source="sample")
+    >>> data.source
+    'bundled sample, 1,000 held-out digits'
+    >>> data.x_test.shape, data.y_test[:10].tolist()
+    ((1000, 784), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
     """
 
     x_train: NDArray[Any]
@@ -77,14 +86,14 @@ def load_mnist(
     Parameters
     ----------
     path : path-like, optional
-        Folder with the files. Default: the first to have them of ``$FASTNN_DATA``, ``./data`` and
-        the user's cache, where `fastnn.fetch.fetch_mnist` puts them.
+        Folder with the files. Default: the first of ``$FASTNN_DATA``, ``./data`` and the user's
+        cache that has them; `fetch_mnist` downloads them to the cache.
     source : {"auto", "mnist", "sample"}, optional
-        "mnist" wants files, "sample" the bundled digits; "auto" takes the sample where no `path` is
-        given and no files are found.
+        "mnist": files, or an error. "sample": the bundled digits. "auto": files, or the bundled
+        digits if no `path` is given and no files are found.
     dtype : dtype, optional
         float32 or float64: images in [0, 1], stored pixels divided by 255. uint8: pixels as they
-        are stored; files of floats then come as float32.
+        are stored; files of floats are then returned as float32.
 
     Returns
     -------
@@ -114,6 +123,12 @@ def load_mnist(
 
     The sample, 4,000 digits to train on and 1,000 held out, is all from MNIST's training set: a
     score on it is not a test-set score.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> fastnn.load_mnist(source="sample", dtype="uint8")
+    Dataset(train=4,000, test=1,000, uint8, source='bundled sample, 1,000 held-out digits')
     """
     wanted = _pixel_dtype(dtype)
     files = _locate(path, source)
@@ -129,7 +144,7 @@ def load_split(
     source: str = "auto",
     dtype: DTypeLike = np.uint8,
 ) -> tuple[NDArray[Any], NDArray[np.int64], str]:
-    """Load one half of what `load_mnist` loads, and read no more than that.
+    """Load the training digits or the test digits, and read only their files.
 
     Parameters
     ----------
@@ -148,6 +163,13 @@ def load_split(
     ------
     FileNotFoundError, ValueError
         As for `load_mnist`; `split` is neither "train" nor "test".
+
+    Examples
+    --------
+    >>> from fastnn.datasets import load_split
+    >>> x, labels, source = load_split("train", source="sample")
+    >>> x.shape, x.dtype.name, source
+    ((4000, 784), 'uint8', 'bundled sample, 4,000 training digits')
     """
     if split not in SPLITS:
         raise ValueError(f"split must be one of {SPLITS}, got {split!r}")
@@ -156,7 +178,7 @@ def load_split(
 
 
 def identity(path: str | os.PathLike[str] | None = None, *, source: str = "auto") -> str:
-    """Return a text that changes when other training digits would be loaded, in little time.
+    """Return a text that identifies the training digits, without reading their images.
 
     Parameters
     ----------
@@ -170,8 +192,14 @@ def identity(path: str | os.PathLike[str] | None = None, *, source: str = "auto"
 
     Notes
     -----
-    Labels are read whole; of the images, 47 MB for MNIST, only name, size and time of change count:
-    whoever attacks a kept network needs no training image, and should not wait for them.
+    An attack on a kept network needs no training images, and reading 47 MB of them takes time. So
+    the text has name, size and time of change of the file of images, and a digest of the labels.
+
+    Examples
+    --------
+    >>> from fastnn.datasets import identity
+    >>> identity(source="sample")[:16]
+    'sample 99d6b75fd'
     """
     files = _locate(path, source)
     if files is None:
@@ -186,7 +214,7 @@ def identity(path: str | os.PathLike[str] | None = None, *, source: str = "auto"
 
 
 def _pixel_dtype(dtype: DTypeLike) -> np.dtype[Any]:
-    """Return the dtype, having checked that images can have it."""
+    """Return `dtype` after checking that images can have it."""
     wanted = np.dtype(dtype)
     if wanted not in (np.float32, np.float64, np.uint8):
         raise ValueError(f"dtype must be float32, float64 or uint8, got {wanted}")
@@ -211,7 +239,7 @@ def _locate(path: str | os.PathLike[str] | None, source: str) -> dict[str, _Pair
                 return _find_splits(Path(folder))
         except FileNotFoundError as error:
             if folder == own:
-                warnings.warn(f"FASTNN_DATA is passed over: {error}", stacklevel=3)
+                warnings.warn(f"FASTNN_DATA is ignored: {error}", stacklevel=3)
     if source == "mnist":
         raise FileNotFoundError(
             f"no MNIST files in $FASTNN_DATA, ./data or {cache}: run `fastnn fetch`, or set "
@@ -221,7 +249,7 @@ def _locate(path: str | os.PathLike[str] | None, source: str) -> dict[str, _Pair
 
 
 def _find_splits(folder: Path) -> dict[str, _Pair | None]:
-    """Return the files of each split in a folder; FileNotFoundError without those of the test."""
+    """Return the files of each split in a folder; FileNotFoundError if it has no test set."""
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder")
     test = _find_pair(folder, "test")
@@ -232,7 +260,7 @@ def _find_splits(folder: Path) -> dict[str, _Pair | None]:
 
 
 def _find_pair(folder: Path, split: str) -> _Pair | None:
-    """Return the files of a split, None without any; FileNotFoundError where one has no partner."""
+    """Return the files of a split, None if there are none; FileNotFoundError if one is missing."""
     lonely = None
     for names in _PAIRS[split]:
         images, labels = (_find_file(folder / name) for name in names)
@@ -240,7 +268,7 @@ def _find_pair(folder: Path, split: str) -> _Pair | None:
             return images, labels
         if images or labels:
             missing = names[1] if images else names[0]
-            lonely = lonely or f"{images or labels}: {missing} is missing beside it"
+            lonely = lonely or f"{images or labels}: {missing} is missing in its folder"
     if lonely:
         raise FileNotFoundError(lonely)
     return None

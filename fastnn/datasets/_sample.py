@@ -19,7 +19,7 @@ _SAMPLE_SPLITS = {
 
 
 def load_sample(split: str, dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[np.int64], str]:
-    """Load a split of the bundled digits, having checked the file against its checksum."""
+    """Load a split of the bundled digits after checking the SHA-256 of their file."""
     here = Path(__file__).parents[1]
     # In a wheel it lies inside the package, in a checkout beside it.
     places = (here / "_data" / _SAMPLE, here.parent / "data" / _SAMPLE)
@@ -32,6 +32,6 @@ def load_sample(split: str, dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArray
     rows, word = _SAMPLE_SPLITS[split]
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         pixels, labels = archive["images"][rows], archive["labels"][rows].astype(np.int64)
-    # A copy, or the other half would stay in memory with it.
+    # Copied: a slice would keep the other half in memory.
     images = pixels.copy() if dtype == np.uint8 else np.divide(pixels, 255, dtype=dtype)
     return images, labels, f"bundled sample, {len(images):,} {word} digits"

@@ -1,4 +1,4 @@
-"""Networks in files, and NumPy files that are read no further than they are credible.
+"""Networks in files, in several formats, and NumPy files.
 
 Each format of networks is a module; `networks` chooses between them.
 """

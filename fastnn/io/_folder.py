@@ -29,7 +29,7 @@ from fastnn.networks import MLP
 
 
 def read(folder: Path) -> dict[str, NDArray[Any]]:
-    """Return the parameters in order, weights and biases by turns, then the activation if kept."""
+    """Return weight and bias of each layer, in order, then the activation if it was saved."""
     files = _files_of_network(folder)
     arrays = {}
     for name in names_in_order(folder, files):
@@ -39,10 +39,10 @@ def read(folder: Path) -> dict[str, NDArray[Any]]:
 
 
 def write(net: MLP, folder: Path) -> None:
-    """Replace the network in `folder`; in between it has no first weight, so that none loads.
+    """Replace the network in `folder`.
 
-    That the first weight goes first and comes last must hold on the disk, too: hence a sync of the
-    folder between the steps.
+    The first weight is removed first and renamed last, so that a mixture of two networks never
+    loads. The folder is synced between these steps, so that their order also holds on the disk.
     """
     arrays = arrays_of(net)
     if net.activation != "relu":
@@ -76,7 +76,7 @@ def write(net: MLP, folder: Path) -> None:
 
 
 def require_place(folder: Path) -> None:
-    """Raise where no network could be written to `folder`."""
+    """Raise if no network can be written to `folder`."""
     if folder.suffix and not folder.is_dir():
         raise ValueError(f"{folder}: unknown file type {folder.suffix}, expected .npz or a folder")
     require_folder_place(folder)

@@ -1,7 +1,7 @@
-"""NumPy files, read without pickles and no further than the size of the file makes credible.
+"""Read NumPy files without pickles, and never allocate more than the file can hold.
 
-The header of an array says how much memory it will take. It is compared with the bytes that the
-file or the member of an archive can hold before anything is allocated.
+The header of an array announces its size. Before memory is allocated, this size is compared with
+the number of bytes that the file, or the member of an archive, can hold.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _EXPECTED_ARRAY, _EXPECTED_ARCHIVE = "a .npy array", "an .npz archive"
 
 
 class _RefusalError(Exception):
-    """What is wrong with a file, as the middle of a sentence."""
+    """What is wrong with a file; `_one_line_errors` adds its name and what was expected."""
 
 
 @dataclass(frozen=True)
 class StoredArray:
-    """An array in a file, of which the header was read and found credible.
+    """An array in a file whose header was read and checked.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class StoredArray:
 
 
 def find_spelling(path: str | os.PathLike[str]) -> Path | None:
-    """Return `path` or its twin spelt .npz for .npy (and the reverse), whichever is a file."""
+    """Return `path`, or the same with .npz for .npy (or the reverse), whichever is a file."""
     first = Path(path)
     twin = {".npy": ".npz", ".npz": ".npy"}.get(first.suffix)
     candidates = [first] + ([first.with_suffix(twin)] if twin else [])
@@ -63,8 +63,8 @@ def load_npy(path: str | os.PathLike[str]) -> NDArray[Any]:
     Parameters
     ----------
     path : path-like
-        A ``.npy`` file, or an ``.npz`` archive of one array. The name may be spelt either way, for
-        the file and for its content: the content decides.
+        A ``.npy`` file, or an ``.npz`` archive of one array. A file is found under either suffix,
+        and read by its content, not by its suffix.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def load_npy(path: str | os.PathLike[str]) -> NDArray[Any]:
     Raises
     ------
     FileNotFoundError
-        There is no such file in either spelling.
+        There is no such file under either suffix.
     ValueError
         The file is empty, truncated, damaged, pickled, of another kind, or holds several arrays.
     """
@@ -108,7 +108,7 @@ def open_npz(
 ) -> Iterator[dict[str, Callable[[], StoredArray]]]:
     """Open an ``.npz`` archive: functions that open its arrays, by name; errors as in `load_npy`.
 
-    No member is read before its function is called, and one that nobody opens is never read.
+    A member is read only when its function is called.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
@@ -127,7 +127,7 @@ def open_npz(
 
 
 def save_npy(file: BinaryIO, array: NDArray[Any]) -> None:
-    """Write an array as `numpy.save` does, but so that an error of the system keeps its number."""
+    """Write an array as `numpy.save` does, but keep the error number of system errors."""
     np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
     file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
@@ -140,7 +140,7 @@ def _starts_with(file: BinaryIO, start: bytes) -> bool:
 
 
 def _require_start(file: BinaryIO, start: bytes) -> None:
-    """Raise where the file is empty, a pickle, or begins with anything else than `start`."""
+    """Raise if the file is empty, a pickle, or does not begin with `start`."""
     found = file.read(len(start))
     file.seek(0)
     if not found:
@@ -208,19 +208,19 @@ def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
             raise _RefusalError("is encrypted, or compressed in an unusual way")
         if member.file_size > limit:
             raise _RefusalError("is truncated or damaged")
-    # Members that share their bytes would hold a multiple of what the file can.
+    # Members that share bytes could announce many times the size of the file.
     if sum(member.compress_size for member in members.values()) > size:
         raise _RefusalError("is truncated or damaged")
     return members
 
 
 def _short(name: str) -> str:
-    """Return a name from a file, fit for one line."""
+    """Return a name from a file, short enough for one line."""
     return repr(name if len(name) <= 40 else f"{name[:40]}...")
 
 
 def _read_header(file: BinaryIO, size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Return shape, whether columns come first, and dtype, credible in `size` bytes."""
+    """Return shape, whether in Fortran order, and dtype of an array that fits in `size` bytes."""
     readers = {
         (1, 0): np.lib.format.read_array_header_1_0,
         (2, 0): np.lib.format.read_array_header_2_0,
@@ -228,7 +228,7 @@ def _read_header(file: BinaryIO, size: int) -> tuple[tuple[int, ...], bool, np.d
     try:
         version = np.lib.format.read_magic(file)
         shape, fortran, dtype = readers[version](file)
-    except Exception as error:  # ast, tokenize and NumPy have a dozen types for damage
+    except Exception as error:  # ast, tokenize and NumPy raise a dozen types for a damaged file
         raise _RefusalError("is truncated or damaged") from error
     if dtype.hasobject:
         raise _RefusalError("holds pickled objects")
@@ -243,14 +243,14 @@ def _read_header(file: BinaryIO, size: int) -> tuple[tuple[int, ...], bool, np.d
 
 @contextlib.contextmanager
 def _one_line_errors(path: Path, expected: str) -> Iterator[None]:
-    """Turn whatever a damaged NumPy file raises into one line that names the file."""
+    """Turn any error about a damaged NumPy file into one line that names the file."""
     try:
         yield
     except _RefusalError as error:
         raise ValueError(f"{path} {error}, expected {expected}") from error.__cause__
-    except MemoryError:  # for a size that the file does have
+    except MemoryError:  # the file really has that size
         raise
-    except Exception as error:  # zipfile, zlib and NumPy have a dozen types for damage
+    except Exception as error:  # zipfile, zlib and NumPy raise a dozen types for a damaged file
         # EINVAL: a damaged archive points to before its own start.
         if isinstance(error, OSError) and error.errno not in {errno.EINVAL, None}:
             raise

@@ -15,7 +15,7 @@ from fastnn.networks import MLP
 
 
 def read(path: Path) -> dict[str, NDArray[Any]]:
-    """Return the parameters in order, weights and biases by turns, then the activation if kept.
+    """Return weight and bias of each layer, in order, then the activation if it was saved.
 
     Nothing else in the archive is read.
     """
@@ -25,12 +25,12 @@ def read(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def write(net: MLP, path: Path) -> None:
-    """Write a network; the file is replaced when the new one is whole."""
+    """Write a network; the old file is replaced when the new one is complete."""
     arrays = arrays_of(net) | {ACTIVATION: np.array(net.activation)}
     with atomic_write(path) as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def require_place(path: Path) -> None:
-    """Raise where no network could be written to `path`."""
+    """Raise if no network can be written to `path`."""
     require_file_place(path)

@@ -15,7 +15,7 @@ from fastnn.io._npy import StoredArray
 from fastnn.networks import MLP
 
 PARAMETER = re.compile(r"fc[1-9][0-9]*\.(weight|bias)")
-# Beside the parameters; as in the assignment, its absence means ReLU.
+# Saved with the parameters; without it the activation is ReLU, as in the assignment.
 ACTIVATION = "activation"
 FIRST = "fc1.weight"
 _LONGEST_WORD = 100  # characters
@@ -31,9 +31,9 @@ def arrays_of(net: MLP) -> dict[str, NDArray[Any]]:
 
 
 def network_of(arrays: dict[str, NDArray[Any]], place: Path, activation: str | None) -> MLP:
-    """Return the network with these parameters, in order, and perhaps its activation.
+    """Return the network of what `read` of a format returned.
 
-    Raises ValueError, which names `place`, where they are no network.
+    Raises ValueError, which names `place`, if the arrays are not those of a network.
     """
     found = arrays.pop(ACTIVATION, None)
     saved = None if found is None else str(found)
@@ -47,7 +47,7 @@ def network_of(arrays: dict[str, NDArray[Any]], place: Path, activation: str | N
 
 
 def read_parameter(place: Path, name: str, stored: StoredArray) -> NDArray[Any]:
-    """Read an array whose header says that it can be what its name says."""
+    """Read an array, once its header fits its name."""
     shape, dtype = stored.shape, stored.dtype
     if name == ACTIVATION:
         if shape or dtype.kind != "U" or dtype.itemsize > 4 * _LONGEST_WORD:
@@ -74,7 +74,7 @@ def names_in_order(place: Path, found: Collection[str]) -> list[str]:
 
 
 def _missing(place: Path, name: str, found: Collection[str]) -> Exception:
-    """Return the error for a parameter that is not there, with those that are."""
+    """Return the error for a missing parameter; it lists those that were found."""
     present = sorted(other for other in found if PARAMETER.fullmatch(other))
     has = ", ".join(other[:40] for other in present[:_MOST_NAMED]) or "no parameters"
     more = ", ..." if len(present) > _MOST_NAMED else ""
@@ -83,7 +83,7 @@ def _missing(place: Path, name: str, found: Collection[str]) -> Exception:
 
 
 def _explain(weights: list[NDArray[Any]], biases: list[NDArray[Any]], reason: str) -> str:
-    """Put what `MLP` found wrong into the words of the file."""
+    """Return an error of `MLP` with the names that the arrays have in the file."""
     turned = [weight.T for weight in weights]
     if not _chain(weights, biases) and _chain(turned, biases):
         shape = weights[0].shape
@@ -96,7 +96,7 @@ def _explain(weights: list[NDArray[Any]], biases: list[NDArray[Any]], reason: st
 
 
 def _chain(weights: list[NDArray[Any]], biases: list[NDArray[Any]]) -> bool:
-    """Return whether every layer takes what the one before gives, and has a bias to match."""
+    """Return whether every layer fits the one before it, and every bias its layer."""
     if any(weight.ndim != 2 for weight in weights):
         return False
     widths = [weight.shape[1] for weight in weights]

@@ -1,4 +1,4 @@
-"""Networks in files: `load_mlp` and `save_mlp`, for every format there is.
+"""Networks in files: `load_mlp` and `save_mlp`, for all formats.
 
 A format is a module with `read(path)`, `write(net, path)` and `require_place(path)`.
 """
@@ -21,7 +21,7 @@ def load_mlp(path: str | os.PathLike[str], *, activation: str | None = None) -> 
     ----------
     path : path-like
         A folder with ``fc1.weight.npy``, ``fc1.bias.npy``, ``fc2.weight.npy`` and so on, each also
-        under the spelling ``.npz`` (``.npy`` is taken where both are there), or one ``.npz``
+        with the suffix ``.npz`` (``.npy`` is read if both exist), or one ``.npz``
         archive with the keys ``fc1.weight``, ``fc1.bias`` and so on. Weights are (d_in, d_out),
         biases (d_out,) or (1, d_out), all float32 or all float64; any number of layers.
     activation : {"relu", "sigmoid", "tanh"}, optional
@@ -34,12 +34,21 @@ def load_mlp(path: str | os.PathLike[str], *, activation: str | None = None) -> 
     Raises
     ------
     FileNotFoundError
-        There is nothing at `path`, or a folder lacks the weight or bias of a layer.
+        `path` does not exist, or a folder lacks the weight or bias of a layer.
     ValueError
-        A file is damaged, pickled or of another kind; an archive lacks a weight or bias; shapes do
-        not chain, or would if transposed (PyTorch stores (out, in)); an entry is NaN or infinite;
-        types are mixed or no floats; `activation` is unknown or not the one saved. The message
-        names the file and the layer.
+        A file is damaged, pickled or of another kind; an archive lacks a weight or bias; a layer
+        does not fit the one before it, or only if transposed (PyTorch stores (out, in)); an entry
+        is NaN or infinite; types are mixed, or neither float32 nor float64; `activation` is unknown
+        or not the one that was saved. The message names the file and the layer.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import fastnn
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     fastnn.save_mlp(fastnn.MLP.random((4, 3, 2), activation="sigmoid"), folder)
+    ...     fastnn.load_mlp(folder)
+    MLP(4-3-2, sigmoid, float32)
     """
     place = Path(path)
     return network_of(_format_in(place).read(place), place, activation)
@@ -53,21 +62,31 @@ def save_mlp(net: MLP, path: str | os.PathLike[str]) -> None:
     net : MLP
     path : path-like
         A name ending in ``.npz`` makes one archive, which also keeps the activation. Any other name
-        is a folder, made where needed, for ``fc1.weight.npy``, ``fc1.bias.npy`` and so on; a
+        is a folder, created if needed, for ``fc1.weight.npy``, ``fc1.bias.npy`` and so on; a
         network that is not ReLU gets an ``activation.npy`` beside them.
 
     Raises
     ------
     ValueError
-        The name ends like that of another type of file.
+        The name has the suffix of another type of file.
     OSError
         The folder or file cannot be written.
 
     Notes
     -----
-    Old weights are replaced whole. A save that is cut short leaves the old network, or a folder
-    without ``fc1.weight.npy``, which does not load; never a mixture. Other files in the folder
-    stay as they are.
+    All old weights are replaced. If a save is interrupted, the folder has either the old network or
+    no ``fc1.weight.npy``, so that it cannot be loaded; it never has layers of both networks. Other
+    files in the folder are not touched.
+
+    Examples
+    --------
+    >>> import os
+    >>> import tempfile
+    >>> import fastnn
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     fastnn.save_mlp(fastnn.MLP.random((4, 2)), folder)
+    ...     sorted(os.listdir(folder))
+    ['fc1.bias.npy', 'fc1.weight.npy']
     """
     place = Path(path)
     require_place(place)
@@ -75,7 +94,7 @@ def save_mlp(net: MLP, path: str | os.PathLike[str]) -> None:
 
 
 def require_place(path: str | os.PathLike[str]) -> None:
-    """Raise what `save_mlp` would for the name `path`: before a training rather than after it."""
+    """Raise the errors of `save_mlp` for the name `path`: before a training, not after it."""
     place = Path(path)
     _format_for(place).require_place(place)
 

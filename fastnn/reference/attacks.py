@@ -52,7 +52,16 @@ def fgsm(
     Notes
     -----
     Goodfellow, Shlens and Szegedy (2015), arXiv:1412.6572, section 4. The signs are taken from
-    `attack_residual`, so that they are right however sure of itself the network is.
+    `attack_residual`, so that they are right however confident the network is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import reference
+    >>> weights, biases = [np.eye(2)], [np.array([0.0, 1.0])]
+    >>> x = np.array([5.0, 4.0])
+    >>> reference.fgsm(weights, biases, x, 0, eps=0.5)
+    array([4.5, 4.5])
     """
     outputs = forward(weights, biases, x, activation)[1]
     return _step(x, _ascent(weights, outputs, label, activation), eps, bounds)
@@ -127,6 +136,15 @@ def adversarial_accuracy(
     Returns
     -------
     clean_correct, adversarial_correct : int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import reference
+    >>> weights, biases = [np.eye(2)], [np.array([0.0, 1.0])]
+    >>> x, labels = np.array([[5.0, 3.5], [9.0, 4.0]]), np.array([0, 0])
+    >>> reference.adversarial_accuracy(weights, biases, x, labels, eps=0.5)
+    (2, 1)
     """
     clean_correct = adversarial_correct = 0
     for row, true in zip(x, labels, strict=True):

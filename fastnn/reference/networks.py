@@ -51,16 +51,34 @@ def logits(weights: Arrays, biases: Arrays, x: Array, activation: str = "relu") 
     ------
     ValueError
         `activation` is none of the three.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import reference
+    >>> weights, biases = [np.eye(2)], [np.array([0.0, 1.0])]
+    >>> x = np.array([5.0, 4.0])
+    >>> reference.logits(weights, biases, x)
+    array([5., 5.])
     """
     return forward(weights, biases, x, activation)[1][-1]
 
 
 def predict(weights: Arrays, biases: Arrays, x: Array, activation: str = "relu") -> int:
-    """``argmax_k z_k``, the first of equals; parameters as for `logits`.
+    """``argmax_k z_k``, the lowest k if several are equal; parameters as for `logits`.
 
     Returns
     -------
     int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import reference
+    >>> weights, biases = [np.eye(2)], [np.array([0.0, 1.0])]
+    >>> x = np.array([5.0, 4.0])
+    >>> reference.predict(weights, biases, x)
+    0
     """
     return int(np.argmax(logits(weights, biases, x, activation)))
 
@@ -71,6 +89,15 @@ def predict_proba(weights: Arrays, biases: Arrays, x: Array, activation: str = "
     Returns
     -------
     ndarray, shape (C,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import reference
+    >>> weights, biases = [np.eye(2)], [np.array([0.0, 1.0])]
+    >>> x = np.array([5.0, 4.0])
+    >>> reference.predict_proba(weights, biases, x)
+    array([0.5, 0.5])
     """
     return softmax(logits(weights, biases, x, activation))
 
@@ -82,6 +109,15 @@ def loss(weights: Arrays, biases: Arrays, x: Array, label: int, activation: str 
     -------
     float
         In nats.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import reference
+    >>> weights, biases = [np.eye(2)], [np.array([0.0, 1.0])]
+    >>> x = np.array([5.0, 4.0])
+    >>> round(reference.loss(weights, biases, x, 0), 3)
+    0.693
     """
     return cross_entropy(logits(weights, biases, x, activation), label)
 
@@ -107,6 +143,19 @@ def gradients(
     -----
     ``dL/dW_k = outer(h_{k-1}, delta_k)`` and ``dL/db_k = delta_k``. Rumelhart, Hinton and Williams
     (1986), *Nature* 323, 533-536.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import reference
+    >>> weights, biases = [np.eye(2)], [np.array([0.0, 1.0])]
+    >>> x = np.array([5.0, 4.0])
+    >>> of_weights, of_biases = reference.gradients(weights, biases, x, 0)
+    >>> of_weights
+    (array([[-2.5,  2.5],
+           [-2. ,  2. ]]),)
+    >>> of_biases
+    (array([-0.5,  0.5]),)
     """
     inputs, outputs = forward(weights, biases, x, activation)
     deltas = backward(weights, outputs, residual(outputs[-1], label), activation)
@@ -128,6 +177,15 @@ def input_gradient(
     Returns
     -------
     ndarray, shape (D,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import reference
+    >>> weights, biases = [np.eye(2)], [np.array([0.0, 1.0])]
+    >>> x = np.array([5.0, 4.0])
+    >>> reference.input_gradient(weights, biases, x, 0)
+    array([-0.5,  0.5])
     """
     outputs = forward(weights, biases, x, activation)[1]
     deltas = backward(weights, outputs, residual(outputs[-1], label), activation)

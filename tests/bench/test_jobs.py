@@ -7,9 +7,10 @@ import pytest
 
 from fastnn import reference
 from fastnn.bench import jobs
-from fastnn.bench.implementations import Numpy, Reference, Truth
+from fastnn.bench.implementations import ACTIVATIONS, Numpy, Reference, Truth
 from fastnn.bench.jobs import NAMES, WrongAnswerError, make_job
 from fastnn.bench.ours import Fastnn32, Fastnn64
+from fastnn.bench.protocol import offers
 from fastnn.bench.setting import Setting
 from fastnn.networks import MLP
 from fastnn.training import train
@@ -19,7 +20,7 @@ N = 24
 
 @pytest.fixture(scope="module")
 def setting():
-    """Blobs of 784 entries and a small network that tells most of them apart."""
+    """Return clusters of 784 features, and a small network that classifies most of them."""
     rng = np.random.default_rng(7)
     centres = rng.random((10, 784))
     labels = rng.integers(0, 10, 300)
@@ -35,10 +36,10 @@ def answer(name, setting, implementation, n=N):
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "training"])
 @pytest.mark.parametrize("implementation", [Numpy, Reference, Fastnn32, Fastnn64])
-def test_everybody_agrees_with_the_truth(setting, name, implementation):
+def test_every_implementation_agrees_with_the_truth(setting, name, implementation):
     job = make_job(name, setting, N)
-    if not hasattr(implementation, job.method):
-        pytest.skip(f"{implementation.name} has no {job.method}")
+    if not offers(implementation, job.method):
+        pytest.skip(f"{implementation.__name__} has no {job.method}")
     job.check(answer(name, setting, implementation), job.truth(), exact=implementation.exact)
 
 
@@ -87,7 +88,7 @@ def test_the_truth_keeps_the_residual_of_a_sure_network():
 def test_a_wrong_answer_stops_its_benchmark(setting, name):
     job = make_job(name, setting, N)
     right = job.truth()
-    wrong = [part.copy() for part in right]
+    wrong = [array.copy() for array in right]
     if name == "fgsm":
         wrong[0] = np.asarray(setting.x[:N])  # nothing was attacked
     elif name == "accuracy":
@@ -160,3 +161,32 @@ def test_a_setting_comes_back_from_its_folder(setting, tmp_path):
     np.testing.assert_array_equal(job.truth(tmp_path)[0], job.truth()[0])
     assert list(tmp_path.glob("truth-forward-*"))
     np.testing.assert_array_equal(job.truth(tmp_path)[0], job.truth()[0])
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_gradients_are_those_of_the_activation(name, rng):
+    """Central differences of the loss in float64, by one weight and by one input."""
+    weights = [rng.normal(0, 0.7, shape) for shape in ((4, 5), (5, 3))]
+    biases = [rng.normal(0, 0.3, width) for width in (5, 3)]
+    x, labels, h = rng.normal(0, 1, (2, 4)), np.array([2, 0]), 1e-6
+
+    def losses(change=0.0, move=0.0):
+        first = weights[0].copy()
+        first[1, 2] += change
+        net = Truth([first, weights[1]], biases, name)
+        logits = net.logits(x + move * (np.arange(4) == 3))
+        return net.residual(logits, labels)[0]
+
+    net = Truth(weights, biases, name)
+    by_weight = (losses(change=h) - losses(change=-h)).mean() / (2 * h)
+    assert net.gradients(x, labels)[0][1, 2] == pytest.approx(by_weight, rel=1e-6, abs=1e-9)
+    by_input = (losses(move=h) - losses(move=-h)) / (2 * h)
+    np.testing.assert_allclose(net.input_gradient(x, labels)[:, 3], by_input, rtol=1e-6, atol=1e-9)
+
+
+def test_activations_differ_from_each_other():
+    z = np.array([[-2.0, 0.5]])
+    values = {name: kind.apply(z.copy(), np.zeros(2)) for name, kind in ACTIVATIONS.items()}
+    np.testing.assert_allclose(values["relu"], [[0, 0.5]])
+    np.testing.assert_allclose(values["sigmoid"], 0.5 + 0.5 * np.tanh(z / 2))
+    np.testing.assert_allclose(values["tanh"], 2 / (1 + np.exp(-2 * z)) - 1)

@@ -230,7 +230,7 @@ WRONG_OPTIONS = {
     ("attack", "--eps", "-0.1"): "eps.* -0.1.*",
     ("attack", "--eps", "0.1", "nan"): "eps.* nan.*",
     ("attack", "--threads", "0"): "threads must .*0",
-    ("attack", "--activation", "relu"): "--activation .* --weights, which is not given",
+    ("attack", "--activation", "relu"): "--activation needs --weights",
     ("attack", "--source", "mnist"): "no MNIST files in .*: run `fastnn fetch`, or .*",
     ("attack", "--data", "nowhere"): "nowhere: no such folder",
     ("attack", "--data", ".", "--source", "sample"): "source='sample' .* takes no path, got .*",
@@ -394,7 +394,7 @@ def test_a_process_of_its_own(tmp_path, weights):
     assert done.stdout.startswith("digits ")
     assert "attack" not in done.stdout
     (warning,) = own_lines(done.stderr)
-    assert re.fullmatch("fastnn: FASTNN_DATA is passed over: .*typo: no such folder", warning)
+    assert re.fullmatch("fastnn: FASTNN_DATA is ignored: .*typo: no such folder", warning)
     assert (tmp_path / "digits.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,29 +13,33 @@ import pytest
 
 from fastnn._kernels.cache import seal
 from fastnn.bench import machine as machine_module
-from fastnn.bench.machine import machine_info
+from fastnn.bench.machine import Blas, Machine, machine_info
 from fastnn.cli import _caches, doctor
 from fastnn.cli import main as cli
 from fastnn.io import save_mlp
 
 
 def a_machine(**changes):
-    blas = {"library": "openblas", "version": "0.3", "kernels": "SkylakeX", "threads": 2}
-    return {
-        "processor": "a processor",
-        "vector_bits": 512,
-        "processors": 2,
-        "usable_processors": 2,
-        "cpu_quota": None,
-        "python": "3.11",
-        "numpy": "2",
-        "numba": "0",
-        "llvmlite": "0",
-        "numba_threading_layer": "default",
-        "fastnn": "0.1",
-        "blas": blas | changes.pop("blas", {}),
-        "environment": {},
-    } | changes
+    machine = Machine(
+        processor="a processor",
+        architecture="x86_64",
+        vector_bits=512,
+        processors=2,
+        usable_processors=2,
+        cpu_quota=None,
+        system="Linux",
+        python="3.11",
+        numpy="2",
+        numba="0",
+        llvmlite="0",
+        numba_threading_layer="default",
+        fastnn="0.1",
+        commit=None,
+        blas=Blas("openblas", "0.3", "SkylakeX", 2),
+        environment={},
+    )
+    blas = replace(machine.blas, **changes.pop("blas", {}))
+    return replace(machine, blas=blas, **changes)
 
 
 def found(machine, name):
@@ -68,7 +73,7 @@ def test_kernels_beside_the_processor(kernels, bits, status):
 def test_more_blas_threads_than_processors():
     machine = a_machine(usable_processors=1, cpu_quota=0.5)
     assert found(machine, "threads").status == "remark"
-    machine["environment"] = {"OMP_NUM_THREADS": "2"}
+    machine = replace(machine, environment={"OMP_NUM_THREADS": "2"})
     finding = found(machine, "threads")
     assert finding.status == "wrong"
     assert "OMP_NUM_THREADS to 1" in finding.text
@@ -133,14 +138,14 @@ def test_run_reports_and_says_by_its_status(monkeypatch, tmp_path, capsys):
         text = capsys.readouterr().out
         assert ("FAIL" in text) == (status == 1)
         written = json.loads(file.read_text())
-        assert written["machine"] == machine
+        assert written["machine"] == asdict(machine)
         statuses = {finding["status"] for finding in written["findings"]}
         assert ("wrong" in statuses) == (status == 1)
 
 
 def test_this_machine_can_be_described():
     machine = machine_info()
-    assert machine["usable_processors"] >= 1
+    assert machine.usable_processors >= 1
     found = doctor.diagnose(machine)
     assert {"versions", "BLAS", "matrix product", "digits"} <= {f.name for f in found}
     lines = doctor.report(found).splitlines()

@@ -334,10 +334,10 @@ def test_our_own_data_folder_is_not_mnist(nowhere, digits, monkeypatch):
 
 def test_an_environment_that_points_nowhere_is_told(tmp_path, monkeypatch):
     monkeypatch.setenv("FASTNN_DATA", str(tmp_path / "typo"))
-    with pytest.warns(UserWarning, match=r"FASTNN_DATA is passed over: .*typo: no such folder"):
+    with pytest.warns(UserWarning, match=r"FASTNN_DATA is ignored: .*typo: no such folder"):
         assert load_mnist().source == "bundled sample, 1,000 held-out digits"
     with (
-        pytest.warns(UserWarning, match="FASTNN_DATA is passed over"),
+        pytest.warns(UserWarning, match="FASTNN_DATA is ignored"),
         pytest.raises(FileNotFoundError, match="no MNIST files in"),
     ):
         load_mnist(source="mnist")
@@ -380,7 +380,7 @@ def test_a_path_that_holds_nothing(tmp_path, source):
 def test_a_file_without_its_partner(tmp_path, digits, name):
     write_idx(tmp_path, digits)
     (tmp_path / name).unlink()
-    with pytest.raises(FileNotFoundError, match=f"-ubyte: {name} is missing beside it"):
+    with pytest.raises(FileNotFoundError, match=f"-ubyte: {name} is missing in its folder"):
         load_mnist(tmp_path)
 
 
@@ -456,7 +456,7 @@ IMAGE_DAMAGE = {
         idx_images(zeros(5), count=2**32 - 1),
         "is truncated: 4,294,967,295 images take 3,367,254,359,296 bytes, found 3,936",
     ),
-    "too long": (idx_images(zeros(5), count=4), "is too long: .* after the 4 rows it announces"),
+    "too long": (idx_images(zeros(5), count=4), "is too long: .* after the 4 rows in its header"),
     "none": (idx_images(zeros(0)), "holds no images"),
 }
 
@@ -573,7 +573,7 @@ def test_no_more_of_a_gzip_file_is_read_than_its_header_announces(tmp_path, digi
     path = tmp_path / IDX["test"][0]
     path.write_bytes(gzip.compress(path.read_bytes() + bytes(100_000_000), 9))
     peak, text = peak_of_loading(tmp_path)
-    assert re.search(r"is too long: there is more after the 37 rows it announces$", text)
+    assert re.search(r"is too long: there is data after the 37 rows in its header$", text)
     assert peak < usual + 20
 
 

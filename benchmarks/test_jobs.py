@@ -1,9 +1,9 @@
-"""One group for every question; its cases are the implementations."""
+"""Every job with every implementation; pytest-benchmark shows one table for each job."""
 
 import pytest
 from peers import IMPLEMENTATIONS
 
-QUESTIONS = {
+ROWS = {
     "sigmoid": 1000,
     "relu": 1000,
     "softmax": 10_000,
@@ -20,21 +20,21 @@ QUESTIONS = {
     "epoch-part2": 5000,
 }
 TRAINERS = ("fastnn float32", "fastnn nn_train", "numpy", "notebook", "torch", "jax")
-# Variants that answer one question in another way than the class they are made from.
+# Subclasses of fastnn float32 that differ from it in these jobs alone.
 ONLY = {"fastnn nn_train": ("epoch",), "one eps a call": ("sweep", "sweep-unclipped")}
 
 
 @pytest.mark.parametrize("name", IMPLEMENTATIONS)
-@pytest.mark.parametrize("job", QUESTIONS)
-def test_question(ask, benchmark, job, name):
+@pytest.mark.parametrize("job", ROWS)
+def test_job(measure, benchmark, job, name):
     if job not in ONLY.get(name, (job,)):
         pytest.skip("the same as fastnn float32")
     benchmark.group = job
-    ask(name, job, QUESTIONS[job])
+    measure(name, job, ROWS[job])
 
 
 @pytest.mark.parametrize("name", TRAINERS)
-def test_training(ask, benchmark, name):
-    """Thirty epochs of part 1, once; what is checked beforehand is the first of them."""
+def test_training(measure, benchmark, name):
+    """Thirty epochs of part 1, once; the answer that is checked first is that of one epoch."""
     benchmark.group = "training"
-    ask(name, "training", 50_000, check="epoch")
+    measure(name, "training", 50_000, check="epoch")
