@@ -36,6 +36,15 @@ class AdversarialReport:
         `p - one_hot` would lose the true class; fastnn's residual keeps it.
     seconds : float
         Wall time of the call.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastnn
+    >>> net = fastnn.MLP([np.array([[2.0, -2.0]])], [np.array([-1.0, 1.0])])
+    >>> report = fastnn.adversarial_accuracy(net, np.array([[0.25], [0.45]]), [1, 1], eps=0.1)
+    >>> report.n, report.clean_accuracy, report.adversarial_accuracy
+    (2, 1.0, 0.5)
     """
 
     n: int

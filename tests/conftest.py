@@ -31,7 +31,7 @@ def make_net(rng):
         from fastnn import MLP
 
         # Sigmoids of small numbers are all alike.
-        spread = {"relu": 1, "sigmoid": 4, "tanh": 1}[activation]
+        spread = {"relu": 1, "sigmoid": 4, "tanh": 2}[activation]
         weights = [rng.normal(0, spread * a**-0.5, (a, b)) for a, b in pairwise(sizes)]
         biases = [rng.normal(0, 0.3, b).astype(dtype) for b in sizes[1:]]
         return MLP([w.astype(dtype) for w in weights], biases, activation)

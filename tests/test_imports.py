@@ -37,7 +37,7 @@ VIOLATIONS = [
     ("reference", "networks.py", "from fastnn import reference"),
     ("reference-numpy", "reference/networks.py", "import numba"),
     ("numba", "_engine/layers.py", "from numba import njit"),
-    ("numba", "bench/jobs.py", "import llvmlite.binding"),
+    ("numba", "bench/session.py", "import llvmlite.binding"),
     ("matplotlib", "reports.py", "from matplotlib.figure import Figure"),
     ("matplotlib", "bench/table.py", "def late():\n    import matplotlib"),
 ]

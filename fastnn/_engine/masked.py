@@ -61,7 +61,8 @@ def masked_product(a: Array, panels: Array, masks: Array, out: Array) -> bool:
     entering = masked_products._mark(a, masks)
     if entering > _MOST_DENSE * masks.shape[1] * a.shape[1]:
         return False
-    masked_products._masked_product(a, masks, panels, out)
+    vectors = panels.shape[2] * panels.itemsize // VECTOR_BYTES
+    masked_products._masked_product(a, masks, panels, vectors, out)
     return True
 
 

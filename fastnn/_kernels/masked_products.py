@@ -17,9 +17,7 @@ WIDE = vector_bytes() == 64
 # Sums for every row and vector, the vectors of the weights and the rows' values fill the registers.
 VECTOR_BYTES, VECTORS = (64, (7, 8)) if WIDE else (32, (4,))
 _LINE_BYTES = 64
-_ABREAST = (
-    8  # rows to read side by side where a matrix is turned: as many divide the width of every panel
-)
+_ABREAST = 8  # rows that `_pack` reads side by side: a divisor of the width of every panel
 _BIT, _WORD, _INTEGER = ir.IntType(1), ir.IntType(32), ir.IntType(64)
 _BYTES = ir.IntType(8).as_pointer()
 
@@ -199,10 +197,9 @@ def _pack(weights, transposed, panels):
 
 
 @kernel
-def _masked_product(a, masks, panels, out):
-    """out = a @ the matrix in `panels`, over the columns in `masks`."""
+def _masked_product(a, masks, panels, vectors, out):
+    """out = a @ the matrix in `panels` of so many vectors, over the columns in `masks`."""
     count, _, across = panels.shape
-    vectors = across * out.itemsize // VECTOR_BYTES
     for p in range(count):
         column = min(p * across, out.shape[1] - across)
         for c in range(masks.shape[0]):

@@ -66,6 +66,14 @@ def fgsm(
     value underflows in the forward pass (below 1e-45 in float32) counts as inactive; a row in which
     every unit of a layer does so is one of `AdversarialReport.zero_gradient_rows`. One sample at a
     time: `fastnn.reference.fgsm`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastnn
+    >>> net = fastnn.MLP([np.array([[2.0, -2.0], [-1.0, 1.0]])], [np.zeros(2)])
+    >>> fastnn.fgsm(net, np.array([[0.5, 0.5]]), [0], eps=0.1)
+    array([[0.4, 0.6]])
     """
     return FGSM().perturb(net, x, labels, eps, bounds)
 

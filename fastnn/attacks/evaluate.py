@@ -74,6 +74,16 @@ def adversarial_accuracy(
     depends on eps; it contributes a constant, so that nothing changes once every input has met its
     bound. Rounding differs from that of a call for each eps, so where two logits are equal up to
     rounding a prediction may differ too.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastnn
+    >>> net = fastnn.MLP([np.array([[2.0, -2.0]])], [np.array([-1.0, 1.0])])
+    >>> x, labels = np.array([[0.25], [0.45], [0.55], [0.75]]), [1, 1, 0, 0]
+    >>> report = fastnn.adversarial_accuracy(net, x, labels, eps=[0, 0.1, 0.3], bounds=(0, 1))
+    >>> report.clean_correct, report.adversarial_correct.tolist()
+    (4, [4, 2, 0])
     """
     limits = _checks.bounds(bounds)
     rows = _checks.inputs(x, net.sizes[0], net.dtype, limits=limits)

@@ -98,6 +98,15 @@ def iterated_fgsm(
     Notes
     -----
     Kurakin, Goodfellow and Bengio (2017), arXiv:1607.02533, section 2.2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import reference
+    >>> weights, biases = [np.eye(2)], [np.zeros(2)]
+    >>> x = np.array([5.0, 4.0])
+    >>> reference.iterated_fgsm(weights, biases, x, 0, 1.0, steps=4)
+    array([4., 5.])
     """
     size = 2.5 * eps / steps if step_size is None else step_size
     clean = as_float(x)

@@ -46,6 +46,12 @@ def tanh(z: npt.ArrayLike) -> Array:
     Returns
     -------
     ndarray, shape and dtype of `z`
+
+    Examples
+    --------
+    >>> from fastnn import reference
+    >>> reference.tanh([0.0, 1.0]).round(4)
+    array([0.    , 0.7616])
     """
     return np.tanh(as_float(z))
 
