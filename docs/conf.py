@@ -1,6 +1,6 @@
-"""Settings of the documentation: ``sphinx-build -W --keep-going docs docs/_build``.
+"""Settings of the documentation.
 
-Nothing is fetched: a build needs no network connection.
+``sphinx-build -W --keep-going docs docs/_build/html`` needs no network connection.
 """
 
 import fastnn

@@ -158,9 +158,9 @@ def _require_within(array: NDArray[Any], limits: Bounds, name: str) -> None:
 
 
 def units_hint(least: float, most: float, instead: str = "") -> str:
-    """Say what inputs from `least` to `most` look like, where they should lie in [0, 1].
+    """Return a guess about the units of inputs from `least` to `most` that should be in [0, 1].
 
-    Empty where that is not clear; `instead` is what else can be done about normalised pixels.
+    Empty if it is not clear; `instead` is what else can be done about normalised pixels.
     """
     if least >= 0 and 1 < most <= 255:
         return "; this looks like 0-255 pixels: divide by 255"

@@ -72,7 +72,17 @@ class AdversarialReport:
         return np.asarray(share)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all but the predictions, ready for `json.dumps`; NaN and infinity become None."""
+        """Return all but the predictions, ready for `json.dumps`; NaN and infinity become None.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastnn
+        >>> net = fastnn.MLP([np.array([[2.0, -2.0]])], [np.array([-1.0, 1.0])])
+        >>> report = fastnn.adversarial_accuracy(net, np.array([[0.25], [0.45]]), [1, 1], eps=0.1)
+        >>> report.to_dict()["adversarial_correct"]
+        1
+        """
 
         def plain(value: Any) -> Any:
             if isinstance(value, (np.ndarray, tuple)):
@@ -85,7 +95,17 @@ class AdversarialReport:
         return {name: plain(getattr(self, name)) for name in names}
 
     def rows(self) -> list[tuple[str, str]]:
-        """Return the report as pairs of a label and a value, in words."""
+        """Return the report as pairs of a label and a value, in words.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastnn
+        >>> net = fastnn.MLP([np.array([[2.0, -2.0]])], [np.array([-1.0, 1.0])])
+        >>> report = fastnn.adversarial_accuracy(net, np.array([[0.25], [0.45]]), [1, 1], eps=0.1)
+        >>> report.rows()[0]
+        ('samples', '2')
+        """
         many = [
             (f"adversarial accuracy, eps {eps:g}", share_text(correct, self.n))
             for eps, correct in zip(

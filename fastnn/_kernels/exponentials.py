@@ -178,13 +178,14 @@ def _add_bias_sigmoid_direction(bias, z, slope):
 
 @kernel
 def _tanh(z, out):
-    """out = (1 - e**-2|z|) / (1 + e**-2|z|) with the sign of z, without a branch."""
+    """out = (1 - e**-2|z|) / (1 + e**-2|z|) with the sign of z, also that of a zero."""
     two = out.dtype.type(2)
     source, target = z.ravel(), out.ravel()
     for i in range(source.size):
-        m = _exp_and_expm1(-two * abs(source[i]))[1]
+        v = source[i]
+        m = _exp_and_expm1(-two * abs(v))[1]
         h = m / (two + m)
-        target[i] = -h if source[i] >= 0 else h
+        target[i] = -h if v > 0 else (h if v < 0 else v)
 
 
 @kernel

@@ -37,6 +37,19 @@ class Tile:
         zero, both at the clean inputs; 0 until an attack asks for the gradient there.
     workspace : Workspace
         For attacks that share work below the level of logits and gradients.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastnn
+    >>> class HalfAStep(fastnn.attacks.Attack):
+    ...     def perturb_tile(self, tile, eps):
+    ...         out = tile.buffer("adversarial")
+    ...         return tile.step(tile.x, tile.gradient(tile.x), eps / 2, eps, out)
+    >>> net = fastnn.MLP.random((2, 8, 3))
+    >>> x = np.full((1, 2), 0.5, np.float32)
+    >>> np.abs(HalfAStep().perturb(net, x, [0], eps=0.5) - x)
+    array([[0.25, 0.25]], dtype=float32)
     """
 
     def __init__(
@@ -142,6 +155,20 @@ class Attack(ABC):
     An attack knows nothing of threads, files or counting: `fastnn.adversarial_accuracy` sends
     tiles through any attack and counts. What changes from step to step belongs in local variables
     or buffers of the tile, since one object serves several threads.
+
+    Examples
+    --------
+    An attack that makes every input lighter:
+
+    >>> import numpy as np
+    >>> import fastnn
+    >>> class Lighter(fastnn.attacks.Attack):
+    ...     def perturb_tile(self, tile, eps):
+    ...         return np.clip(tile.x + eps, tile.lower, tile.upper, out=tile.buffer("lighter"))
+    >>> net = fastnn.MLP.random((2, 8, 3))
+    >>> x = np.array([[0.25, 0.75]], np.float32)
+    >>> Lighter().perturb(net, x, [0], eps=0.5, bounds=(0, 1))
+    array([[0.75, 1.  ]], dtype=float32)
     """
 
     @abstractmethod
@@ -200,6 +227,14 @@ class Attack(ABC):
         ------
         TypeError, ValueError, FloatingPointError
             As `fastnn.fgsm`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastnn
+        >>> net = fastnn.MLP([np.array([[2.0, -2.0], [-1.0, 1.0]])], [np.zeros(2)])
+        >>> fastnn.attacks.FGSM().perturb(net, np.array([[0.5, 0.5]]), [0], eps=0.1)
+        array([[0.4, 0.6]])
         """
         limits = _checks.bounds(bounds)
         rows = _checks.inputs(x, net.sizes[0], net.dtype, limits=limits)

@@ -103,10 +103,10 @@ def iterated_fgsm(
     --------
     >>> import numpy as np
     >>> from fastnn import reference
-    >>> weights, biases = [np.eye(2)], [np.zeros(2)]
+    >>> weights, biases = [np.eye(2)], [np.array([0.0, 1.0])]
     >>> x = np.array([5.0, 4.0])
-    >>> reference.iterated_fgsm(weights, biases, x, 0, 1.0, steps=4)
-    array([4., 5.])
+    >>> reference.iterated_fgsm(weights, biases, x, 0, eps=0.5)
+    array([4.5, 4.5])
     """
     size = 2.5 * eps / steps if step_size is None else step_size
     clean = as_float(x)
