@@ -1,8 +1,8 @@
 """Gradients by the parameters, summed over a batch in an order that no number of threads changes.
 
-A batch is cut into a few parts, as many as a full one has, whatever the number of threads. Every
-part goes through the network in tiles and has a sum of gradients of its own. The sums of the parts
-are then added in order, slice by slice of the parameters.
+A batch is cut into a few parts. Their number depends on the batch size alone, not on the number of
+threads. Every part goes through the network in tiles and has a sum of gradients of its own. The
+sums of the parts are then added in order, slice by slice of the parameters.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from fastnn._kernels import descent
 from fastnn._runtime.team import Team
 from fastnn._runtime.threads import thread_count
 
-# Parts should be tall, as every one reads the weights and fills sums anew; yet two threads want
-# two of them even for a small batch, and more parts serve more threads: a batch of 1,000 keeps
-# two busy, one of 2,048 eight.
+# A part should have many rows, since each part reads all weights and has sums of its own. But two
+# threads need two parts even for a small batch, and more threads need more: a batch of 1,000 keeps
+# two threads busy, one of 2,048 eight.
 _ROWS = 256
 _SPLIT_FROM = 100
 _MOST_PARTS = 8

@@ -22,9 +22,9 @@ from fastnn._kernels.masked_products import DEPTH, ROWS, VECTOR_BYTES, VECTORS, 
 
 Array = NDArray[Any]
 
-# Measured: packing the weights takes as long as it saves on about this many rows.
+# Measured: for fewer rows, packing the weights takes longer than the masked products save.
 PACK_FROM = 100
-# Measured: where a larger share of the columns enters, BLAS is faster; beside wide vectors never.
+# Measured: above this share of columns, BLAS is faster. With 512-bit vectors it never is.
 _MOST_DENSE = 1.0 if WIDE else 0.75
 _SAMPLED_ROWS = 32
 _FEW_PIXELS = 0.5

@@ -10,9 +10,9 @@ from numpy.typing import DTypeLike, NDArray
 
 _LINE_BYTES = 64
 
-# Memory that a call frees is there for the next one if malloc keeps it; to have it from the system
-# again takes as long as some hundred rows. glibc keeps up to twice the largest piece that was ever
-# freed, of pieces up to 32 MiB (mallopt(3), M_MMAP_THRESHOLD). This one is never touched.
+# malloc should keep the memory that a call frees for the next call: to get it from the system again
+# takes as long as some hundred rows. glibc keeps up to twice the size of the largest block that was
+# ever freed, of blocks up to 32 MiB (mallopt(3), M_MMAP_THRESHOLD). One is freed here, untouched.
 np.empty(33 * 10**6, np.uint8)
 
 

@@ -18,8 +18,7 @@ from fastnn._runtime.progress import Progress
 from fastnn._runtime.team import Team
 from fastnn._runtime.threads import thread_count
 
-# A tile has to be tall enough to earn back the reading of all weights, and low enough for its
-# activations to stay in the cache.
+# A tile needs many rows, since it reads all weights, but its activations should stay in the cache.
 MOST_ROWS = 500
 SPLIT_FROM = 64  # from here on there are two tiles at least, so that two threads have work
 _GOOD_ROWS = 128  # up to _FEW tiles, more of them only where each keeps this height

@@ -6,7 +6,7 @@ import math
 
 from fastnn._kernels.jit import kernel
 
-_LEAST = 2.0**-16  # a row of a gradient whose entries are all smaller is scaled
+_LEAST = 2.0**-16  # a row of a gradient is scaled if all its entries are smaller
 
 
 @kernel

@@ -11,10 +11,11 @@ from threadpoolctl import ThreadpoolController
 
 
 class BlasLimits:
-    """How many threads BLAS is to have, as asked for by anyone in the process.
+    """The limits on BLAS's threads that the Python threads of the process have set.
 
-    What a Python thread asked for last counts for it, and the lowest of those is in force. Requests
-    come and go in any order: whoever leaves last puts back what BLAS had before the first came.
+    For each Python thread its last limit counts, and BLAS gets the lowest of these. Limits may be
+    taken back in any order. When the last one is taken back, BLAS gets the number of threads that
+    it had before the first.
     """
 
     def __init__(self) -> None:
@@ -23,7 +24,7 @@ class BlasLimits:
         self._before: list[int] = []
 
     def enter(self, n: int) -> object:
-        """Ask for `n` threads; return the ticket that takes the request back."""
+        """Set a limit of `n` threads; return the ticket for `leave`."""
         ticket = object()
         with self._lock:
             libraries = _blas_libraries()
@@ -34,7 +35,7 @@ class BlasLimits:
         return ticket
 
     def leave(self, ticket: object) -> None:
-        """Take a request back, from whatever thread; a forked child may have dropped it."""
+        """Take a limit back, from any thread; a forked child may have dropped it."""
         with self._lock:
             self._asked.pop(ticket, None)
             self._apply(_blas_libraries())
@@ -58,7 +59,7 @@ class BlasLimits:
         self._lock.release()
 
     def after_fork_in_child(self) -> None:
-        """Drop what other threads asked for: they are not in the child."""
+        """Drop the limits of other threads: they are not in the child."""
         if self._asked:
             mine = threading.get_ident()
             self._asked = {t: asked for t, asked in self._asked.items() if asked[0] == mine}

@@ -24,43 +24,45 @@ _NO_MORE = object()
 
 
 def _own_processors(size: int) -> list[int]:
-    """Return a processor for each of `size` threads if that is all that may be used, else none."""
+    """Return a processor for each of `size` threads if the process may use just as many."""
     if not hasattr(os, "sched_getaffinity"):
         return []
     allowed = sorted(os.sched_getaffinity(0))
-    first = threading.get_native_id() % len(allowed)  # elsewhere for teams of other threads
+    first = threading.get_native_id() % len(
+        allowed
+    )  # teams of several Python threads start at different ones
     return allowed[first:] + allowed[:first] if size == len(allowed) else []
 
 
 def _keep_on(processors: list[int]) -> None:
-    """Keep the calling thread on some processors, unless they were taken away meanwhile."""
+    """Let the calling thread run on these processors only; do nothing if they are not allowed."""
     if hasattr(os, "sched_setaffinity"):
         with contextlib.suppress(OSError):
             os.sched_setaffinity(0, processors)
 
 
 def _let_go(place: int, processors: list[int]) -> None:
-    """Let the calling thread run on all `processors` again, if it is still kept on `place`."""
+    """Let the calling thread run on all `processors`, if its affinity is still `place` alone."""
     if hasattr(os, "sched_getaffinity") and os.sched_getaffinity(0) == {place}:
         _keep_on(processors)
 
 
 def _keep_on_next(places: Iterator[int], processors: list[int]) -> None:
-    """Keep the calling thread, a new one, on the next of `places` if there is one."""
+    """Keep a new thread on the next of `places`, if there is one."""
     place = next(places, None)
     if place is not None:
-        _keep_on(processors)  # it was born with its maker's place
+        _keep_on(processors)  # a new thread inherits the affinity of its creator
         _keep_on([place])
 
 
 class Team:
     """The threads of one public call; the calling thread is the first of them.
 
-    A context manager: BLAS is on one thread inside, and a team as large as the number of processors
-    that it may use has every thread on one of its own. Left to itself, Linux may run a thread
-    beside the one that woke it, and take longer to part them than a thousand rows take to compute.
-    Handlers of signals run between two tasks of the calling thread, and numpy neither warns of
-    overflow nor raises for it, whatever the caller's `numpy.errstate`: results are checked instead.
+    A context manager. Inside, BLAS uses one thread. If the team has as many threads as there are
+    processors, each thread stays on a processor of its own: Linux may otherwise run two threads on
+    one processor for longer than a thousand rows take. Handlers of signals run between two tasks of
+    the calling thread. numpy does not warn of overflow and does not raise, whatever the caller's
+    `numpy.errstate` says: results are checked instead.
 
     Parameters
     ----------
@@ -105,8 +107,8 @@ class Team:
     def run(self, task: Callable[[int, Any], None], items: Sequence[Any]) -> None:
         """Call ``task(worker, item)`` for every item; a free worker takes the next one.
 
-        The first exception ends the run, once the tasks under way are through, and is raised. So is
-        what the handler of a signal raises, such as KeyboardInterrupt.
+        After an exception no new task starts; when the running tasks have ended, it is raised. An
+        exception from the handler of a signal, such as KeyboardInterrupt, does the same.
         """
         queue = iter(items)
         taking = threading.Lock()
@@ -137,10 +139,12 @@ class Team:
                 raise error
 
     def _start(self, work: Callable[[int], None], count: int) -> list[Future[None]]:
-        """Have up to `count` helpers begin; while the interpreter shuts down there are none."""
+        """Start up to `count` helpers; while the interpreter shuts down, none can be started."""
         helpers: list[Future[None]] = []
         if self._pool is not None:
-            with contextlib.suppress(RuntimeError):  # no new threads: the others do all the work
+            with contextlib.suppress(
+                RuntimeError
+            ):  # no new threads: those that there are do all the work
                 for worker in range(1, count + 1):
                     helpers.append(self._pool.submit(work, worker))  # noqa: PERF401 - keeps those
         return helpers

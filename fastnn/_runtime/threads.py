@@ -21,9 +21,9 @@ class threads(contextlib.ContextDecorator):  # noqa: N801 - used like a function
     Parameters
     ----------
     n : int
-        Number of threads, at least 1. fastnn's own setting holds for this Python thread alone;
-        that of BLAS for the process, as BLAS knows no other: of the limits that several Python
-        threads set, the lowest wins.
+        Number of threads, at least 1. For fastnn, the setting holds for this Python thread alone.
+        BLAS has one setting for the whole process: if several Python threads set a limit, the
+        lowest wins.
 
     Raises
     ------

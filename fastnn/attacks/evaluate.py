@@ -43,12 +43,13 @@ def adversarial_accuracy(
     labels : ndarray of int, shape (N,), or int
         True classes, each in [0, C).
     eps : float or sequence of float, shape (K,), optional
-        Largest change of any entry, >= 0. Several share one gradient.
+        Largest change of any entry, >= 0. Several in one call share work.
     bounds : tuple (lower, upper), optional
         Valid range of an input; adversarial inputs are clipped to it. Default: no clipping, as the
         assignment has it.
     threads : int, optional
-        Number of threads; what `fastnn.threads` set by default, else all that may be used.
+        Number of threads. Default: the number that `fastnn.threads` set, else one for each
+        processor that the process may use.
     progress : bool, optional
         Draw a bar on standard error.
     attack : str or Attack, optional
@@ -64,16 +65,16 @@ def adversarial_accuracy(
     Raises
     ------
     TypeError, ValueError, FloatingPointError
-        As `fastnn.fgsm`; `threads` is not a positive integer; `attack` is none.
+        As `fastnn.fgsm`; `threads` is not a positive integer; `attack` is
+        neither a name on the list nor an attack.
 
     Notes
     -----
-    The clean prediction is that of the gradient's own forward pass. With one eps, the
-    adversarial input goes through the network as it is. With several, the first layer's products
-    are shared: ``z_1(eps) = z_1 + eps * (sign(g) W_1)``. An input that has met its bound no longer
-    depends on eps; it contributes a constant, so that nothing changes once every input has met its
-    bound. Rounding differs from that of a call for each eps, so where two logits are equal up to
-    rounding a prediction may differ too.
+    With one eps, the adversarial inputs go through the network. With several, FGSM shares the first
+    layer's products: ``z_1(eps) = z_1 + eps * (sign(g) W_1)``. A clipped input no longer depends on
+    eps; it contributes a constant, so that no eps beyond the bounds changes a prediction. Sums are
+    rounded in another order than in a call for one eps. Where two logits are equal up to rounding,
+    the predictions may therefore differ.
 
     Examples
     --------

@@ -208,7 +208,7 @@ def signature_differences(implementation: type[Any]) -> list[str]:
 def _method_differences(name: str, method: Any, declared: Callable[..., Any]) -> list[str]:
     """Return what differs between a method and its declaration: nothing, or one remark."""
     if not callable(method):
-        return [f"{name} is {method!r}, not a method; leave out what there is no answer for"]
+        return [f"{name} is {method!r}, not a method; leave out methods that are not offered"]
     wanted = list(inspect.signature(declared).parameters)
     parameters = list(inspect.signature(method).parameters.values())
     names = [p.name for p in parameters]

@@ -97,7 +97,7 @@ def planted(**members):
             "logits(self, x, batch), expected logits(self, x)",
         ),
         ({"sigmoids": lambda self, z, bias: z}, "no protocol declares sigmoids"),
-        ({"train": None}, "train is None, not a method; leave out what there is no answer for"),
+        ({"train": None}, "train is None, not a method; leave out methods that are not offered"),
         ({"array": lambda self: 0}, "array(self), expected array(self, values)"),
         (
             {"__init__": lambda self, weights, biases: None},
