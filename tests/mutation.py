@@ -61,14 +61,12 @@ TESTS = {
     "_runtime.signals": "runtime/test_signals.py runtime/test_team.py",
     "_runtime.team": "runtime/test_team.py runtime/test_signals.py test_training.py",
     "_runtime.threads": "runtime/test_team.py runtime/test_signals.py",
-    "attacks._base": "attacks test_checks.py",
-    "attacks._fgsm": "attacks kernels/test_steps.py",
-    "attacks._iterated_fgsm": "attacks/test_iterated_fgsm.py",
     "attacks.evaluate": "attacks test_checks.py runtime/test_team.py",
     "io._npy": "io/test_npy.py io/test_networks.py datasets/test_mnist.py",
     "reports": "attacks/test_evaluate.py",
     "training": "test_training.py test_checks.py comp7015 runtime/test_team.py",
 }
+TESTS |= {f"attacks.{file.stem}": "attacks" for file in ROOT.glob("fastnn/attacks/_[a-z]*.py")}
 
 
 class Mutant(NamedTuple):

@@ -11,9 +11,9 @@ import numpy as np
 
 from fastnn._kernels.jit import kernel
 
-# e**x = 2**n * e**r with n = round(x / ln 2), and e**r by its Taylor series. Since |r| <= ln(2) / 2,
-# the first omitted term is smaller than a tenth of a unit in the last place. Adding 1.5 * 2**(number
-# of fraction bits) rounds to an integer, which is then in the low bits. ln 2 is split so that
+# e**x = 2**n * e**r with n = round(x / ln 2), and e**r by its Taylor series. |r| <= ln(2) / 2, so
+# the first omitted term is below a tenth of a unit in the last place. Adding 1.5 * 2**(number of
+# fraction bits) rounds to an integer, which is then in the low bits. ln 2 is split so that
 # n * LN2_HIGH is exact.
 _LOG2E_32 = np.float32(1.4426950408889634)
 _ROUND_32 = np.float32(1.5 * 2**23)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _checks
 from fastnn._engine import layers, losses
-from fastnn._engine.tiles import for_each_tile, labels_of
+from fastnn._engine.tiles import for_each_tile, labels_of, numbers_of
 from fastnn._engine.workspace import Rows, Workspace
 from fastnn._kernels import attack_steps
 from fastnn.networks import MLP
@@ -20,21 +20,21 @@ Array = NDArray[Any]
 
 
 class Tile:
-    """Clean samples under attack, and what their network says about them and about changed ones.
+    """Some samples under attack: their clean inputs, and the network's answers to any inputs.
 
-    Results are views of buffers: the next call overwrites them.
+    Results are views of buffers: the next call overwrites them. An attack may overwrite them, too,
+    but not `x`.
 
     Attributes
     ----------
     x : ndarray, shape (n, D), float32 or float64
-        The clean inputs. Attacks must not write to them.
+        The clean inputs, C-contiguous.
     labels : ndarray of int64, shape (n,)
         True classes.
+    numbers : ndarray of int64, shape (n,)
+        The position of each sample in the batch.
     lower, upper : float of the type of `x`
         Bounds of every input; infinite where there are none.
-    saturated_rows, zero_gradient_rows : int
-        Rows whose true class has a probability that rounds to 1, and rows whose gradient is all
-        zero, both at the clean inputs; 0 until an attack asks for the gradient there.
     workspace : Workspace
         For attacks that share work below the level of logits and gradients.
 
@@ -60,14 +60,16 @@ class Tile:
         self.x = workspace.h[0]
         self.labels = labels_of(workspace, labels, rows)
         self.lower, self.upper = kind(bounds.lower), kind(bounds.upper)
-        self.saturated_rows = 0
-        self.zero_gradient_rows = 0
-        self._rows = rows
+        self.numbers = numbers_of(rows)
         self._clean_logits: Array | None = None
+        self._counts: tuple[int, int] | None = None
         self._at_clean = False  # whether the layers' values are those of the clean inputs
 
     def buffer(self, name: str) -> Array:
-        """Return a buffer of the shape and type of `x`, the same for the same name."""
+        """Return a buffer of the shape and type of `x`, the same for the same name.
+
+        It holds the values of the tile before.
+        """
         return self.workspace.spare(name, *self.x.shape)
 
     def logits(self, x: Array, *, products: Array | None = None) -> Array:
@@ -75,19 +77,28 @@ class Tile:
 
         Parameters
         ----------
-        x : ndarray, shape (n, D), type of the network, contiguous
+        x : ndarray, shape (n, D)
+            Copied where it is not of the network's type or not C-contiguous.
         products : ndarray, shape (n, width of the first layer), optional
             ``x W_1``, for a caller that has computed it.
+
+        Raises
+        ------
+        TypeError, ValueError
+            `x` is no array, or has another shape.
+        FloatingPointError
+            The logits of a row are not finite.
         """
         ws = self.workspace
-        ws.h[0] = x
+        ws.resize(len(self.x))
+        ws.h[0] = self.like_clean(x)
         if products is None:
             out = layers.forward(ws)
         else:
             np.copyto(ws.h[1], products)
             layers.activate(ws, 0)
             out = layers.forward(ws, first=1)
-        layers.require_finite(out, self._rows, "logits")
+        layers.require_finite(out, self.numbers, "logits")
         self._at_clean = x is self.x
         if self._at_clean and self._clean_logits is None:
             self._clean_logits = out.copy()
@@ -103,8 +114,18 @@ class Tile:
     def gradient(self, x: Array) -> Array:
         """Return a positive multiple of every row's gradient of the cross-entropy, shape (n, D).
 
-        The signs are right however sure the network is and however small the gradient is; see
-        `fastnn.fgsm`.
+        The multiple differs from row to row and from call to call; a row may be all zero. The signs
+        are right however sure the network is and however small the gradient is; see `fastnn.fgsm`.
+
+        Parameters
+        ----------
+        x : ndarray, shape (n, D)
+            As for `logits`.
+
+        Raises
+        ------
+        TypeError, ValueError, FloatingPointError
+            As `logits`; a derivative is not finite.
         """
         ws = self.workspace
         if not (x is self.x and self._at_clean):
@@ -112,23 +133,41 @@ class Tile:
         saturated = losses.attack_residual(ws.h[-1], self.labels, ws.g[-1])
         layers.backward(ws, to=0)
         gradient = ws.g[0]
-        layers.require_finite(gradient, self._rows, "derivatives")
+        layers.require_finite(gradient, self.numbers, "derivatives")
         if x is self.x:
-            self.saturated_rows = saturated
-            self.zero_gradient_rows = int(attack_steps._zero_rows(gradient))
+            self._counts = saturated, int(attack_steps._zero_rows(gradient))
         return gradient
 
     def step(self, x: Array, gradient: Array, size: Any, eps: Any, out: Array) -> Array:
         """Write ``x + size * sign(gradient)`` to `out` and return it.
 
         The result is within `eps` of the clean inputs in every entry, and within the bounds. `out`
-        may be `x`, unless that is the clean one.
+        may be `x`, unless that is the clean one; `gradient` may be any array of that shape.
         """
         kind = self.workspace.net.dtype.type
         attack_steps._signed_step(
             self.x, x, gradient, kind(size), kind(eps), self.lower, self.upper, out
         )
         return out
+
+    def counts(self) -> tuple[int, int]:
+        """Return two numbers of rows: where `p - one_hot` would cancel, and where nothing moves.
+
+        In the first, the true class has a probability that rounds to 1; in the second, the gradient
+        is all zero; both at the clean inputs.
+        """
+        if self._counts is None:
+            self.gradient(self.x)
+        assert self._counts is not None
+        return self._counts
+
+    def like_clean(self, x: Array) -> Array:
+        """Return `x`, or a copy that has the type and the layout of the clean inputs."""
+        if not isinstance(x, np.ndarray):
+            raise TypeError(f"an attack works on arrays, got {type(x).__name__}")
+        if x.shape != self.x.shape:
+            raise ValueError(f"an attack keeps the shape {self.x.shape} of a tile, got {x.shape}")
+        return np.ascontiguousarray(x, self.x.dtype)
 
 
 class Answer(NamedTuple):
@@ -139,9 +178,9 @@ class Answer(NamedTuple):
     rows : slice
         Of the tile.
     eps : ndarray of int64, shape (K,)
-        Which of the eps, by number.
+        Positions in the list of all eps.
     logits : ndarray, shape (number of rows * K, C)
-        The K of a row are neighbours.
+        First the K rows of logits of the first sample, then those of the second, and so on.
     """
 
     rows: slice
@@ -183,8 +222,8 @@ class Attack(ABC):
 
         Returns
         -------
-        ndarray, shape (n, D), type of the network
-            A buffer of the tile, within `eps` of ``tile.x`` and within the bounds.
+        ndarray, shape (n, D)
+            Within `eps` of ``tile.x`` and within the bounds. It may be a buffer of the tile.
         """
 
     def answers(self, tile: Tile, eps: Array) -> Iterator[Answer]:
@@ -245,7 +284,8 @@ class Attack(ABC):
         out = np.empty(rows.shape, net.dtype)
 
         def work(ws: Workspace, numbers: Rows) -> None:
-            moved = self.perturb_tile(Tile(ws, truth, numbers, limits), net.dtype.type(budget))
+            tile = Tile(ws, truth, numbers, limits)
+            moved = tile.like_clean(self.perturb_tile(tile, net.dtype.type(budget)))
             layers.require_finite(moved, numbers, "steps")
             out[numbers] = moved
 

@@ -12,7 +12,7 @@ from fastnn import _checks
 from fastnn._engine.layers import require_finite
 from fastnn._engine.losses import predictions
 from fastnn._engine.masked import PACK_FROM
-from fastnn._engine.tiles import for_each_tile, numbers_of
+from fastnn._engine.tiles import for_each_tile
 from fastnn._engine.workspace import Rows, Workspace
 from fastnn._runtime.progress import Progress
 from fastnn._runtime.signals import numpy_errors
@@ -171,13 +171,14 @@ class _Tally:
 
     def add(self, ws: Workspace, rows: Rows) -> None:
         """Attack the samples in `ws` with every eps and note what the network says."""
-        tile, numbers = Tile(ws, self._labels, rows, self._limits), numbers_of(rows)
+        tile = Tile(ws, self._labels, rows, self._limits)
         for some, ks, logits in self._attack.answers(tile, self._budgets):
-            chosen = numbers[some]
+            chosen = tile.numbers[some]
             require_finite(logits, np.repeat(chosen, len(ks)), "logits")
             found = predictions(logits, ws.spare("predictions", len(logits), dtype=np.int64))
             self.adversarial[ks[:, None], chosen] = found.reshape(-1, len(ks)).T
         clean = tile.clean_logits()
         self.clean[rows] = predictions(clean, np.empty(len(clean), np.int64))
-        self.zero_gradient_rows.append(tile.zero_gradient_rows)
-        self.saturated_rows.append(tile.saturated_rows)
+        saturated, zero = tile.counts()
+        self.saturated_rows.append(saturated)
+        self.zero_gradient_rows.append(zero)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fastnn.reports import AdversarialReport
 
 _SHOWN = 8
-_WAYS = (("x + eps * sign(gradient)", None), ("clipped to [0, 1]", (0.0, 1.0)))
+_WAYS = (("not clipped", None), ("clipped to [0, 1]", (0.0, 1.0)))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,9 +68,9 @@ def run(args: argparse.Namespace) -> int:
         )
         for _, bounds in _WAYS
     ]
-    print(_table(digits, net, origin, reports))
+    print(_table(digits, net, origin, args.attack, reports))
     if args.plot is not None:
-        _draw(args.plot, net, x, labels, reports[-1])
+        _draw(args.plot, net, x, labels, args.attack, reports[-1])
     write_json(
         args.json,
         {
@@ -81,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
                 "dtype": str(net.dtype),
                 "origin": origin,
             },
+            "attack": args.attack,
             "reports": [report.to_dict() for report in reports],
         },
     )
@@ -104,7 +105,9 @@ def _load(args: argparse.Namespace) -> tuple[MLP, str, Any, Any, str]:
     return net, origin, x, labels, digits
 
 
-def _table(digits: str, net: MLP, origin: str, reports: list[AdversarialReport]) -> str:
+def _table(
+    digits: str, net: MLP, origin: str, attack: str, reports: list[AdversarialReport]
+) -> str:
     """Return the results as aligned text."""
     import numpy as np
 
@@ -117,6 +120,7 @@ def _table(digits: str, net: MLP, origin: str, reports: list[AdversarialReport])
         ("digits", digits),
         ("network", f"{sizes}, {net.activation}, {net.dtype} ({origin})"),
         ("clean accuracy", share_text(first.clean_correct, n).strip()),
+        ("attack", attack),
         ("", *(way for way, _ in _WAYS)),
     ]
     for k, eps in enumerate(np.atleast_1d(first.eps)):
@@ -136,11 +140,14 @@ def _table(digits: str, net: MLP, origin: str, reports: list[AdversarialReport])
     )
 
 
-def _draw(path: Path, net: MLP, x: Any, labels: Any, report: AdversarialReport) -> None:
+def _draw(
+    path: Path, net: MLP, x: Any, labels: Any, attack: str, report: AdversarialReport
+) -> None:
     """Draw the first digits of different classes that the attack changes."""
     import numpy as np
 
-    from fastnn import attacks, plots
+    from fastnn import plots
+    from fastnn.attacks.evaluate import attack_of
 
     eps = float(np.atleast_1d(report.eps)[0])
     prediction = np.atleast_2d(report.adversarial_prediction)[0]
@@ -149,7 +156,7 @@ def _draw(path: Path, net: MLP, x: Any, labels: Any, report: AdversarialReport) 
     shown = np.concatenate(of_class)[:_SHOWN]
     if not len(shown):
         shown = np.arange(min(_SHOWN, len(x)))
-    adversarial = attacks.fgsm(net, x[shown], labels[shown], eps, bounds=report.bounds)
+    adversarial = attack_of(attack).perturb(net, x[shown], labels[shown], eps, report.bounds)
     axes = plots.adversarial_grid(
         x[shown], adversarial, labels[shown], report.clean_prediction[shown], prediction[shown]
     )

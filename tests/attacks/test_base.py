@@ -1,9 +1,11 @@
 """What any attack gets: a tile that computes, an evaluator that counts, and clear refusals."""
 
+import re
+
 import numpy as np
 import pytest
 
-from fastnn import _checks, adversarial_accuracy, attacks, reference
+from fastnn import MLP, _checks, adversarial_accuracy, attacks, reference
 from fastnn._engine.workspace import Workspace
 from fastnn.attacks import Attack, Tile
 
@@ -77,7 +79,83 @@ def test_an_attack_of_ones_own_is_counted(net, batch):
         np.testing.assert_array_equal(prediction, net.predict(moved))
         np.testing.assert_array_equal(Shift().perturb(net, x, labels, eps, (0, 1)), moved)
     np.testing.assert_array_equal(report.clean_prediction, net.predict(x))
-    assert (report.saturated_rows, report.zero_gradient_rows) == (0, 0)
+
+
+@pytest.mark.parametrize("rows", [13, 200])  # products of BLAS, and those that leave zeros out
+@pytest.mark.parametrize("layout", [np.asfortranarray, lambda x: x.repeat(2, 1)[:, ::2]])
+@pytest.mark.parametrize("kind", [np.float64, np.float32, np.float16])
+def test_an_attack_may_return_any_type_and_layout(make_net, rng, dtype, rows, layout, kind):
+    net = make_net((20, 160, 10), dtype=dtype)
+    x = (rng.random((rows, 20)) * rng.integers(0, 2, (rows, 20))).astype(dtype)
+    labels = rng.integers(0, 10, rows)
+
+    class Turned(Attack):
+        def perturb_tile(self, tile, eps):
+            moved = layout((tile.x + eps).astype(kind))
+            np.testing.assert_allclose(tile.logits(moved), net.logits(tile.x + eps), atol=0.05)
+            return moved
+
+    expected = (x + dtype(0.25)).astype(kind).astype(dtype)
+    np.testing.assert_array_equal(Turned().perturb(net, x, labels, 0.25), expected)
+    report = adversarial_accuracy(net, x, labels, eps=0.25, attack=Turned())
+    np.testing.assert_array_equal(report.adversarial_prediction, net.predict(expected))
+
+
+@pytest.mark.parametrize(
+    ("result", "kind", "message"),
+    [
+        (lambda x: x[:1].copy(), ValueError, r"keeps the shape \(13, 7\) of a tile, got \(1, 7\)"),
+        (lambda x: x[:, :1].copy(), ValueError, r"of a tile, got \(13, 1\)"),
+        (lambda x: x[0], ValueError, r"of a tile, got \(7,\)"),
+        (lambda x: x.tolist(), TypeError, "an attack works on arrays, got list"),
+        (lambda _: None, TypeError, "an attack works on arrays, got NoneType"),
+    ],
+)
+def test_an_attack_that_returns_something_else_is_refused(net, batch, result, kind, message):
+    class Odd(Attack):
+        def perturb_tile(self, tile, eps):
+            return result(tile.x)
+
+    with pytest.raises(kind, match=message):
+        Odd().perturb(net, *batch, 0.1)
+    with pytest.raises(kind, match=message):
+        adversarial_accuracy(net, *batch, attack=Odd())
+
+
+class Copying(Attack):
+    """Takes its gradient at a copy of the clean inputs."""
+
+    def perturb_tile(self, tile, eps):
+        x = tile.x.copy()
+        return tile.step(x, tile.gradient(x), eps, eps, x)
+
+
+@pytest.mark.parametrize("attack", ["fgsm", "iterated-fgsm", Shift(), Copying()])
+@pytest.mark.parametrize("eps", [0.1, [0.1, 0.2]])
+def test_rows_are_counted_at_the_clean_inputs_whatever_the_attack(dtype, attack, eps):
+    # Logits 50 and 0 where the input is 1, all 0 without a gradient where it is not above 1/2.
+    weights = [np.array([[2]], dtype), np.array([[50, 0]], dtype)]
+    net = MLP(weights, [np.array([-1], dtype), np.zeros(2, dtype)])
+    x = np.array([[1], [0.25], [1], [0], [0.5], [1]], dtype)
+    report = adversarial_accuracy(net, x, np.zeros(6, int), eps=eps, attack=attack)
+    assert report.saturated_rows == 3
+    assert report.zero_gradient_rows == 3
+
+
+def test_numbers_are_positions_in_the_batch(net, batch, rng):
+    seen = []
+
+    class Noting(Attack):
+        def perturb_tile(self, tile, eps):
+            seen.append((tile.numbers.copy(), tile.x.copy(), tile.labels.copy()))
+            return tile.x
+
+    x, labels = batch
+    adversarial_accuracy(net, x, labels, attack=Noting())
+    numbers, rows, truth = (np.concatenate(arrays) for arrays in zip(*seen, strict=True))
+    assert sorted(numbers) == list(range(len(x)))
+    np.testing.assert_array_equal(rows, x[numbers])
+    np.testing.assert_array_equal(truth, labels[numbers])
 
 
 class Broken(Attack):
@@ -103,7 +181,11 @@ def test_an_attack_that_returns_a_nan_is_an_error_that_names_the_row(net, batch)
 @pytest.mark.parametrize(
     ("attack", "kind", "message"),
     [
-        ("pgdd", ValueError, r"attack must be one of \('fgsm', 'iterated-fgsm'\), got 'pgdd'"),
+        (
+            "pgdd",
+            ValueError,
+            re.escape(f"attack must be one of {tuple(attacks.ATTACKS)}, got 'pgdd'"),
+        ),
         (3, TypeError, "attack must be a name or an Attack, got 3"),
         (attacks.FGSM, TypeError, "attack must be a name or an Attack, got <class"),
     ],

@@ -105,6 +105,7 @@ def test_the_table_has_the_library_s_numbers(fastnn, tmp_path):
     assert plain.adversarial_correct < plain.clean_correct
     assert table["digits"] == ["bundled sample, 1,000 held-out digits"]
     assert table["network"] == ["784-128-10, relu, float32 (trained now, kept for the next run)"]
+    assert table["attack"] == ["fgsm"]
     assert table["clean accuracy"] == [share(plain.clean_correct)]
     assert table["adversarial accuracy, eps 0.1"] == [
         share(plain.adversarial_correct),
@@ -113,7 +114,7 @@ def test_the_table_has_the_library_s_numbers(fastnn, tmp_path):
     assert table["rows with an all-zero gradient"] == ["0", "0"]
     assert table["rows where p rounds to 1"] == [str(plain.saturated_rows)] * 2
     sure = [dataclasses.replace(plain, saturated_rows=n) for n in (1234, 5)]
-    assert re.search(r"\nrows where p rounds to 1 +1,234 +5\n", _table("", net, "", sure))
+    assert re.search(r"\nrows where p rounds to 1 +1,234 +5\n", _table("", net, "", "", sure))
     assert all(float(cell) > 0 for cell in table["seconds"])
     assert all(int(cell.replace(",", "")) > 0 for cell in table["images a second"])
     assert "train" in err
@@ -392,7 +393,7 @@ def test_a_process_of_its_own(tmp_path, weights):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("digits ")
-    assert "attack" not in done.stdout
+    assert "attack: " not in done.stdout  # the progress bar
     (warning,) = own_lines(done.stderr)
     assert re.fullmatch("fastnn: FASTNN_DATA is ignored: .*typo: no such folder", warning)
     assert (tmp_path / "digits.png").read_bytes().startswith(b"\x89PNG")
