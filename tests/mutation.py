@@ -41,6 +41,7 @@ MEMORY = 16 << 30  # bytes of address space: a mutant may ask for any amount
 
 # The tests of every module, files or folders of `tests/`, the quickest to notice a fault first.
 TESTS = {
+    "_apply": "test_functional.py",
     "_checks": "test_checks.py test_networks.py attacks",
     "_engine.activations": "engine/test_layers.py test_parameters.py test_networks.py attacks",
     "_engine.descent": "engine/test_descent.py test_training.py comp7015 runtime/test_team.py",
