@@ -1,4 +1,4 @@
-"""Moved: use `fastnn.datasets.fetch_mnist`. Goes with version 0.3."""
+"""Moved: use `fastnn.datasets.fetch_mnist`. Will be removed in 0.3."""
 
 from fastnn.datasets import MIRRORS, fetch_mnist
 

@@ -1,4 +1,4 @@
-"""Moved: use `fastnn.io`. Goes with version 0.3."""
+"""Moved: use `fastnn.io`. Will be removed in 0.3."""
 
 from fastnn.io.networks import load_mlp, save_mlp
 

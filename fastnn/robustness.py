@@ -1,4 +1,4 @@
-"""Moved: use `fastnn.adversarial_accuracy` and `fastnn.reports`. Goes with version 0.3."""
+"""Moved: use `fastnn.adversarial_accuracy` and `fastnn.reports`. Will be removed in 0.3."""
 
 from fastnn.attacks.evaluate import adversarial_accuracy
 from fastnn.reports import AdversarialReport

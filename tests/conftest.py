@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import signal
 import sys
 from itertools import pairwise
 
@@ -37,6 +38,14 @@ def make_net(rng):
         return MLP([w.astype(dtype) for w in weights], biases, activation)
 
     return make
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _ctrl_c_interrupts():
+    """Have SIGINT raise KeyboardInterrupt: a shell's background job starts with it ignored."""
+    old = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, old)
 
 
 @pytest.fixture(autouse=True)

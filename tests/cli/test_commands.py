@@ -296,7 +296,7 @@ def test_digits_that_are_refused(fastnn, tmp_path, weights):
     np.save(tmp_path / "labels_test.npy", np.arange(3))
     np.save(tmp_path / "images_test.npy", np.full((3, 784), 255.0))
     attack = ("attack", "--weights", weights, "--data", ".")
-    assert_refused(fastnn(*attack), "images_test.npy: row 0, pixel 0 is 255, .* 0-255 pixels .*")
+    assert_refused(fastnn(*attack), "images_test.npy: row 0, pixel 0 is 255, .* 0-255 pixels.*")
     np.save(tmp_path / "images_test.npy", np.zeros((2, 784)))
     assert_refused(fastnn(*attack), "images_test.npy holds 2 images but labels_test.npy 3 labels")
 
