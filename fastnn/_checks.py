@@ -6,7 +6,7 @@ import contextlib
 import math
 import operator
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -128,6 +128,11 @@ def inputs(
     return array
 
 
+def as_given(x: ArrayLike, out: NDArray[Any]) -> NDArray[Any]:
+    """Return results of `inputs` in the form of `x`: all for a batch, one for a single sample."""
+    return cast(NDArray[Any], out[0]) if np.ndim(x) == 1 else out
+
+
 def _require_pixels_within(limits: Bounds | None, name: str) -> None:
     """Raise if uint8 pixels, which mean [0, 1], have narrower bounds."""
     if limits is not None and (limits.lower > 0 or limits.upper < 1):
@@ -216,45 +221,15 @@ def some_rows(array: NDArray[Any], name: str = "x") -> None:
         raise ValueError(f"{name} has no rows")
 
 
-def parameters(
-    weights: Sequence[ArrayLike], biases: Sequence[ArrayLike]
-) -> tuple[tuple[NDArray[Any], ...], tuple[NDArray[Any], ...]]:
-    """Return copies of weights and biases after checking their shapes, types and entries."""
-    ws, bs = (
-        tuple(np.array(array_of(a, f"{name}[{i}]"), order="C") for i, a in enumerate(arrays))
-        for name, arrays in (("weights", weights), ("biases", biases))
-    )
-    if not ws:
-        raise ValueError("a network needs at least one layer, got no weights")
-    if len(ws) != len(bs):
-        raise ValueError(f"one bias a layer: {len(ws)} weights, {len(bs)} biases")
-    inner = None
-    for i, (w, b) in enumerate(zip(ws, bs, strict=True)):
-        _require_layer(i, w, b, inner, ws[0].dtype)
-        inner = w.shape[1]
-    if inner is not None and inner < 2:
-        raise ValueError(
-            f"weights[{len(ws) - 1}] has {inner} output; a classifier needs at least 2"
-        )
-    return ws, tuple(b.reshape(-1) for b in bs)
-
-
-def _require_layer(
-    i: int, w: NDArray[Any], b: NDArray[Any], inner: int | None, dtype: np.dtype[Any]
-) -> None:
-    """Raise if layer `i` does not fit the one before it, or its bias its weights."""
-    if w.ndim != 2 or 0 in w.shape:
-        raise ValueError(f"weights[{i}] must have shape (d_in, d_out), got {w.shape}")
-    if inner is not None and w.shape[0] != inner:
-        hint = " (transposed it would: (d_in, d_out) is wanted)" if w.shape[1] == inner else ""
-        raise ValueError(f"weights[{i}] must have {inner} rows to follow, got {w.shape}{hint}")
-    if b.shape not in ((w.shape[1],), (1, w.shape[1])):
-        raise ValueError(f"biases[{i}] must have shape ({w.shape[1]},), got {b.shape}")
-    for name, array in ((f"weights[{i}]", w), (f"biases[{i}]", b)):
-        if array.dtype not in FLOATS:
-            raise TypeError(f"{name} must be float32 or float64, got {array.dtype}")
-        if array.dtype != dtype:
-            raise TypeError(f"{name} is {array.dtype} but weights[0] is {dtype}; use one type")
-        if not np.isfinite(array).all():
-            place = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])
-            raise ValueError(f"{name}{list(place)} is {array[place]}; every entry must be finite")
+def samples(
+    x: ArrayLike,
+    values: ArrayLike,
+    sizes: Sequence[int],
+    dtype: np.dtype[Any],
+    *,
+    name: str = "x",
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return inputs (N, D), N > 0, and labels (N,), checked against the widths of a network."""
+    rows = inputs(x, sizes[0], dtype, name=name)
+    some_rows(rows, name)
+    return rows, labels(values, len(rows), sizes[-1])

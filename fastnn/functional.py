@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastnn import _checks
+from fastnn import _apply, _checks
 from fastnn._engine import losses
 from fastnn._kernels import elementwise, exponentials
 
@@ -44,7 +43,7 @@ def sigmoid(z: ArrayLike) -> NDArray[Any]:
     >>> fastnn.sigmoid(np.array([-1000.0, 0.0, 1000.0]))
     array([0. , 0.5, 1. ])
     """
-    return _elementwise(exponentials._sigmoid, z)
+    return _apply.entry_by_entry(exponentials._sigmoid, z)
 
 
 def tanh(z: ArrayLike) -> NDArray[Any]:
@@ -79,7 +78,7 @@ def tanh(z: ArrayLike) -> NDArray[Any]:
     >>> fastnn.tanh(np.array([-np.inf, 0.5, np.inf])).round(4).tolist()
     [-1.0, 0.4621, 1.0]
     """
-    return _elementwise(exponentials._tanh, z)
+    return _apply.entry_by_entry(exponentials._tanh, z)
 
 
 def relu(z: ArrayLike) -> NDArray[Any]:
@@ -107,7 +106,7 @@ def relu(z: ArrayLike) -> NDArray[Any]:
     >>> fastnn.relu(np.array([-2.0, 0.0, 3.0]))
     array([0., 0., 3.])
     """
-    return _elementwise(elementwise._relu, z)
+    return _apply.entry_by_entry(elementwise._relu, z)
 
 
 def relu_grad(z: ArrayLike) -> NDArray[Any]:
@@ -135,7 +134,7 @@ def relu_grad(z: ArrayLike) -> NDArray[Any]:
     >>> fastnn.relu_grad(np.array([-2.0, 0.0, 3.0]))
     array([0., 0., 1.])
     """
-    return _elementwise(elementwise._relu_grad, z)
+    return _apply.entry_by_entry(elementwise._relu_grad, z)
 
 
 def softmax(z: ArrayLike) -> NDArray[Any]:
@@ -173,7 +172,7 @@ def softmax(z: ArrayLike) -> NDArray[Any]:
     array([[0.5, 0.5],
            [1. , 0. ]])
     """
-    return _rowwise(losses.softmax, z)
+    return _apply.row_by_row(losses.softmax, z)
 
 
 def log_softmax(z: ArrayLike) -> NDArray[Any]:
@@ -205,7 +204,7 @@ def log_softmax(z: ArrayLike) -> NDArray[Any]:
     >>> fastnn.log_softmax(np.array([0.0, 1000.0]))
     array([-1000.,     0.])
     """
-    return _rowwise(losses.log_softmax, z)
+    return _apply.row_by_row(losses.log_softmax, z)
 
 
 def cross_entropy(z: ArrayLike, labels: ArrayLike) -> Any:
@@ -245,7 +244,7 @@ def cross_entropy(z: ArrayLike, labels: ArrayLike) -> Any:
     >>> fastnn.cross_entropy(np.array([[0.0, 1000.0], [1000.0, 0.0]]), [0, 1])
     array([1000., 1000.])
     """
-    array = _finite_rows(z)
+    array = _apply.finite_rows(z)
     if array.ndim > 2:
         raise ValueError(f"z must have shape (N, C) or (C,), got {array.shape}")
     rows = array.reshape(-1, array.shape[-1])
@@ -290,44 +289,3 @@ def one_hot(labels: ArrayLike, n_classes: int = 10, dtype: DTypeLike = np.float3
     out = np.zeros((len(truth), classes), kind)
     out[np.arange(len(truth)), truth] = 1
     return out[0] if np.ndim(labels) == 0 else out
-
-
-def _floats(z: ArrayLike) -> NDArray[Any]:
-    """Return `z` as a contiguous, writable array of float32 or float64, copied where needed."""
-    array = _checks.array_of(z, "z")
-    if array.dtype not in _checks.FLOATS:
-        raise TypeError(f"z must be float32 or float64, got {array.dtype}")
-    # numba would compile a kernel again for read-only and for strided arrays.
-    return np.require(array, requirements=["C", "A", "W"])
-
-
-def _finite_rows(z: ArrayLike) -> NDArray[Any]:
-    """Return `z` as finite floats with classes along its last axis."""
-    array = _floats(z)
-    if array.ndim == 0 or array.shape[-1] == 0:
-        raise ValueError(f"z must have shape (..., C) with C > 0, got {array.shape}")
-    rows = array.reshape(-1, array.shape[-1])
-    row = losses.first_not_finite(rows)
-    if row is not None:
-        raise ValueError(f"z row {row} is {rows[row].tolist()}; every entry must be finite")
-    return array
-
-
-def _elementwise(function: Callable[[Any, Any], None], z: ArrayLike) -> NDArray[Any]:
-    """Return `function` of every entry."""
-    array = _floats(z)
-    if np.isnan(array).any():
-        place = [int(k) for k in np.argwhere(np.isnan(array))[0]]
-        raise ValueError(f"z{place} is nan" if place else "z is nan")
-    out = np.empty_like(array)
-    function(array, out)
-    return out
-
-
-def _rowwise(function: Callable[[Any, Any], None], z: ArrayLike) -> NDArray[Any]:
-    """Return `function` of every row along the last axis."""
-    array = _finite_rows(z)
-    out = np.empty_like(array)
-    classes = array.shape[-1]
-    function(array.reshape(-1, classes), out.reshape(-1, classes))
-    return out

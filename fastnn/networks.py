@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _checks
-from fastnn._engine import gradients, layers, losses
-from fastnn._engine.activations import activation_named
-from fastnn._engine.tiles import for_each_tile
-from fastnn._engine.workspace import Rows, Workspace
-from fastnn._runtime.signals import numpy_errors
+from fastnn._engine import gradients, passes
+from fastnn._parameters import Parameters
 
 
 class Gradients(NamedTuple):
@@ -37,8 +31,8 @@ class Gradients(NamedTuple):
     biases: tuple[NDArray[Any], ...]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class MLP:
+@dataclass(frozen=True, eq=False, repr=False, init=False)
+class MLP(Parameters):
     """A dense network of any depth, with softmax over its last layer.
 
     Every method takes a batch (N, D) or a single sample (D,), of the network's own type or as
@@ -82,101 +76,6 @@ class MLP:
     array([0, 1])
     """
 
-    weights: tuple[NDArray[Any], ...]
-    biases: tuple[NDArray[Any], ...]
-    activation: str = "relu"
-
-    def __init__(
-        self,
-        weights: Sequence[ArrayLike],
-        biases: Sequence[ArrayLike],
-        activation: str = "relu",
-    ) -> None:
-        ws, bs = _checks.parameters(weights, biases)
-        activation_named(activation)
-        object.__setattr__(self, "weights", ws)
-        object.__setattr__(self, "biases", bs)
-        object.__setattr__(self, "activation", activation)
-
-    @classmethod
-    def random(
-        cls,
-        sizes: Sequence[int],
-        activation: str = "relu",
-        rng: int | np.random.Generator | None = 0,
-        dtype: DTypeLike = np.float32,
-    ) -> Self:
-        """Return a network with random weights and zero biases.
-
-        Parameters
-        ----------
-        sizes : sequence of int
-            Widths from the input to the classes, two or more.
-        activation : {"relu", "sigmoid", "tanh"}
-        rng : int, Generator or None
-            Seed or source of the weights; None draws a new seed.
-        dtype : float32 or float64
-
-        Raises
-        ------
-        TypeError, ValueError
-            A size is not a positive integer, there are fewer than two sizes, or `dtype` is neither
-            float32 nor float64.
-
-        Notes
-        -----
-        Normal weights of variance ``2 / d_in`` before ReLU (He et al. 2015, arXiv:1502.01852) and
-        ``2 / (d_in + d_out)`` before sigmoid or tanh (Glorot and Bengio 2010, AISTATS 9, 249-256).
-
-        Examples
-        --------
-        >>> import fastnn
-        >>> fastnn.MLP.random((784, 2048, 512, 512, 10), activation="relu", rng=0)
-        MLP(784-2048-512-512-10, relu, float32)
-        """
-        kind = _checks.float_dtype(dtype)
-        widths = [_checks.positive_integer(size, "sizes") for size in sizes]
-        if len(widths) < 2:
-            raise ValueError(f"sizes must name two widths or more, got {tuple(sizes)}")
-        variance = activation_named(activation).variance
-        generator = np.random.default_rng(rng)
-        weights = [
-            math.sqrt(variance(d_in, d_out)) * generator.standard_normal((d_in, d_out))
-            for d_in, d_out in itertools.pairwise(widths)
-        ]
-        return cls(
-            [w.astype(kind) for w in weights], [np.zeros(w, kind) for w in widths[1:]], activation
-        )
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The type of all parameters, float32 or float64."""
-        return self.weights[0].dtype
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """Widths from the input to the classes."""
-        return (self.weights[0].shape[0], *(w.shape[1] for w in self.weights))
-
-    def astype(self, dtype: DTypeLike) -> Self:
-        """Return a copy of the network with parameters of `dtype`, float32 or float64.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> import fastnn
-        >>> fastnn.MLP.random((4, 2)).astype(np.float64)
-        MLP(4-2, relu, float64)
-        """
-        kind = _checks.float_dtype(dtype)
-        with numpy_errors():  # MLP refuses an entry that overflows and names it
-            weights = [w.astype(kind) for w in self.weights]
-            biases = [b.astype(kind) for b in self.biases]
-        return type(self)(weights, biases, self.activation)
-
-    def __repr__(self) -> str:
-        return f"MLP({'-'.join(map(str, self.sizes))}, {self.activation}, {self.dtype})"
-
     def logits(self, x: ArrayLike) -> NDArray[Any]:
         """Return the last layer's values before softmax.
 
@@ -206,15 +105,8 @@ class MLP:
         array([[2., 4.],
                [5., 5.]])
         """
-        rows = self._inputs(x)
-        out = np.empty((len(rows), self.sizes[-1]), self.dtype)
-
-        def work(ws: Workspace, tile: Rows) -> None:
-            out[tile] = layers.forward(ws)
-            layers.require_finite(ws.h[-1], tile, "logits")
-
-        for_each_tile(self, rows, work)
-        return self._like(x, out)
+        rows = _checks.inputs(x, self.sizes[0], self.dtype)
+        return _checks.as_given(x, passes.logits(self, rows))
 
     def predict(self, x: ArrayLike) -> Any:
         """Return the class with the largest logit, the lowest one if several are equal.
@@ -240,8 +132,8 @@ class MLP:
         >>> net.predict(np.array([[2.0, 3.0], [5.0, 4.0]]))
         array([1, 0])
         """
-        logits = np.atleast_2d(self.logits(x))
-        return self._like(x, losses.predictions(logits, np.empty(len(logits), np.int64)))
+        rows = _checks.inputs(x, self.sizes[0], self.dtype)
+        return _checks.as_given(x, passes.predictions(self, rows))
 
     def predict_proba(self, x: ArrayLike) -> NDArray[Any]:
         """Return the softmax of the logits.
@@ -268,10 +160,8 @@ class MLP:
         array([[0.5, 0.5],
                [1. , 0. ]])
         """
-        logits = np.atleast_2d(self.logits(x))
-        out = np.empty_like(logits)
-        losses.softmax(logits, out)
-        return self._like(x, out)
+        rows = _checks.inputs(x, self.sizes[0], self.dtype)
+        return _checks.as_given(x, passes.probabilities(self, rows))
 
     def loss(self, x: ArrayLike, labels: ArrayLike) -> float:
         """Return the mean cross-entropy, ``mean_i(log sum_k e**z_ik - z_i,label)``.
@@ -296,15 +186,8 @@ class MLP:
         >>> round(net.loss(np.array([[5.0, 4.0]]), [0]), 3)
         0.693
         """
-        rows, truth = self._samples(x, labels)
-        of_rows = np.empty(len(rows), self.dtype)
-
-        def work(ws: Workspace, tile: Rows) -> None:
-            layers.evaluate_tile(ws, truth, tile)
-            of_rows[tile] = ws.losses
-
-        for_each_tile(self, rows, work)
-        return float(of_rows.mean(dtype=np.float64))
+        rows, truth = _checks.samples(x, labels, self.sizes, self.dtype)
+        return float(passes.sample_losses(self, rows, truth).mean(dtype=np.float64))
 
     def accuracy(self, x: ArrayLike, labels: ArrayLike) -> float:
         """Return the share of rows whose predicted class is the label.
@@ -328,7 +211,7 @@ class MLP:
         >>> net.accuracy(np.array([[2.0, 3.0], [5.0, 4.0]]), [1, 1])
         0.5
         """
-        rows, truth = self._samples(x, labels)
+        rows, truth = _checks.samples(x, labels, self.sizes, self.dtype)
         return int(np.count_nonzero(self.predict(rows) == truth)) / len(rows)
 
     def gradients(self, x: ArrayLike, labels: ArrayLike, l2: float = 0.0) -> Gradients:
@@ -369,7 +252,7 @@ class MLP:
         >>> gradients.biases
         (array([-0.5,  0.5]),)
         """
-        rows, truth = self._samples(x, labels)
+        rows, truth = _checks.samples(x, labels, self.sizes, self.dtype)
         means = gradients.mean_gradients(self, rows, truth, _checks.real(l2, "l2"))
         count = len(self.weights)
         return Gradients(tuple(means[:count]), tuple(means[count:]))
@@ -407,30 +290,6 @@ class MLP:
         >>> net.input_gradient(np.array([[5.0, 4.0]]), [0])
         array([[-0.5,  0.5]])
         """
-        rows = self._inputs(x)
+        rows = _checks.inputs(x, self.sizes[0], self.dtype)
         truth = _checks.labels(labels, len(rows), self.sizes[-1])
-        out = np.empty(rows.shape, self.dtype)
-
-        def work(ws: Workspace, tile: Rows) -> None:
-            layers.evaluate_tile(ws, truth, tile)
-            layers.backward(ws, to=0)
-            layers.require_finite(ws.g[0], tile, "derivatives")
-            out[tile] = ws.g[0]
-
-        for_each_tile(self, rows, work, to=0)
-        return self._like(x, out)
-
-    def _inputs(self, x: ArrayLike) -> NDArray[Any]:
-        """Return `x` checked, as (N, D)."""
-        return _checks.inputs(x, self.sizes[0], self.dtype)
-
-    def _samples(self, x: ArrayLike, labels: ArrayLike) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        """Return `x` as (N, D) with N > 0 and `labels` as (N,), checked."""
-        rows = self._inputs(x)
-        _checks.some_rows(rows)
-        return rows, _checks.labels(labels, len(rows), self.sizes[-1])
-
-    @staticmethod
-    def _like(x: ArrayLike, out: NDArray[Any]) -> NDArray[Any]:
-        """Return `out` for a batch, its only row for a single sample."""
-        return cast(NDArray[Any], out[0]) if np.ndim(x) == 1 else out
+        return _checks.as_given(x, passes.input_gradients(self, rows, truth))

@@ -41,20 +41,24 @@ MEMORY = 16 << 30  # bytes of address space: a mutant may ask for any amount
 
 # The tests of every module, files or folders of `tests/`, the quickest to notice a fault first.
 TESTS = {
+    "_apply": "test_functional.py",
     "_checks": "test_checks.py test_networks.py attacks",
-    "_engine.activations": "engine/test_layers.py test_networks.py attacks/test_fgsm.py",
-    "_engine.gradients": "test_networks.py test_training.py engine/test_masked.py comp7015",
+    "_engine.activations": "engine/test_layers.py test_parameters.py test_networks.py attacks",
+    "_engine.descent": "engine/test_descent.py test_training.py comp7015 runtime/test_team.py",
+    "_engine.gradients": "engine/test_gradients.py engine/test_descent.py test_networks.py",
     "_engine.layers": "engine/test_layers.py test_networks.py engine/test_masked.py attacks",
     "_engine.losses": "kernels/test_logits.py test_networks.py attacks",
-    "_engine.masked": "kernels/test_masked_products.py engine/test_masked.py test_training.py",
+    "_engine.masked": "engine/test_masked.py kernels/test_masked_products.py engine",
+    "_engine.passes": "test_networks.py engine/test_masked.py",
     "_engine.tiles": "engine/test_layers.py runtime/test_team.py test_networks.py attacks",
     "_engine.workspace": "engine/test_layers.py test_networks.py attacks test_training.py",
     "_kernels.attack_steps": "kernels/test_steps.py attacks",
-    "_kernels.descent": "kernels/test_steps.py test_training.py",
+    "_kernels.descent": "kernels/test_steps.py engine/test_descent.py test_training.py",
     "_kernels.elementwise": "kernels/test_elementwise.py test_networks.py attacks/test_fgsm.py",
     "_kernels.exponentials": "kernels/test_elementwise.py kernels/test_logits.py test_networks.py",
     "_kernels.logits": "kernels/test_logits.py test_networks.py attacks",
     "_kernels.masked_products": "kernels/test_masked_products.py engine/test_masked.py",
+    "_parameters": "test_parameters.py io/test_networks.py",
     "_runtime.blas": "runtime/test_team.py runtime/test_signals.py",
     "_runtime.files": "runtime/test_files.py io",
     "_runtime.processors": "runtime/test_team.py runtime/test_vectors.py",
@@ -64,7 +68,7 @@ TESTS = {
     "attacks.evaluate": "attacks test_checks.py runtime/test_team.py",
     "io._npy": "io/test_npy.py io/test_networks.py datasets/test_mnist.py",
     "reports": "attacks/test_evaluate.py",
-    "training": "test_training.py test_checks.py comp7015 runtime/test_team.py",
+    "training": "test_training.py engine/test_descent.py test_checks.py runtime/test_team.py",
 }
 TESTS |= {f"attacks.{file.stem}": "attacks" for file in ROOT.glob("fastnn/attacks/_[a-z]*.py")}
 

@@ -60,14 +60,15 @@ def documented():
 
 
 def own_methods(name):
-    """Return the dotted names of the public methods that a class itself defines."""
+    """Return the dotted names of the public methods that a class has from the package."""
     kind = pkgutil.resolve_name(name)
-    members = vars(kind).items() if inspect.isclass(kind) else ()
     kinds = (classmethod, staticmethod)
     return [
         f"{name}.{member}"
-        for member, value in members
-        if not member.startswith("_") and (inspect.isfunction(value) or isinstance(value, kinds))
+        for base in (kind.__mro__ if inspect.isclass(kind) else ())
+        for member, value in vars(base).items()
+        if base.__module__.startswith("fastnn") and not member.startswith("_")
+        if inspect.isfunction(value) or isinstance(value, kinds)
     ]
 
 
@@ -105,8 +106,9 @@ def test_a_missing_entry_and_a_missing_example_are_found(monkeypatch):
     assert unlisted("fastnn", names) == {"train"}
     monkeypatch.setattr(fastnn.train, "__doc__", "Train.")
     monkeypatch.setattr(fastnn.MLP.loss, "__doc__", None)
+    monkeypatch.setattr(fastnn.MLP.random.__func__, "__doc__", None)  # of a base class
     found = without_example(["fastnn.train", "fastnn.MLP", "fastnn.softmax"])
-    assert found == {"fastnn.train", "fastnn.MLP.loss"}
+    assert found == {"fastnn.train", "fastnn.MLP.loss", "fastnn.MLP.random"}
 
 
 def failures(examples):

@@ -1,14 +1,10 @@
 """Networks: every method held to the reference and to differences, for any batch."""
 
-import copy
-import pickle
-from itertools import pairwise
-
 import numpy as np
 import pytest
 
 from fastnn import MLP, reference
-from fastnn._engine import layers, tiles, workspace
+from fastnn._engine import tiles
 from fastnn._kernels import attack_steps, elementwise, exponentials, masked_products
 from fastnn._kernels import logits as logits_kernels
 
@@ -288,71 +284,6 @@ def test_pixels_are_their_255th_parts(net, rng, dtype, rows):
         np.testing.assert_array_equal(one, other)
 
 
-# --- the network itself
-
-
-def test_parameters_are_copied(dtype):
-    weights, biases = [np.ones((3, 2), dtype)], [np.ones(2, dtype)]
-    net = MLP(weights, biases)
-    weights[0][:], biases[0][:] = 9, 9
-    assert (net.weights[0] == 1).all()
-    assert (net.biases[0] == 1).all()
-
-
-def test_parameters_of_any_layout_are_stored_row_by_row(rng, dtype):
-    w = np.asfortranarray(rng.normal(size=(5, 4)).astype(dtype))
-    net = MLP([w], [frozen(np.ones((1, 4), dtype))])
-    assert net.weights[0].flags.c_contiguous
-    assert net.biases[0].flags.writeable
-    assert net.biases[0].shape == (4,)
-    np.testing.assert_array_equal(net.weights[0], w)
-
-
-def test_what_a_network_says_of_itself(make_net):
-    net = make_net((5, 4, 3), "sigmoid")
-    assert net.sizes == (5, 4, 3)
-    assert net.dtype == np.float32
-    assert repr(net) == "MLP(5-4-3, sigmoid, float32)"
-    with pytest.raises(AttributeError, match="cannot assign"):
-        net.weights = ()
-
-
-def test_astype_copies(make_net):
-    net = make_net((5, 4, 3), "sigmoid")
-    wide = net.astype("float64")
-    assert (wide.dtype, wide.activation) == (np.float64, "sigmoid")
-    same = net.astype(np.float32)
-    same.weights[0][:] = 0
-    np.testing.assert_array_equal(wide.weights[0], net.weights[0])
-
-
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
-def test_a_network_can_be_copied_and_pickled(make_net, rng, copied):
-    net, x = make_net((5, 4, 3)), rng.random((7, 5), dtype=np.float32)
-    np.testing.assert_array_equal(copied(net).logits(x), net.logits(x))
-
-
-@pytest.mark.parametrize(
-    ("activation", "variance"), [("relu", 2 / 400), ("sigmoid", 2 / 700), ("tanh", 2 / 700)]
-)
-def test_random_weights_have_the_variance_of_their_source(activation, variance, dtype):
-    net = MLP.random((400, 300, 300, 10), activation, dtype=dtype)
-    assert net.dtype == dtype
-    assert net.activation == activation
-    assert net.weights[0].var() == pytest.approx(variance, rel=0.02)
-    assert net.weights[0].mean() == pytest.approx(0, abs=1e-3)
-    assert not any(b.any() for b in net.biases)
-    assert [w.shape for w in net.weights] == list(pairwise(net.sizes))
-
-
-def test_random_networks_depend_on_the_seed_alone():
-    one, same = MLP.random((5, 4, 3), rng=7), MLP.random([5, 4, 3], rng=np.random.default_rng(7))
-    np.testing.assert_array_equal(one.weights[1], same.weights[1])
-    assert (MLP.random((5, 4, 3), rng=8).weights[1] != one.weights[1]).all()
-    fresh = [MLP.random((5, 4, 3), rng=None).weights[1] for _ in range(2)]
-    assert (fresh[0] != fresh[1]).all()
-
-
 # --- what overflows
 
 
@@ -387,21 +318,3 @@ def test_a_gradient_by_the_parameters_that_overflows_is_an_error(rows, first, sp
     net = MLP(weights, [np.zeros(2, np.float32), np.array([0, 9], np.float32)])
     with pytest.raises(FloatingPointError, match=r"the gradient by weights\[0\] is not finite"):
         net.gradients(np.full((rows, 1), 2, np.float32), [0] * rows, l2=l2)
-
-
-@pytest.mark.parametrize("transposed", [False, True])
-@pytest.mark.parametrize(
-    ("rows", "products"), [(layers._ONE_BY_ONE, layers._ONE_BY_ONE), (layers._ONE_BY_ONE + 1, 1)]
-)
-def test_few_rows_go_to_blas_one_by_one(make_net, rng, monkeypatch, rows, products, transposed):
-    net = make_net((30, 20))
-    ws = workspace.Workspace(net, rows, None, {})
-    factor = net.weights[0].T if transposed else net.weights[0]
-    a = rng.random((rows, len(factor)), np.float32)
-    exact = a.astype(np.float64) @ factor.astype(np.float64)
-    out = np.full(exact.shape, np.nan, np.float32)
-    done, matmul = [], np.matmul
-    monkeypatch.setattr(np, "matmul", lambda *a, **k: done.append(a) or matmul(*a, **k))
-    layers.layer_product(ws, a, 0, out, transposed=transposed)
-    assert len(done) == products
-    np.testing.assert_allclose(out, exact, rtol=1e-5, atol=1e-5)

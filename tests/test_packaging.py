@@ -1,5 +1,6 @@
 """What the package promises as a whole: its names, what importing it costs, its versions."""
 
+import ast
 import importlib.metadata
 import inspect
 import re
@@ -39,6 +40,10 @@ MODULES = (
     "attacks bench comp7015 datasets fetch formats functional io networks plots reference reports "
     "robustness training"
 )
+
+# At most so many lines, a function without its docstring.
+MODULE, FUNCTION = 300, 50
+LONG = {"_kernels/masked_products.py: _emit_sums"}  # writes a loop in LLVM's language
 
 
 @pytest.mark.parametrize("name", SIGNATURES)
@@ -110,3 +115,40 @@ def test_the_workflow_runs_every_python_that_the_package_claims():
     claimed = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', classifiers)
     assert claimed
     assert set(re.findall(r'"(3\.\d+)"', matrix)) == set(claimed)
+
+
+def too_long(name, source):
+    """Return the module and those of its functions that have too many lines."""
+    found = {name} if len(source.splitlines()) > MODULE else set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            first = node.body[0]
+            documented = ast.get_docstring(node) is not None
+            docstring = first.end_lineno - first.lineno + 1 if documented else 0
+            if node.end_lineno - node.lineno + 1 - docstring > FUNCTION:
+                found.add(f"{name}: {node.name}")
+    return found
+
+
+def test_modules_and_functions_are_short():
+    sources = {path.relative_to(PACKAGE).as_posix(): path for path in PACKAGE.rglob("*.py")}
+    assert {"networks.py", "_engine/layers.py", "reference/comp7015/training.py"} <= set(sources)
+    found = [too_long(name, path.read_text(encoding="utf-8")) for name, path in sources.items()]
+    assert set().union(*found) == LONG
+
+
+def function(lines, docstring="", inside=""):
+    """Return a function with so many lines besides its docstring."""
+    body = [f'    """{docstring}"""'] if docstring else []
+    body += ["    pass"] * (lines - 1)
+    return inside + f"\n{inside}".join(["def f():", *body]) + "\n"
+
+
+def test_a_long_module_and_a_long_function_are_found():
+    assert too_long("m.py", "\n" * MODULE) == set()
+    assert too_long("m.py", "\n" * (MODULE + 1)) == {"m.py"}
+    explained = "A sentence.\n\n" + "More.\n" * FUNCTION
+    assert too_long("m.py", function(FUNCTION, explained)) == set()
+    assert too_long("m.py", function(FUNCTION + 1, explained)) == {"m.py: f"}
+    assert too_long("m.py", "async " + function(FUNCTION + 1)) == {"m.py: f"}
+    assert too_long("m.py", "class C:\n" + function(FUNCTION + 1, inside="    ")) == {"m.py: f"}

@@ -6,7 +6,7 @@ IMPLEMENTATIONS = {
     "fastnn nn_train": "peers.baselines:Assignment",
     "one eps a call": "peers.baselines:OneEpsACall",
     "numpy": "fastnn.bench.implementations:Numpy",
-    "reference": "fastnn.bench.implementations:Reference",
+    "reference": "fastnn.bench.reference:Reference",
     "notebook": "peers.baselines:Notebook",
     "torch": "peers.eager_torch:Torch",
     "jax": "peers.jitted_jax:Jax",

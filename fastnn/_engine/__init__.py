@@ -6,7 +6,8 @@
 - `layers` goes forward and backward through the layers of one tile, `losses` gives its losses,
   residuals and predictions.
 - `masked` multiplies matrices that are mostly zeros.
-- `gradients` sums the gradients by the parameters over a batch.
+- `passes` has the results of a whole batch that have a row for every sample.
+- `gradients` sums the gradients by the parameters over a batch, `descent` trains with them.
 
 `docs/architecture.md` draws the way of one tile.
 """

@@ -3,7 +3,8 @@
 The command `fastnn bench` and the suite in `benchmarks/`, which adds the peers, use the same code:
 
 - `setting` is the network and the digits; `jobs` are what is computed, and how an answer is judged;
-- `protocol` is what an implementation offers; `implementations` and `ours` are those of fastnn;
+- `protocol` is what an implementation offers; `ours` is fastnn, `implementations` and `reference`
+  are those it is compared with on every machine;
 - `worker` is a fresh process with one implementation; `process` is its other end, and `messages`
   are what the two send; `harness` measures several of them in turns;
 - `statistics` turns times into a ratio with an interval, or into "not resolved";

@@ -59,7 +59,7 @@ def subjects(threads: int) -> list[Subject]:
         ours.twin(),
         Subject("fastnn float64", "fastnn.bench.ours:Fastnn64", threads),
         # All samples take about the same time, so that few of them are enough.
-        Subject("reference", "fastnn.bench.implementations:Reference", threads, rows=100),
+        Subject("reference", "fastnn.bench.reference:Reference", threads, rows=100),
     ]
 
 

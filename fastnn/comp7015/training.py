@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from fastnn import _checks
+from fastnn._engine.descent import Result, Settings, descend
 from fastnn.comp7015 import _arrays
 from fastnn.comp7015.two_layers import Params, mean_loss
 from fastnn.networks import MLP
-from fastnn.training import Result, Settings, descend
 
 
 def nn_train(
@@ -100,12 +100,8 @@ def nn_train(
         _arrays.samples(dev, devLabels, sizes, kind, ("devData", "devLabels")),
     ]
     net = _first_network(sizes, kind, seed)
-    whole = [array[: len(train) // batch * batch] for array in pairs[0]]
+    images, truth = (array[: len(train) // batch * batch] for array in pairs[0])
     curves: list[list[float]] = [[], [], [], []]
-
-    def before(epoch: int) -> None:
-        if not progress:
-            print(epoch, end=",")
 
     def after(results: list[Result]) -> str:
         for (losses, hits), loss, metric in zip(results, curves[::2], curves[1::2], strict=True):
@@ -116,14 +112,19 @@ def nn_train(
     descend(
         net,
         settings,
-        (whole[0], whole[1]),
+        (images, truth),
         pairs,
         epochs=epochs,
-        before=before,
+        before=None if progress else _print_number,
         after=after,
         progress=progress,
     )
     return _as_dict(net, reg_strength), curves[0], curves[1], curves[2], curves[3]
+
+
+def _print_number(epoch: int) -> None:
+    """Print the number of an epoch, as the assignment's code does."""
+    print(epoch, end=",")
 
 
 def _first_network(sizes: tuple[int, int, int], dtype: np.dtype[Any], seed: int | None) -> MLP:

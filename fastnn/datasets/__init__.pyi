@@ -1,5 +1,6 @@
 from ._download import MIRRORS, fetch_mnist
-from ._mnist import SOURCES, SPLITS, Dataset, identity, load_mnist, load_split
+from ._mnist import Dataset, identity, load_mnist, load_split
+from ._places import SOURCES, SPLITS
 
 __all__ = [
     "MIRRORS",

@@ -4,40 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import os
-import warnings
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastnn._runtime.files import user_cache_dir
 from fastnn.datasets._files import PIXELS, is_numpy_file, read_pair
+from fastnn.datasets._places import SPLITS, Pair, locate
 from fastnn.datasets._sample import SAMPLE_SHA256, load_sample
-from fastnn.io._npy import find_spelling
 
-SOURCES = ("auto", "mnist", "sample")
-SPLITS = ("train", "test")
-
-# Files of images and labels of each split; the first complete pair is used.
-_PAIRS = {
-    "train": (
-        ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
-        ("images_train.npy", "labels_train.npy"),
-    ),
-    "test": (
-        ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
-        ("images_test.npy", "labels_test.npy"),
-        ("X_test.npy", "Y_test.npy"),
-    ),
-}
 # SHA-256 of the labels: Fashion-MNIST and others have files of the same names and sizes.
 _MNIST_LABELS = {
     "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13": "MNIST training set",
     "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5": "MNIST test set",
 }
-_Pair = tuple[Path, Path]
 _Half = tuple[NDArray[Any], NDArray[np.int64], str]
 
 
@@ -131,7 +112,7 @@ def load_mnist(
     Dataset(train=4,000, test=1,000, uint8, source='bundled sample, 1,000 held-out digits')
     """
     wanted = _pixel_dtype(dtype)
-    files = _locate(path, source)
+    files = locate(path, source)
     x_train, y_train, _ = _load_half(files, "train", wanted)
     x_test, y_test, text = _load_half(files, "test", wanted)
     return Dataset(x_train, y_train, x_test, y_test, text)
@@ -174,7 +155,7 @@ def load_split(
     if split not in SPLITS:
         raise ValueError(f"split must be one of {SPLITS}, got {split!r}")
     wanted = _pixel_dtype(dtype)
-    return _load_half(_locate(path, source), split, wanted)
+    return _load_half(locate(path, source), split, wanted)
 
 
 def identity(path: str | os.PathLike[str] | None = None, *, source: str = "auto") -> str:
@@ -201,7 +182,7 @@ def identity(path: str | os.PathLike[str] | None = None, *, source: str = "auto"
     >>> identity(source="sample")[:16]
     'sample 99d6b75fd'
     """
-    files = _locate(path, source)
+    files = locate(path, source)
     if files is None:
         return f"sample {SAMPLE_SHA256}"
     pair = files["train"]
@@ -221,69 +202,7 @@ def _pixel_dtype(dtype: DTypeLike) -> np.dtype[Any]:
     return wanted
 
 
-def _locate(path: str | os.PathLike[str] | None, source: str) -> dict[str, _Pair | None] | None:
-    """Return the files of each split, or None for the bundled sample."""
-    if source not in SOURCES:
-        raise ValueError(f"source must be one of {SOURCES}, got {source!r}")
-    if path is not None:
-        if source == "sample":
-            raise ValueError(f"source='sample' is the bundled one and takes no path, got {path}")
-        return _find_splits(Path(path))
-    if source == "sample":
-        return None
-    cache = user_cache_dir() / "mnist"
-    own = os.environ.get("FASTNN_DATA")
-    for folder in (own, "data", cache):
-        try:
-            if folder:
-                return _find_splits(Path(folder))
-        except FileNotFoundError as error:
-            if folder == own:
-                warnings.warn(f"FASTNN_DATA is ignored: {error}", stacklevel=3)
-    if source == "mnist":
-        raise FileNotFoundError(
-            f"no MNIST files in $FASTNN_DATA, ./data or {cache}: run `fastnn fetch`, or set "
-            "FASTNN_DATA to the folder that has them"
-        )
-    return None
-
-
-def _find_splits(folder: Path) -> dict[str, _Pair | None]:
-    """Return the files of each split in a folder; FileNotFoundError if it has no test set."""
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder")
-    test = _find_pair(folder, "test")
-    if test is None:
-        wanted = ", or ".join(" and ".join(names) for names in _PAIRS["test"])
-        raise FileNotFoundError(f"{folder}: no MNIST files, expected {wanted}")
-    return {"train": _find_pair(folder, "train"), "test": test}
-
-
-def _find_pair(folder: Path, split: str) -> _Pair | None:
-    """Return the files of a split, None if there are none; FileNotFoundError if one is missing."""
-    lonely = None
-    for names in _PAIRS[split]:
-        images, labels = (_find_file(folder / name) for name in names)
-        if images and labels:
-            return images, labels
-        if images or labels:
-            missing = names[1] if images else names[0]
-            lonely = lonely or f"{images or labels}: {missing} is missing in its folder"
-    if lonely:
-        raise FileNotFoundError(lonely)
-    return None
-
-
-def _find_file(path: Path) -> Path | None:
-    """Return the file under any of its spellings."""
-    if is_numpy_file(path):
-        return find_spelling(path)
-    dotted = path.name.replace("-idx", ".idx")
-    names = [name + suffix for name in (path.name, dotted) for suffix in ("", ".gz")]
-    return next((path.with_name(name) for name in names if path.with_name(name).is_file()), None)
-
-
-def _load_half(files: dict[str, _Pair | None] | None, split: str, dtype: np.dtype[Any]) -> _Half:
+def _load_half(files: dict[str, Pair | None] | None, split: str, dtype: np.dtype[Any]) -> _Half:
     """Load one split: images, labels and what they are."""
     if files is None:
         return load_sample(split, dtype)

@@ -16,19 +16,17 @@ Arguments are neither checked nor changed.
 
 from .attacks import adversarial_accuracy, fgsm, iterated_fgsm
 from .functional import (
-    attack_residual,
     cross_entropy,
     log_softmax,
     one_hot,
     relu,
     relu_grad,
-    residual,
-    residual_cancelling,
     sigmoid,
     softmax,
     tanh,
 )
 from .networks import gradients, input_gradient, logits, loss, predict, predict_proba
+from .residuals import attack_residual, residual, residual_cancelling
 from .training import mean_gradients, sgd_step
 
 __all__ = [

@@ -3,8 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 
-from .functional import Array, as_float, attack_residual
+from .functional import Array, as_float
 from .networks import Arrays, backward, forward, predict
+from .residuals import attack_residual
 
 Bounds = tuple[float, float]
 

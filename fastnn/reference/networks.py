@@ -3,7 +3,8 @@
 import numpy as np
 
 from .activations import activation_named
-from .functional import Array, as_float, cross_entropy, residual, softmax
+from .functional import Array, as_float, cross_entropy, softmax
+from .residuals import residual
 
 Arrays = tuple[Array, ...] | list[Array]
 

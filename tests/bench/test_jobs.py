@@ -7,10 +7,11 @@ import pytest
 
 from fastnn import reference
 from fastnn.bench import jobs
-from fastnn.bench.implementations import ACTIVATIONS, Numpy, Reference, Truth
+from fastnn.bench.implementations import ACTIVATIONS, Numpy, Truth
 from fastnn.bench.jobs import NAMES, WrongAnswerError, make_job
 from fastnn.bench.ours import Fastnn32, Fastnn64
 from fastnn.bench.protocol import offers
+from fastnn.bench.reference import Reference
 from fastnn.bench.setting import Setting
 from fastnn.networks import MLP
 from fastnn.training import train

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastnn.bench.implementations import Numpy, Reference, Truth
+from fastnn.bench.implementations import Numpy, Truth
 from fastnn.bench.ours import Fastnn32, Fastnn64
 from fastnn.bench.protocol import (
     METHODS,
@@ -18,6 +18,7 @@ from fastnn.bench.protocol import (
     offers,
     signature_differences,
 )
+from fastnn.bench.reference import Reference
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 

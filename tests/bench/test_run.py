@@ -82,7 +82,7 @@ def numpy_subject(label="numpy"):
 def test_processes_take_turns_and_absent_implementations_are_named(setting, impostors, tmp_path):
     ours = Subject("fastnn float32", "fastnn.bench.ours:Fastnn32", 1)
     absent = Subject("absent", "absentee:Nobody", 1, path=impostors)
-    few = Subject("reference", "fastnn.bench.implementations:Reference", 1, rows=5)
+    few = Subject("reference", "fastnn.bench.reference:Reference", 1, rows=5)
     measurement = Measurement(setting, tmp_path)
     reports = []
     measurement.run(

@@ -134,3 +134,21 @@ def test_slope_is_filled_where_gradients_go_back_alone(make_net, rng):
         assert len(ws.slope[1]) == (0 if to is None else 7)
     np.testing.assert_allclose(found[0], found[1], rtol=1e-6)
     np.testing.assert_allclose(ws.slope[1], ws.h[1] * (1 - ws.h[1]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize(
+    ("rows", "products"), [(layers._ONE_BY_ONE, layers._ONE_BY_ONE), (layers._ONE_BY_ONE + 1, 1)]
+)
+def test_few_rows_go_to_blas_one_by_one(make_net, rng, monkeypatch, rows, products, transposed):
+    net = make_net((30, 20))
+    ws = workspace.Workspace(net, rows, None, {})
+    factor = net.weights[0].T if transposed else net.weights[0]
+    a = rng.random((rows, len(factor)), np.float32)
+    exact = a.astype(np.float64) @ factor.astype(np.float64)
+    out = np.full(exact.shape, np.nan, np.float32)
+    done, matmul = [], np.matmul
+    monkeypatch.setattr(np, "matmul", lambda *a, **k: done.append(a) or matmul(*a, **k))
+    layers.layer_product(ws, a, 0, out, transposed=transposed)
+    assert len(done) == products
+    np.testing.assert_allclose(out, exact, rtol=1e-5, atol=1e-5)

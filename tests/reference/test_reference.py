@@ -470,8 +470,11 @@ def test_adversarial_accuracy_counts_what_fgsm_and_predict_say(rng):
 # --- the modules themselves
 
 
-def foreign_imports(source):
-    """List what a module imports beyond numpy, its own package, and what annotates."""
+def foreign_imports(source, depth=1):
+    """List what a module imports beyond numpy, the reference, and what annotates.
+
+    `depth` is 1 for a module of the reference, 2 for one of a package in it.
+    """
     allowed = ("numpy", "typing", "collections")
     found = []
     for node in ast.walk(ast.parse(source)):
@@ -479,21 +482,22 @@ def foreign_imports(source):
             found += [a.name for a in node.names if a.name.split(".")[0] not in allowed]
         elif isinstance(node, ast.ImportFrom):
             module = "." * node.level + (node.module or "")
-            if node.level != 1 and module.split(".")[0] not in allowed:
+            if not 1 <= node.level <= depth and module.split(".")[0] not in allowed:
                 found.append(module)
         elif isinstance(node, ast.Name) and node.id == "__import__":
             found.append(node.id)
     return found
 
 
-SOURCES = sorted(Path(inspect.getfile(reference)).parent.glob("*.py"))
+FOLDER = Path(inspect.getfile(reference)).parent
+SOURCES = sorted(FOLDER.rglob("*.py"))
 
 
 def test_the_reference_imports_numpy_alone():
-    assert {"__init__.py", "functional.py", "networks.py"} <= {path.name for path in SOURCES}
+    assert {FOLDER / "networks.py", FOLDER / "comp7015" / "training.py"} <= set(SOURCES)
     for path in SOURCES:
-        source = path.read_text(encoding="utf-8")
-        assert foreign_imports(source) == [], path.name
+        source, depth = path.read_text(encoding="utf-8"), len(path.relative_to(FOLDER).parts)
+        assert foreign_imports(source, depth) == [], path
 
 
 @pytest.mark.parametrize(
@@ -513,6 +517,8 @@ def test_a_foreign_import_is_seen(planted, found):
     clean = "import numpy as np\nimport numpy.typing as npt\nfrom .functional import relu\n"
     assert foreign_imports(clean) == []
     assert foreign_imports(clean + planted) == [found]
+    deeper = (clean + planted).replace("from .", "from ..")
+    assert foreign_imports(deeper, depth=2) == [found.replace("..", "...", 1)]
 
 
 def test_public_names_are_documented_functions():

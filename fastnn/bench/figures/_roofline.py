@@ -9,17 +9,17 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter
 
+from fastnn._drawing import STYLE
 from fastnn.bench.ceilings import Ceilings
 from fastnn.bench.figures._style import FAINT, OURS, REMARK, color_of, frame, main_cases, sign
 from fastnn.bench.protocol import Array
 from fastnn.bench.results import BASE, Case, Document
-from fastnn.plots import _STYLE
 
 _TOUCHING = 0.16  # decades
 _PLAIN = FuncFormatter(lambda v, _: f"{v:g}")
 
 
-@rc_context(_STYLE)
+@rc_context(STYLE)
 def roofline(document: Document) -> Figure | None:
     """Draw rates against operations per byte, below the ceilings of the machine.
 

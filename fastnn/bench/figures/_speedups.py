@@ -7,12 +7,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from fastnn._drawing import STYLE
 from fastnn.bench.figures._style import FAINT, color_of, frame, in_order, main_cases, sign
 from fastnn.bench.results import BASE, Document, Speedup
-from fastnn.plots import _STYLE
 
 
-@rc_context(_STYLE)
+@rc_context(STYLE)
 def speedups(document: Document) -> Figure | None:
     """Draw how many times as fast as numpy each implementation is; None without such cases."""
     cases = [(c, c.speedup) for c in main_cases(document) if c.speedup is not None]

@@ -8,8 +8,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fastnn._drawing import PALETTE
 from fastnn.bench.results import BASE, Case, Document
-from fastnn.plots import _PALETTE
 
 FAINT = "#8A8A8A"
 REMARK: Any = {"fontsize": 9, "color": "#555555"}
@@ -34,8 +34,8 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 def color_of(name: str) -> str:
     """Return the colour of an implementation, the same in every figure."""
-    known = dict(zip(KINDS, (_PALETTE[0], _PALETTE[5], _PALETTE[1], _PALETTE[3]), strict=True))
-    return known.get(name, _PALETTE[4])
+    known = dict(zip(KINDS, (PALETTE[0], PALETTE[5], PALETTE[1], PALETTE[3]), strict=True))
+    return known.get(name, PALETTE[4])
 
 
 def frame(ax: Axes, grid: str) -> None:

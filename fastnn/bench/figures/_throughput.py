@@ -9,16 +9,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from fastnn._drawing import STYLE
 from fastnn.bench.figures._style import KINDS, color_of, frame, in_order, sign
 from fastnn.bench.results import Case, Document
-from fastnn.plots import _STYLE
 
 _MARKERS = "osD^vP"
 _THOUSANDS = FuncFormatter(lambda v, _: f"{v:,.0f}")
 _SOME_THOUSANDS = FuncFormatter(lambda v, _: f"{v:,.0f}" if f"{v:.0e}"[0] in "25" else "")
 
 
-@rc_context(_STYLE)
+@rc_context(STYLE)
 def throughput(document: Document) -> Figure | None:
     """Draw images a second of clean and FGSM accuracy against batch size and threads."""
     most = document.ceilings.threads

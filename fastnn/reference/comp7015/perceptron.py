@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from .functional import Array, attack_residual, relu, relu_grad, residual, softmax
+from ..functional import Array, relu, relu_grad, softmax
+from ..residuals import attack_residual, residual
 
 
 class MultiLayerPerceptron:

@@ -1,0 +1,163 @@
+"""The parts of figures: colours and style, checks of what is drawn, axes, curves, images."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+if TYPE_CHECKING:
+    from fastnn.reports import AdversarialReport
+    from fastnn.training import History
+
+# Okabe and Ito's palette: readers with any common kind of colour blindness can tell them apart.
+PALETTE = ("#0072B2", "#D55E00", "#00805D", "#CC79A7", "#E69F00", "#56B4E9")
+BLUE, ORANGE, GREEN = PALETTE[:3]
+_INK, _GRID = "#222222", "#D9D9D9"
+STYLE: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 11,
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "axes.edgecolor": "#888888",
+    "axes.titlesize": 12,
+    "xtick.color": "#555555",
+    "ytick.color": "#555555",
+    "lines.linewidth": 2.0,
+    "lines.markersize": 5.0,
+    "legend.frameon": False,
+}
+CHANGE = LinearSegmentedColormap.from_list("change", [BLUE, "white", ORANGE])
+_MOST_IMAGES = 20
+
+
+def curves_of(history: History | Sequence[Sequence[float]]) -> list[npt.NDArray[np.float64]]:
+    """Check and return loss and accuracy of training, then of validation."""
+    names = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+    lists = history if isinstance(history, Sequence) else [getattr(history, n) for n in names]
+    if len(lists) != len(names):
+        raise ValueError(f"history: expected four lists, {', '.join(names)}, got {len(lists)}")
+    curves = [np.asarray(values, dtype=np.float64) for values in lists]
+    train, *others = (curve.size for curve in curves)
+    if not train or others not in ([train, train, train], [train, 0, 0]):
+        sizes = ", ".join(
+            f"{curve.size} of {name}" for name, curve in zip(names, curves, strict=True)
+        )
+        raise ValueError(f"history: expected one value for each epoch, got {sizes}")
+    return curves
+
+
+def accuracy_by_eps(
+    report: AdversarialReport,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Check a report and return its eps in order, from 0, with the accuracy at each."""
+    if not report.n:
+        raise ValueError("report: expected at least one sample, got 0")
+    eps, accuracy = np.atleast_1d(report.eps), np.atleast_1d(report.adversarial_accuracy)
+    order = np.argsort(eps, kind="stable")
+    eps, accuracy = eps[order], accuracy[order]
+    if eps[0] > 0:
+        eps = np.concatenate([[0.0], eps])
+        accuracy = np.concatenate([[report.clean_accuracy], accuracy])
+    return eps, accuracy
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Make an empty figure, in inches."""
+    # If pyplot is loaded, plt.show() is to show the figure; otherwise it needs no backend.
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    make = Figure if pyplot is None else pyplot.figure
+    figure: Figure = make(figsize=(width, height), layout="constrained")
+    return figure
+
+
+def grid_of(axes: npt.ArrayLike | None, n: int) -> npt.NDArray[np.object_]:
+    """Check the caller's ``(3, n)`` axes or create them."""
+    if axes is None:
+        return new_figure(1.15 * n + 0.9, 4.6).subplots(3, n, squeeze=False)
+    grid = np.asarray(axes, dtype=object)
+    if grid.shape != (3, n):
+        raise ValueError(f"axes has shape {grid.shape}: expected (3, {n}), a column for each image")
+    return grid
+
+
+def images_of(values: npt.ArrayLike, name: str) -> npt.NDArray[np.floating]:
+    """Check a batch of images and shape it ``(N, H, W)``."""
+    batch = np.asarray(values)
+    n = len(batch) if batch.ndim else 0
+    if not 1 <= n <= _MOST_IMAGES:
+        raise ValueError(
+            f"{name} has {n} images: expected 1 to {_MOST_IMAGES}, such as {name}[:10]"
+        )
+    return np.stack([pixels_of(image, f"{name}[{i}]") for i, image in enumerate(batch)])
+
+
+def pixels_of(values: npt.ArrayLike, name: str) -> npt.NDArray[np.floating]:
+    """Check an image and shape it ``(H, W)``; uint8 becomes [0, 1]."""
+    image = np.asarray(values)
+    shape = image.shape
+    side = math.isqrt(image.size)
+    if image.ndim == 1 and side * side == image.size:
+        image = image.reshape(side, side)
+    if image.ndim != 2 or not image.size:
+        raise ValueError(f"{name} has shape {shape}: expected (H, W) or a flat square like (784,)")
+    if not np.isfinite(image).all():
+        raise ValueError(f"{name} has NaN or infinity in it")
+    return image / np.float32(255) if image.dtype == np.uint8 else image
+
+
+def column_of(values: npt.ArrayLike, name: str, n: int) -> npt.NDArray[np.integer]:
+    """Check that there is one integer class for each of `n` images."""
+    column = np.asarray(values)
+    if column.shape != (n,) or column.dtype.kind not in "iu":
+        raise ValueError(
+            f"{name} has shape {column.shape} and type {column.dtype}: expected integers ({n},)"
+        )
+    return column
+
+
+def draw_epochs(
+    ax: Axes,
+    train: npt.NDArray[np.float64],
+    validation: npt.NDArray[np.float64],
+    name: str,
+) -> None:
+    """Draw a number after each epoch, for training and, if there is any, validation data."""
+    epochs = np.arange(1, train.size + 1)
+    mark = "o" if train.size == 1 else None
+    ax.plot(epochs, train, color=BLUE, marker=mark, label="train")
+    if validation.size:
+        ax.plot(epochs, validation, color=ORANGE, marker=mark, label="validation")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set(xlabel="Epoch", ylabel=name)
+    ax.legend()
+    light_grid(ax)
+
+
+def show_pixels(
+    ax: Axes, image: npt.NDArray[np.floating], cmap: str | Colormap, low: float, high: float
+) -> None:
+    """Draw pixels as sharp squares in a thin frame without ticks."""
+    ax.imshow(image, cmap=cmap, vmin=low, vmax=high, interpolation="nearest")
+    ax.set(xticks=[], yticks=[])
+
+
+def mark_prediction(ax: Axes, predicted: int, true: int) -> None:
+    """Write the prediction under an image, with a mark that shows whether it is right."""
+    mark, color = ("✓", GREEN) if predicted == true else ("✗", ORANGE)
+    ax.set_xlabel(f"says {predicted} {mark}", color=color, fontweight="bold")
+
+
+def light_grid(ax: Axes) -> None:
+    """Put a light grid under the curves and leave the frame open."""
+    ax.grid(color=_GRID, linewidth=0.8)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,140 @@
+"""Minibatch gradient descent: the steps of a batch, and the loop over epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn._engine.gradients import GradientSums
+from fastnn._engine.layers import evaluate_tile
+from fastnn._engine.losses import first_not_finite
+from fastnn._engine.network import Network, parameter_name
+from fastnn._engine.tiles import MOST_ROWS, run_tiles
+from fastnn._engine.workspace import Rows, Workspace, Workspaces
+from fastnn._kernels.descent import _sgd_step
+from fastnn._runtime.progress import Progress
+from fastnn._runtime.team import Team
+from fastnn._runtime.threads import thread_count
+
+Samples = tuple[NDArray[Any], NDArray[np.int64]]  # inputs (N, D) and labels (N,), checked
+Result = tuple[NDArray[Any], int]  # the loss of every sample, and how many are right
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The checked settings of a training."""
+
+    batch_size: int
+    learning_rate: float
+    momentum: float = 0.0
+    l2: float = 0.0
+
+
+class Descent:
+    """Gradient descent on the loss of one network, in buffers that are allocated once.
+
+    Parameters
+    ----------
+    net : Network
+        The network whose arrays every step changes.
+    settings : Settings
+    team : Team
+        The threads at work.
+    x : ndarray, shape (N, D)
+        The samples, or similar ones: they show, once, whether most entries are 0.
+    """
+
+    def __init__(self, net: Network, settings: Settings, team: Team, x: NDArray[Any]) -> None:
+        self.net = net
+        self._settings = settings
+        self._team = team
+        self._parameters = [p.reshape(-1) for p in (*net.weights, *net.biases)]
+        self._velocities = [np.zeros_like(p) for p in self._parameters]
+        self._sums = GradientSums(net, settings.batch_size, x)
+        self._workspaces = Workspaces(net, MOST_ROWS, to=1)
+
+    def epoch(
+        self, x: NDArray[Any], labels: NDArray[np.int64], order: NDArray[np.int64] | None = None
+    ) -> None:
+        """Take one step for every batch of the samples, in the given `order` or in their own."""
+        size = self._settings.batch_size
+        for start in range(0, len(x), size):
+            batch = slice(start, min(start + size, len(x)))
+            rows = batch if order is None else order[batch]
+            self._sums.add(self._team, self._workspaces, x, labels, rows)
+            self._step(batch.stop - batch.start)
+        self._require_finite()
+
+    def _require_finite(self) -> None:
+        """Raise for the first parameter that is not finite.
+
+        The logits are not enough: the weights of an input that is 0 are skipped.
+        """
+        for k, parameter in enumerate(self._parameters):
+            if first_not_finite(parameter[None]) is not None:
+                name = parameter_name(self.net, k)
+                raise FloatingPointError(f"the training diverges: {name} is not finite")
+
+    def _step(self, rows: int) -> None:
+        """Move every parameter against its mean gradient over `rows` samples."""
+        kind = self.net.dtype.type
+        scale, momentum = kind(1 / rows), kind(self._settings.momentum)
+        rate, l2 = kind(self._settings.learning_rate), kind(self._settings.l2)
+        weights = len(self.net.weights)
+
+        def task(_: int, number_and_slice: tuple[int, slice]) -> None:
+            k, where = number_and_slice
+            _sgd_step(
+                scale,
+                l2 if k < weights else kind(0),
+                momentum,
+                rate,
+                self._sums.join(k, where),
+                self._velocities[k][where],
+                self._parameters[k][where],
+            )
+
+        self._team.run(task, self._sums.slices)
+
+    def evaluate(self, x: NDArray[Any], labels: NDArray[np.int64]) -> Result:
+        """Return every sample's loss, shape (N,), and the number of samples that are right."""
+        losses = np.empty(len(x), self.net.dtype)
+        hits: list[int] = []  # of every tile
+
+        def work(ws: Workspace, tile: Rows) -> None:
+            hits.append(evaluate_tile(ws, labels, tile))
+            losses[tile] = ws.losses
+
+        run_tiles(self._team, self._workspaces, x, work)
+        return losses, sum(hits)
+
+
+def descend(
+    net: Network,
+    settings: Settings,
+    samples: Samples,
+    judged: Sequence[Samples],
+    *,
+    epochs: int,
+    after: Callable[[list[Result]], str],
+    before: Callable[[int], None] | None = None,
+    order: Callable[[], NDArray[np.int64] | None] = lambda: None,
+    progress: bool = False,
+) -> None:
+    """Train for some epochs: the loop of `train` and of the assignment's `nn_train`.
+
+    Every epoch calls `before` with its number, takes a step for every batch of `samples`, in the
+    order that `order` returns, evaluates all that are `judged`, and calls `after` with the results,
+    which returns a remark for the progress bar.
+    """
+    with Team(thread_count()) as team, Progress("training", epochs, enabled=progress) as bar:
+        descent = Descent(net, settings, team, samples[0])
+        for epoch in range(epochs):
+            if before is not None:
+                before(epoch)
+            descent.epoch(*samples, order())
+            bar.update(epoch + 1, after([descent.evaluate(*pair) for pair in judged]))

@@ -1,0 +1,161 @@
+"""What a dense network is: weights, biases and an activation, checked once and then fixed."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from fastnn._checks import FLOATS, array_of, float_dtype, positive_integer
+from fastnn._engine.activations import activation_named
+from fastnn._runtime.signals import numpy_errors
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Parameters:
+    """The parameters of an `MLP`, which has their description, and what follows from them."""
+
+    weights: tuple[NDArray[Any], ...]
+    biases: tuple[NDArray[Any], ...]
+    activation: str = "relu"
+
+    def __init__(
+        self,
+        weights: Sequence[ArrayLike],
+        biases: Sequence[ArrayLike],
+        activation: str = "relu",
+    ) -> None:
+        ws, bs = _checked(weights, biases)
+        activation_named(activation)
+        object.__setattr__(self, "weights", ws)
+        object.__setattr__(self, "biases", bs)
+        object.__setattr__(self, "activation", activation)
+
+    @classmethod
+    def random(
+        cls,
+        sizes: Sequence[int],
+        activation: str = "relu",
+        rng: int | np.random.Generator | None = 0,
+        dtype: DTypeLike = np.float32,
+    ) -> Self:
+        """Return a network with random weights and zero biases.
+
+        Parameters
+        ----------
+        sizes : sequence of int
+            Widths from the input to the classes, two or more.
+        activation : {"relu", "sigmoid", "tanh"}
+        rng : int, Generator or None
+            Seed or source of the weights; None draws a new seed.
+        dtype : float32 or float64
+
+        Raises
+        ------
+        TypeError, ValueError
+            A size is not a positive integer, there are fewer than two sizes, or `dtype` is neither
+            float32 nor float64.
+
+        Notes
+        -----
+        Normal weights of variance ``2 / d_in`` before ReLU (He et al. 2015, arXiv:1502.01852) and
+        ``2 / (d_in + d_out)`` before sigmoid or tanh (Glorot and Bengio 2010, AISTATS 9, 249-256).
+
+        Examples
+        --------
+        >>> import fastnn
+        >>> fastnn.MLP.random((784, 2048, 512, 512, 10), activation="relu", rng=0)
+        MLP(784-2048-512-512-10, relu, float32)
+        """
+        kind = float_dtype(dtype)
+        widths = [positive_integer(size, "sizes") for size in sizes]
+        if len(widths) < 2:
+            raise ValueError(f"sizes must name two widths or more, got {tuple(sizes)}")
+        variance = activation_named(activation).variance
+        generator = np.random.default_rng(rng)
+        weights = [
+            math.sqrt(variance(d_in, d_out)) * generator.standard_normal((d_in, d_out))
+            for d_in, d_out in itertools.pairwise(widths)
+        ]
+        return cls(
+            [w.astype(kind) for w in weights], [np.zeros(w, kind) for w in widths[1:]], activation
+        )
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of all parameters, float32 or float64."""
+        return self.weights[0].dtype
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Widths from the input to the classes."""
+        return (self.weights[0].shape[0], *(w.shape[1] for w in self.weights))
+
+    def astype(self, dtype: DTypeLike) -> Self:
+        """Return a copy of the network with parameters of `dtype`, float32 or float64.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastnn
+        >>> fastnn.MLP.random((4, 2)).astype(np.float64)
+        MLP(4-2, relu, float64)
+        """
+        kind = float_dtype(dtype)
+        with numpy_errors():  # `__init__` refuses an entry that overflows and names it
+            weights = [w.astype(kind) for w in self.weights]
+            biases = [b.astype(kind) for b in self.biases]
+        return type(self)(weights, biases, self.activation)
+
+    def __repr__(self) -> str:
+        sizes = "-".join(map(str, self.sizes))
+        return f"{type(self).__name__}({sizes}, {self.activation}, {self.dtype})"
+
+
+def _checked(
+    weights: Sequence[ArrayLike], biases: Sequence[ArrayLike]
+) -> tuple[tuple[NDArray[Any], ...], tuple[NDArray[Any], ...]]:
+    """Return copies of weights and biases after checking their shapes, types and entries."""
+    ws, bs = (
+        tuple(np.array(array_of(a, f"{name}[{i}]"), order="C") for i, a in enumerate(arrays))
+        for name, arrays in (("weights", weights), ("biases", biases))
+    )
+    if not ws:
+        raise ValueError("a network needs at least one layer, got no weights")
+    if len(ws) != len(bs):
+        raise ValueError(f"one bias a layer: {len(ws)} weights, {len(bs)} biases")
+    inner = None
+    for i, (w, b) in enumerate(zip(ws, bs, strict=True)):
+        _require_layer(i, w, b, inner, ws[0].dtype)
+        inner = w.shape[1]
+    if inner is not None and inner < 2:
+        raise ValueError(
+            f"weights[{len(ws) - 1}] has {inner} output; a classifier needs at least 2"
+        )
+    return ws, tuple(b.reshape(-1) for b in bs)
+
+
+def _require_layer(
+    i: int, w: NDArray[Any], b: NDArray[Any], inner: int | None, dtype: np.dtype[Any]
+) -> None:
+    """Raise if layer `i` does not fit the one before it, or its bias its weights."""
+    if w.ndim != 2 or 0 in w.shape:
+        raise ValueError(f"weights[{i}] must have shape (d_in, d_out), got {w.shape}")
+    if inner is not None and w.shape[0] != inner:
+        hint = " (transposed it would: (d_in, d_out) is wanted)" if w.shape[1] == inner else ""
+        raise ValueError(f"weights[{i}] must have {inner} rows to follow, got {w.shape}{hint}")
+    if b.shape not in ((w.shape[1],), (1, w.shape[1])):
+        raise ValueError(f"biases[{i}] must have shape ({w.shape[1]},), got {b.shape}")
+    for name, array in ((f"weights[{i}]", w), (f"biases[{i}]", b)):
+        if array.dtype not in FLOATS:
+            raise TypeError(f"{name} must be float32 or float64, got {array.dtype}")
+        if array.dtype != dtype:
+            raise TypeError(f"{name} is {array.dtype} but weights[0] is {dtype}; use one type")
+        if not np.isfinite(array).all():
+            place = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])
+            raise ValueError(f"{name}{list(place)} is {array[place]}; every entry must be finite")
