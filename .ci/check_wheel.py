@@ -3,7 +3,12 @@
 import sys
 import zipfile
 
-NEEDED = {"fastnn/py.typed", "fastnn/_data/mnist_sample.npz", "fastnn/_data/LICENSE"}
+NEEDED = {
+    "fastnn/__init__.pyi",
+    "fastnn/py.typed",
+    "fastnn/_data/mnist_sample.npz",
+    "fastnn/_data/LICENSE",
+}
 
 path = sys.argv[1]
 with zipfile.ZipFile(path) as wheel:

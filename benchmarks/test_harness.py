@@ -1,4 +1,4 @@
-"""The harness on this machine: what it must find, and what it must not. Wants a quiet machine."""
+"""The harness finds a planted slow-down, and no other. Needs a quiet machine."""
 
 import dataclasses
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fastnn.bench.comparison import compare
-from fastnn.bench.harness import Measurement
+from fastnn.bench.harness import Effort, Measurement
 from fastnn.bench.jobs import WrongAnswerError
 from fastnn.bench.results import control_of, to_document
 from fastnn.bench.session import subjects
@@ -16,12 +16,12 @@ HERE = str(Path(__file__).parent)
 
 def measured(world, tmp_path, job, n, planted=None, processes=3, seconds=4):
     """Return a measurement of the short run's subjects, fastnn float32 replaced by `planted`."""
-    who = subjects(world.threads)[:3]
+    chosen = subjects(world.threads)[:3]
     if planted:
         change = {"implementation": f"peers.planted:{planted}", "path": HERE}
-        who = [s if s.label == "numpy" else dataclasses.replace(s, **change) for s in who]
+        chosen = [s if s.label == "numpy" else dataclasses.replace(s, **change) for s in chosen]
     measurement = Measurement(world.setting, tmp_path)
-    measurement.run(who, [(job, n)], processes=processes, rounds=(3, 60), seconds=seconds)
+    measurement.run(chosen, [(job, n)], Effort(processes, (3, 60), seconds))
     return measurement
 
 
@@ -39,8 +39,10 @@ def test_a_planted_slow_down_is_caught_and_no_other(world, tmp_path):
         measurement = measured(world, folder, "sigmoid", 1000, planted)
         runs.append(to_document(measurement, world.ceilings))
     old, same, slow = runs
-    assert compare(old, slow)[1], compare(old, slow)[0]
-    assert not compare(old, same)[1], compare(old, same)[0]
+    found = compare(old, slow)
+    assert found.slower, str(found)
+    found = compare(old, same)
+    assert not found.slower, str(found)
 
 
 def test_a_planted_wrong_answer_stops_its_benchmark(world, tmp_path):

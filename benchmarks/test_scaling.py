@@ -5,7 +5,7 @@ import pytest
 from timing import implementation_or_skip, run_for
 
 import fastnn
-from fastnn._parallel import available_threads
+from fastnn._runtime.processors import available_threads
 from fastnn.bench.jobs import EPS, UNIT, make_job
 from fastnn.bench.machine import peak_memory, reset_peak_memory
 
@@ -15,14 +15,14 @@ ROWS = (1000, 10_000, 100_000, 1_000_000)
 
 @pytest.mark.parametrize("name", ["fastnn float32", "numpy", "torch", "jax"])
 @pytest.mark.parametrize("n", [1, 10, 100, 1000, 10_000])
-def test_batch(ask, benchmark, n, name):
+def test_batch(measure, benchmark, n, name):
     benchmark.group = f"batch of {n:,}"
-    ask(name, "accuracy", n)
+    measure(name, "accuracy", n)
 
 
 @pytest.mark.parametrize("name", ["fastnn float32", "numpy", "torch"])
 @pytest.mark.parametrize("threads", THREADS)
-def test_threads(ask, benchmark, world, threads, name):
+def test_threads(measure, benchmark, world, threads, name):
     if threads > world.threads:
         pytest.skip(f"{world.threads} threads in this run")
     benchmark.group = f"{threads} thread{'s' * (threads > 1)}"
@@ -33,7 +33,7 @@ def test_threads(ask, benchmark, world, threads, name):
         torch.set_num_threads(threads)
     try:
         with fastnn.threads(threads):
-            ask(name, "accuracy", 2000, threads=threads)
+            measure(name, "accuracy", 2000, threads=threads)
     finally:
         if name == "torch":
             torch.set_num_threads(world.threads)
@@ -41,7 +41,7 @@ def test_threads(ask, benchmark, world, threads, name):
 
 @pytest.mark.parametrize("n", ROWS)
 def test_rows(benchmark, world, request, n):
-    """Pixels as bytes, so that a million rows fit; every thousand of them is the same."""
+    """Pixels are bytes, so that a million rows fit into memory; the same thousand rows repeat."""
     if n > 100_000 and not request.config.getoption("--large"):
         pytest.skip("only with --large")
     benchmark.group = "rows"
@@ -70,6 +70,6 @@ def test_rows(benchmark, world, request, n):
         flops=flops,
         bytes=784.0 * n + 4.0 * parameters,
         gflops=rate,
-        share_of_peak=rate / world.ceilings["peak_float32"],
+        share_of_peak=rate / world.ceilings.peak_float32,
         peak_memory=None if before is None else max(0, after - before),
     )

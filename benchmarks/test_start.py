@@ -1,4 +1,4 @@
-"""Before the work: importing, the first call, loading digits."""
+"""What comes before the computation: importing, the first call, loading digits."""
 
 import importlib.util
 import os
@@ -49,7 +49,7 @@ def test_import(benchmark, package):
 
 @pytest.mark.parametrize("package", FIRST_CALLS)
 def test_first_call(benchmark, package):
-    """A new process up to its first answer, compiled kernels read from the disk."""
+    """A new process up to its first answer; compiled kernels are read from the disk."""
     if importlib.util.find_spec(package) is None:
         pytest.skip(f"{package} is not installed")
     benchmark.group = "first call"
@@ -72,7 +72,7 @@ def test_loading(benchmark, request, source):
 
 
 def test_loading_by_hand(benchmark, request):
-    """What reading MNIST's own file takes without a check."""
+    """Reading MNIST's own file without any check."""
     benchmark.group = "loading, mnist"
     file = Path(request.config.getoption("--data") or "") / "t10k-images-idx3-ubyte"
     if not file.is_file():

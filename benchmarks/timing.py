@@ -1,23 +1,25 @@
-"""What the cases need besides fixtures."""
+"""Functions for several benchmarks."""
 
 import time
 
-import peers
 import pytest
+from peers import IMPLEMENTATIONS
+
+from fastnn.bench.protocol import load_implementation
 
 LONG = 1.0  # seconds after which one round is enough
 
 
 def implementation_or_skip(name):
-    """Return the class of that name, or skip with the reason why it cannot be loaded."""
+    """Return the class of that name, or skip with the reason why it cannot be imported."""
     try:
-        return peers.load(name)
+        return load_implementation(IMPLEMENTATIONS[name])
     except ImportError as error:
         pytest.skip(f"{name} is not installed: {error}")
 
 
 def run_for(benchmark, function, *, seconds=1.0, once=False):
-    """Time a compiled function: rounds of at least 5 ms, for about so many seconds, or just one."""
+    """Time a compiled function: rounds of at least 5 ms for about so many seconds, or one call."""
     calls = rounds = 1
     if not once:
         start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Seconds and peak memory of whole commands, from start to exit, in random order."""
+"""Seconds and peak memory of whole commands from start to exit, measured in random order."""
 
 import os
 import subprocess
@@ -12,8 +12,8 @@ from fastnn import MLP, save_mlp
 HERE = Path(__file__).parent
 MEGABYTES = (350, 250)  # target and aim for the peak memory of `fastnn attack`
 
-# Runs a command and prints its seconds and peak memory in KiB: from a process so small that the
-# memory of the parent, which a child starts with, does not count.
+# Runs a command and prints its seconds and peak memory in KiB. A child's peak includes what its
+# parent had at the start, so the parent is this small process.
 LAUNCH = """
 import os, sys, time
 start = time.perf_counter()
@@ -26,7 +26,7 @@ print(time.perf_counter() - start, usage.ru_maxrss, status)
 
 
 def commands(setting, data, folder):
-    """Return `fastnn attack` on kept weights, the same again, and a torch script that does it."""
+    """Return `fastnn attack` on saved weights, the same again, and a PyTorch script for it."""
     if not (Path(data or "") / "t10k-images-idx3-ubyte").is_file():
         raise FileNotFoundError("needs --data with MNIST's own files, unpacked")
     weights = folder / "weights"

@@ -1,109 +1,13 @@
 """Small dense networks on the CPU: batched passes, training, adversarial accuracy.
 
-The public names below are imported when they are first used, so that ``import fastnn`` loads
-neither numba nor matplotlib.
+`__init__.pyi` lists the public names. Each is imported when it is first used, so that
+``import fastnn`` loads neither numpy nor numba nor matplotlib.
 """
 
-from __future__ import annotations
+from importlib.util import find_spec
 
-import importlib
-from typing import TYPE_CHECKING, Any
+import lazy_loader
 
-if TYPE_CHECKING:
-    from fastnn._parallel import threads
-    from fastnn.attacks import fgsm
-    from fastnn.datasets import Dataset, load_mnist
-    from fastnn.formats import load_mlp, save_mlp
-    from fastnn.functional import (
-        cross_entropy,
-        log_softmax,
-        one_hot,
-        relu,
-        relu_grad,
-        sigmoid,
-        softmax,
-    )
-    from fastnn.networks import MLP, Gradients
-    from fastnn.robustness import AdversarialReport, adversarial_accuracy
-    from fastnn.training import History, train
-
-# Where each public name lives. A test holds this to the imports above.
-_HOME = {
-    "AdversarialReport": "robustness",
-    "Dataset": "datasets",
-    "Gradients": "networks",
-    "History": "training",
-    "MLP": "networks",
-    "adversarial_accuracy": "robustness",
-    "cross_entropy": "functional",
-    "fgsm": "attacks",
-    "load_mlp": "formats",
-    "load_mnist": "datasets",
-    "log_softmax": "functional",
-    "one_hot": "functional",
-    "relu": "functional",
-    "relu_grad": "functional",
-    "save_mlp": "formats",
-    "sigmoid": "functional",
-    "softmax": "functional",
-    "threads": "_parallel",
-    "train": "training",
-}
-
-_MODULES = (
-    "attacks",
-    "bench",
-    "comp7015",
-    "datasets",
-    "fetch",
-    "formats",
-    "functional",
-    "networks",
-    "plots",
-    "reference",
-    "robustness",
-    "training",
-)
-
-__all__ = [
-    "MLP",
-    "AdversarialReport",
-    "Dataset",
-    "Gradients",
-    "History",
-    "adversarial_accuracy",
-    "cross_entropy",
-    "fgsm",
-    "load_mlp",
-    "load_mnist",
-    "log_softmax",
-    "one_hot",
-    "relu",
-    "relu_grad",
-    "save_mlp",
-    "sigmoid",
-    "softmax",
-    "threads",
-    "train",
-]
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name, a public module or the version when it is first asked for."""
-    if name in _HOME:
-        value = getattr(importlib.import_module(f"fastnn.{_HOME[name]}"), name)
-    elif name in _MODULES:
-        value = importlib.import_module(f"fastnn.{name}")
-    elif name == "__version__":
-        from importlib.metadata import version
-
-        value = version("fastnn")
-    else:
-        raise AttributeError(f"module 'fastnn' has no attribute {name!r}")
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    """List the public names beside what is loaded already."""
-    return sorted({*globals(), *_HOME, *_MODULES, "__version__"})
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+# `from fastnn import *` takes no modules: `io` would hide the standard library's.
+__all__ = [name for name in __all__ if not (name[0] == "_" or find_spec(f"fastnn.{name}"))]

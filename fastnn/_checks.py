@@ -1,4 +1,4 @@
-"""What public functions require of their input, with messages that name the row and the value."""
+"""Checks of the arguments of public functions; messages name the row and the value."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
-# A setting that is infinite in float32 makes no sense in float64 either.
+# Settings must be finite in float32, for networks of both types.
 _LARGEST = float(np.finfo(np.float32).max)
 
-# Rows looked at in one go: the check of a whole test set allocates nothing that grows with it.
+# Rows that are checked at a time, so that a check needs little memory however large the set is.
 _BLOCK = 1024
 
 
 class Bounds(NamedTuple):
-    """The valid range of an input; infinite on both sides where there is none."""
+    """The valid range of an input; infinite on both sides if there are no bounds."""
 
     lower: float
     upper: float
 
 
 def array_of(value: ArrayLike, name: str) -> NDArray[Any]:
-    """Return `value` as an array; a mask, which every function would ignore, is refused."""
+    """Return `value` as an array; masked arrays are refused, as their mask would be ignored."""
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array, whose mask would be ignored; use {name}.filled")
     return np.asarray(value)
@@ -53,7 +53,7 @@ def positive_integer(value: Any, name: str) -> int:
 
 
 def real(value: Any, name: str, *, lower: float = 0.0, open_below: bool = False) -> float:
-    """Return `value` as a finite float >= `lower` (> `lower` where `open_below`)."""
+    """Return `value` as a finite float >= `lower` (> `lower` if `open_below`)."""
     number = _number(value, name)
     if not abs(number) <= _LARGEST or number < lower or (open_below and number == lower):
         sign = ">" if open_below else ">="
@@ -62,7 +62,7 @@ def real(value: Any, name: str, *, lower: float = 0.0, open_below: bool = False)
 
 
 def _number(value: Any, name: str) -> float:
-    """Return `value` as a float; text and truth values are none."""
+    """Return `value` as a float; text and booleans are refused."""
     if not isinstance(value, (str, bytes, bool, np.bool_)):
         with contextlib.suppress(TypeError, ValueError):
             return float(value)
@@ -70,7 +70,7 @@ def _number(value: Any, name: str) -> float:
 
 
 def eps(value: Any) -> float | NDArray[np.float64]:
-    """Return the attack budget: a float, or an array (K,) where several were given."""
+    """Return the attack budget: a float, or an array (K,) for a sequence."""
     try:
         values = array_of(value, "eps")
     except ValueError:
@@ -108,9 +108,9 @@ def inputs(
     limits: Bounds | None = None,
     name: str = "x",
 ) -> NDArray[Any]:
-    """Return `x` as (N, width) without a copy, its entries known to be finite and within `limits`.
+    """Return `x` as (N, width), not copied, after checking that its entries are within `limits`.
 
-    Floats must have the type of the network; uint8 stands for pixels, of which 255 is 1.0.
+    Floats must be finite and of the network's type; uint8 entries are pixels, and 255 means 1.0.
     """
     array = array_of(x, name)
     if array.dtype not in (dtype, np.uint8):
@@ -129,7 +129,7 @@ def inputs(
 
 
 def _require_pixels_within(limits: Bounds | None, name: str) -> None:
-    """Raise where uint8 pixels, which stand for [0, 1], have other bounds."""
+    """Raise if uint8 pixels, which mean [0, 1], have narrower bounds."""
     if limits is not None and (limits.lower > 0 or limits.upper < 1):
         raise ValueError(f"{name} is uint8, so in [0, 1], but bounds are {tuple(limits)}")
 
@@ -137,7 +137,7 @@ def _require_pixels_within(limits: Bounds | None, name: str) -> None:
 def _require_within(array: NDArray[Any], limits: Bounds, name: str) -> None:
     """Raise for the first entry that is not finite or outside `limits`."""
     # The bounds are compared in the type of the array: 0.1 in float32 is not below 0.1.
-    # What is beyond its range bounds nothing, and would make numpy warn.
+    # A bound outside its range has no effect, and converting it would make numpy warn.
     most = float(np.finfo(array.dtype).max)
     lower, upper = (array.dtype.type(b if abs(b) <= most else b * math.inf) for b in limits)
     for start in range(0, len(array), _BLOCK):
@@ -151,29 +151,31 @@ def _require_within(array: NDArray[Any], limits: Bounds, name: str) -> None:
         place = f"{name}[{start + row}, {column}]"
         if not np.isfinite(value):
             raise ValueError(f"{place} is {value}; every entry must be finite")
-        hint = _units_hint(array) if tuple(limits) == (0.0, 1.0) else ""
+        hint = ""
+        if tuple(limits) == (0.0, 1.0):
+            hint = units_hint(np.nanmin(array), np.nanmax(array), ", or give bounds in its units")
         raise ValueError(f"{place} is {value:g}, outside the bounds {tuple(limits)}{hint}")
 
 
-def _units_hint(array: NDArray[Any]) -> str:
-    """Say what `array` looks like, where it should lie in [0, 1]."""
-    least, most = np.nanmin(array), np.nanmax(array)
+def units_hint(least: float, most: float, instead: str = "") -> str:
+    """Return a guess about the units of inputs from `least` to `most` that should be in [0, 1].
+
+    Empty if it is not clear; `instead` is what else can be done about normalised pixels.
+    """
     if least >= 0 and 1 < most <= 255:
         return "; this looks like 0-255 pixels: divide by 255"
     if -10 < least < 0 and most < 10:
-        return (
-            "; this looks like mean/std-normalised pixels: undo the normalisation, or give bounds "
-            "in its units"
-        )
+        undo = "undo the normalisation (x * std + mean)"
+        return f"; this looks like mean/std-normalised pixels: {undo}{instead}"
     return ""
 
 
 def labels(
     values: ArrayLike, rows: int, classes: int, *, one_hot: bool = False, name: str = "labels"
 ) -> NDArray[np.int64]:
-    """Return `values` as int64 (rows,), each known to be in [0, classes).
+    """Return `values` as int64 (rows,), after checking that each is in [0, classes).
 
-    With `one_hot`, rows that are all 0 but for a single 1, shape (rows, classes), are taken too.
+    With `one_hot`, one-hot rows of shape (rows, classes) are accepted, too.
     """
     array = array_of(values, name)
     if one_hot and array.ndim == 2:
@@ -190,7 +192,7 @@ def labels(
     if wrong.any():
         row = int(np.argmax(wrong))
         raise ValueError(f"{name}[{row}] is {array[row]}, outside [0, {classes})")
-    # Writable too: numba would compile anew for an array that is not.
+    # Writable, as numba would compile a kernel again for a read-only array.
     return np.require(array, np.int64, requirements=["C", "W"])
 
 
@@ -209,7 +211,7 @@ def _from_one_hot(array: NDArray[Any], classes: int, name: str) -> NDArray[np.in
 
 
 def some_rows(array: NDArray[Any], name: str = "x") -> None:
-    """Raise where there is nothing to take a mean of."""
+    """Raise if there are no rows, which have no mean."""
     if len(array) == 0:
         raise ValueError(f"{name} has no rows")
 
@@ -217,7 +219,7 @@ def some_rows(array: NDArray[Any], name: str = "x") -> None:
 def parameters(
     weights: Sequence[ArrayLike], biases: Sequence[ArrayLike]
 ) -> tuple[tuple[NDArray[Any], ...], tuple[NDArray[Any], ...]]:
-    """Return copies of weights and biases, known to chain, to be finite and of one float type."""
+    """Return copies of weights and biases after checking their shapes, types and entries."""
     ws, bs = (
         tuple(np.array(array_of(a, f"{name}[{i}]"), order="C") for i, a in enumerate(arrays))
         for name, arrays in (("weights", weights), ("biases", biases))
@@ -240,7 +242,7 @@ def parameters(
 def _require_layer(
     i: int, w: NDArray[Any], b: NDArray[Any], inner: int | None, dtype: np.dtype[Any]
 ) -> None:
-    """Raise where layer `i` does not fit what comes before it, or its bias its weights."""
+    """Raise if layer `i` does not fit the one before it, or its bias its weights."""
     if w.ndim != 2 or 0 in w.shape:
         raise ValueError(f"weights[{i}] must have shape (d_in, d_out), got {w.shape}")
     if inner is not None and w.shape[0] != inner:

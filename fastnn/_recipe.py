@@ -13,15 +13,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn import datasets, formats
-from fastnn._files import user_cache_dir
+from fastnn import datasets
+from fastnn._runtime.files import user_cache_dir
+from fastnn.io import load_mlp, save_mlp
 from fastnn.networks import MLP
 from fastnn.training import History, train
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is made: its layers and the settings of `fastnn.train`."""
+    """The layers of a network and the settings of `fastnn.train` for it."""
 
     sizes: tuple[int, ...] = (784, 2048, 512, 512, 10)
     activation: str = "relu"
@@ -56,7 +57,7 @@ class Recipe:
         return net, history
 
 
-# A fifteenth of the digits: more epochs of smaller steps.
+# The sample has a fifteenth of MNIST's digits: it needs more epochs, with smaller steps.
 FULL = Recipe()
 SAMPLE = Recipe(epochs=15, batch_size=50, learning_rate=0.05)
 
@@ -69,8 +70,8 @@ def recipe_for(rows: int) -> Recipe:
 def cached_network(path: str | os.PathLike[str] | None, source: str) -> tuple[MLP, str]:
     """Return the network for the digits that `datasets.load_mnist` finds, and where it is from.
 
-    It is trained once for the same digits and recipe, and kept in the user's cache. A cache that
-    cannot be read or written costs a training, and a line on standard error.
+    It is trained once for the same digits and recipe, and kept in the user's cache. If the cache
+    cannot be read or written, the network is trained again and a line on standard error says so.
     """
     where = datasets.identity(path, source=source)
     recipes = json.dumps([dataclasses.asdict(recipe) for recipe in (FULL, SAMPLE)])
@@ -78,7 +79,7 @@ def cached_network(path: str | os.PathLike[str] | None, source: str) -> tuple[ML
     file = user_cache_dir() / "networks" / f"{key}.npz"
     try:
         if file.is_file():
-            return formats.load_mlp(file), "kept from an earlier run"
+            return load_mlp(file), "kept from an earlier run"
     except (OSError, ValueError) as error:
         print(f"fastnn: training again: {error}", file=sys.stderr)
     x, labels, _ = datasets.load_split("train", path, source=source)
@@ -92,7 +93,7 @@ def _keep(net: MLP, file: Path) -> str:
     """Write the network to the cache and say where it is from."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        formats.save_mlp(net, file)
+        save_mlp(net, file)
     except OSError as error:
         print(f"fastnn: the network could not be kept: {error}", file=sys.stderr)
         return "trained now"

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastnn import _checks, _kernels
+from fastnn import _checks
+from fastnn._engine import losses
+from fastnn._kernels import elementwise, exponentials
 
 
 def sigmoid(z: ArrayLike) -> NDArray[Any]:
@@ -17,12 +19,12 @@ def sigmoid(z: ArrayLike) -> NDArray[Any]:
     Parameters
     ----------
     z : ndarray, any shape, float32 or float64
-        Infinities are taken: the results are 0 and 1.
+        Infinite entries are allowed: their results are 0 and 1.
 
     Returns
     -------
     ndarray, shape and dtype of `z`
-        Within 3 units in the last place, subnormal results included.
+        Exact to 3 units in the last place, also where the result is subnormal.
 
     Raises
     ------
@@ -34,8 +36,50 @@ def sigmoid(z: ArrayLike) -> NDArray[Any]:
     Notes
     -----
     ``1 / (1 + e**-z)`` for z >= 0, ``e**z / (e**z + 1)`` below, so that nothing overflows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastnn
+    >>> fastnn.sigmoid(np.array([-1000.0, 0.0, 1000.0]))
+    array([0. , 0.5, 1. ])
     """
-    return _elementwise(_kernels._sigmoid, z)
+    return _elementwise(exponentials._sigmoid, z)
+
+
+def tanh(z: ArrayLike) -> NDArray[Any]:
+    """Return ``(e**z - e**-z) / (e**z + e**-z)``, entry by entry.
+
+    Parameters
+    ----------
+    z : ndarray, any shape, float32 or float64
+        Infinities are taken: the results are -1 and 1.
+
+    Returns
+    -------
+    ndarray, shape and dtype of `z`
+        Within 3 units in the last place.
+
+    Raises
+    ------
+    TypeError
+        `z` is neither float32 nor float64.
+    ValueError
+        An entry is NaN.
+
+    Notes
+    -----
+    ``-m / (2 + m)`` with ``m = e**-2|z| - 1``, which is formed without cancellation, and the sign
+    of z.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastnn
+    >>> fastnn.tanh(np.array([-np.inf, 0.5, np.inf])).round(4).tolist()
+    [-1.0, 0.4621, 1.0]
+    """
+    return _elementwise(exponentials._tanh, z)
 
 
 def relu(z: ArrayLike) -> NDArray[Any]:
@@ -55,8 +99,15 @@ def relu(z: ArrayLike) -> NDArray[Any]:
         `z` is neither float32 nor float64.
     ValueError
         An entry is NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastnn
+    >>> fastnn.relu(np.array([-2.0, 0.0, 3.0]))
+    array([0., 0., 3.])
     """
-    return _elementwise(_kernels._relu, z)
+    return _elementwise(elementwise._relu, z)
 
 
 def relu_grad(z: ArrayLike) -> NDArray[Any]:
@@ -76,8 +127,15 @@ def relu_grad(z: ArrayLike) -> NDArray[Any]:
         `z` is neither float32 nor float64.
     ValueError
         An entry is NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastnn
+    >>> fastnn.relu_grad(np.array([-2.0, 0.0, 3.0]))
+    array([0., 0., 1.])
     """
-    return _elementwise(_kernels._relu_grad, z)
+    return _elementwise(elementwise._relu_grad, z)
 
 
 def softmax(z: ArrayLike) -> NDArray[Any]:
@@ -91,8 +149,8 @@ def softmax(z: ArrayLike) -> NDArray[Any]:
     Returns
     -------
     ndarray, shape and dtype of `z`
-        Rows that add up to 1. In float32, p_k is within ``C + 1 + (max z - z_k)`` units in the last
-        place: rounding that difference d costs p_k up to d units. Beyond d = 104 it is 0.
+        Rows that add up to 1. In float32, with ``d = max z - z_k``, p_k is exact to ``C + 1 + d``
+        units in the last place: rounding d changes p_k by up to d units. Above d = 104 it is 0.
 
     Raises
     ------
@@ -103,9 +161,19 @@ def softmax(z: ArrayLike) -> NDArray[Any]:
 
     Notes
     -----
-    Every row is shifted by its own maximum, which changes nothing but the overflow.
+    The maximum of each row is subtracted first: the result is the same, and nothing overflows.
+
+    Examples
+    --------
+    The row with a logit of 1000 does not overflow:
+
+    >>> import numpy as np
+    >>> import fastnn
+    >>> fastnn.softmax(np.array([[0.0, 0.0], [1000.0, 0.0]]))
+    array([[0.5, 0.5],
+           [1. , 0. ]])
     """
-    return _rowwise(_kernels._softmax, z)
+    return _rowwise(losses.softmax, z)
 
 
 def log_softmax(z: ArrayLike) -> NDArray[Any]:
@@ -119,9 +187,9 @@ def log_softmax(z: ArrayLike) -> NDArray[Any]:
     Returns
     -------
     ndarray, shape and dtype of `z`
-        In float32 and up to ten classes, within 4 units in the last place; of the largest logit,
-        within 4 more than its lead over the next, see `softmax`. Infinite, -inf, where the
-        difference to the largest logit is beyond the type.
+        In float32 and up to ten classes, exact to 4 units in the last place; the entry of the
+        largest logit to 4 units plus its lead over the second largest, see `softmax`. It is -inf
+        where the difference to the largest logit exceeds the range of the type.
 
     Raises
     ------
@@ -129,8 +197,15 @@ def log_softmax(z: ArrayLike) -> NDArray[Any]:
         `z` is neither float32 nor float64.
     ValueError
         There are no classes, or an entry is NaN or infinite; the message names the row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastnn
+    >>> fastnn.log_softmax(np.array([0.0, 1000.0]))
+    array([-1000.,     0.])
     """
-    return _rowwise(_kernels._log_softmax, z)
+    return _rowwise(losses.log_softmax, z)
 
 
 def cross_entropy(z: ArrayLike, labels: ArrayLike) -> Any:
@@ -146,9 +221,9 @@ def cross_entropy(z: ArrayLike, labels: ArrayLike) -> Any:
     Returns
     -------
     ndarray, shape (N,), dtype of `z`, or one number
-        In float32 and up to ten classes, within 4 units in the last place; where the label has the
-        largest logit, within 4 more than its lead over the next, see `softmax`. Infinite where the
-        difference of the largest logit and the label's is beyond the type.
+        In float32 and up to ten classes, exact to 4 units in the last place; where the label has
+        the largest logit, to 4 units plus its lead over the second largest, see `softmax`. It is
+        infinite where the label's difference to the largest logit exceeds the range of the type.
 
     Raises
     ------
@@ -160,19 +235,28 @@ def cross_entropy(z: ArrayLike, labels: ArrayLike) -> Any:
     Notes
     -----
     The assignment's form, which takes probabilities, is `fastnn.comp7015.cross_entropy`.
+
+    Examples
+    --------
+    The probabilities of the labels underflow, and the losses are still finite:
+
+    >>> import numpy as np
+    >>> import fastnn
+    >>> fastnn.cross_entropy(np.array([[0.0, 1000.0], [1000.0, 0.0]]), [0, 1])
+    array([1000., 1000.])
     """
     array = _finite_rows(z)
     if array.ndim > 2:
         raise ValueError(f"z must have shape (N, C) or (C,), got {array.shape}")
     rows = array.reshape(-1, array.shape[-1])
     truth = _checks.labels(labels, len(rows), rows.shape[1])
-    losses = np.empty(len(rows), array.dtype)
-    _kernels._loss_residual(rows, truth, losses, np.empty_like(rows))
-    return losses[0] if array.ndim == 1 else losses
+    out = np.empty(len(rows), array.dtype)
+    losses.loss_residual(rows, truth, out, np.empty_like(rows))
+    return out[0] if array.ndim == 1 else out
 
 
 def one_hot(labels: ArrayLike, n_classes: int = 10, dtype: DTypeLike = np.float32) -> NDArray[Any]:
-    """Return rows that are 0 but for a 1 at the label.
+    """Return rows of zeros with a 1 in the column of the label.
 
     Parameters
     ----------
@@ -189,9 +273,16 @@ def one_hot(labels: ArrayLike, n_classes: int = 10, dtype: DTypeLike = np.float3
     Raises
     ------
     TypeError
-        Labels or `n_classes` are not integers, or `dtype` is no float.
+        Labels or `n_classes` are not integers, or `dtype` is neither float32 nor float64.
     ValueError
         A label is out of range; the message names the row.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> fastnn.one_hot([2, 0], n_classes=3)
+    array([[0., 0., 1.],
+           [1., 0., 0.]], dtype=float32)
     """
     kind = _checks.float_dtype(dtype)
     classes = _checks.positive_integer(n_classes, "n_classes")
@@ -202,22 +293,22 @@ def one_hot(labels: ArrayLike, n_classes: int = 10, dtype: DTypeLike = np.float3
 
 
 def _floats(z: ArrayLike) -> NDArray[Any]:
-    """Return `z` as a contiguous, writable array of float32 or float64, copied if it is neither."""
+    """Return `z` as a contiguous, writable array of float32 or float64, copied where needed."""
     array = _checks.array_of(z, "z")
     if array.dtype not in _checks.FLOATS:
         raise TypeError(f"z must be float32 or float64, got {array.dtype}")
-    # numba compiles anew for read-only and for strided arrays, so kernels never see one.
+    # numba would compile a kernel again for read-only and for strided arrays.
     return np.require(array, requirements=["C", "A", "W"])
 
 
 def _finite_rows(z: ArrayLike) -> NDArray[Any]:
-    """Return `z` as floats with classes along its last axis, all of them finite."""
+    """Return `z` as finite floats with classes along its last axis."""
     array = _floats(z)
     if array.ndim == 0 or array.shape[-1] == 0:
         raise ValueError(f"z must have shape (..., C) with C > 0, got {array.shape}")
     rows = array.reshape(-1, array.shape[-1])
-    row = int(_kernels._first_not_finite(rows))
-    if row >= 0:
+    row = losses.first_not_finite(rows)
+    if row is not None:
         raise ValueError(f"z row {row} is {rows[row].tolist()}; every entry must be finite")
     return array
 

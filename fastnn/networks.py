@@ -11,14 +11,27 @@ from typing import Any, NamedTuple, Self, cast
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastnn import _checks, _gradients, _kernels, _passes
-from fastnn._signals import numpy_errors
-
-ACTIVATIONS = ("relu", "sigmoid")
+from fastnn import _checks
+from fastnn._engine import gradients, layers, losses
+from fastnn._engine.activations import activation_named
+from fastnn._engine.tiles import for_each_tile
+from fastnn._engine.workspace import Rows, Workspace
+from fastnn._runtime.signals import numpy_errors
 
 
 class Gradients(NamedTuple):
-    """Derivatives of a loss by the parameters of an `MLP`, in the same order and shapes."""
+    """Derivatives of a loss by the parameters of an `MLP`, in the same order and shapes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastnn
+    >>> net = fastnn.MLP([np.eye(2)], [np.zeros(2)])
+    >>> gradients = net.gradients(np.array([[1.0, 1.0]]), [0])
+    >>> gradients.biases
+    (array([-0.5,  0.5]),)
+    >>> weights, biases = gradients
+    """
 
     weights: tuple[NDArray[Any], ...]
     biases: tuple[NDArray[Any], ...]
@@ -29,29 +42,44 @@ class MLP:
     """A dense network of any depth, with softmax over its last layer.
 
     Every method takes a batch (N, D) or a single sample (D,), of the network's own type or as
-    uint8 pixels, which are divided by 255. Row i of a result depends on row i alone; the last bit
-    of a product may depend on how many rows there are and on their zeros, which decide how it is
-    summed.
+    uint8 pixels, which are divided by 255. Row i of a result depends on row i alone, except for
+    rounding: the number of rows and their zeros decide in which order products are summed.
 
     Parameters
     ----------
     weights : sequence of ndarray, shapes (d_in, d_out), float32 or float64
         One matrix a layer. They are copied.
     biases : sequence of ndarray, shapes (d_out,) or (1, d_out), type of the weights
-    activation : {"relu", "sigmoid"}
-        What follows every layer but the last.
+    activation : {"relu", "sigmoid", "tanh"}
+        The function after every layer but the last.
 
     Raises
     ------
     TypeError
         Parameters are not floats of one type.
     ValueError
-        Shapes do not chain, an entry is NaN or infinite, or the activation is unknown.
+        A layer does not fit the one before it, an entry is NaN or infinite, or the activation is
+        unknown.
 
     Notes
     -----
     ``z_i = h_(i-1) W_i + b_i``, ``h_i = activation(z_i)``, ``p = softmax(z_L)``; one sample at a
-    time in `fastnn.reference`.
+    time in `fastnn.reference`. Attributes cannot be assigned, but the arrays can be written to, and
+    `fastnn.train` does so: every reference to the network then sees the trained one.
+
+    Examples
+    --------
+    A network with one hidden layer, from given parameters:
+
+    >>> import numpy as np
+    >>> import fastnn
+    >>> w1, b1 = np.array([[1.0, -1.0]]), np.zeros(2)
+    >>> w2, b2 = np.array([[2.0, 0.0], [0.0, 1.0]]), np.zeros(2)
+    >>> net = fastnn.MLP([w1, w2], [b1, b2], activation="relu")
+    >>> net
+    MLP(1-2-2, relu, float64)
+    >>> net.predict(np.array([[3.0], [-3.0]]))
+    array([0, 1])
     """
 
     weights: tuple[NDArray[Any], ...]
@@ -65,8 +93,7 @@ class MLP:
         activation: str = "relu",
     ) -> None:
         ws, bs = _checks.parameters(weights, biases)
-        if activation not in ACTIVATIONS:
-            raise ValueError(f"activation must be one of {ACTIVATIONS}, got {activation!r}")
+        activation_named(activation)
         object.__setattr__(self, "weights", ws)
         object.__setattr__(self, "biases", bs)
         object.__setattr__(self, "activation", activation)
@@ -85,7 +112,7 @@ class MLP:
         ----------
         sizes : sequence of int
             Widths from the input to the classes, two or more.
-        activation : {"relu", "sigmoid"}
+        activation : {"relu", "sigmoid", "tanh"}
         rng : int, Generator or None
             Seed or source of the weights; None draws a new seed.
         dtype : float32 or float64
@@ -93,22 +120,30 @@ class MLP:
         Raises
         ------
         TypeError, ValueError
-            A size is not a positive integer, there are fewer than two, or the type is no float.
+            A size is not a positive integer, there are fewer than two sizes, or `dtype` is neither
+            float32 nor float64.
 
         Notes
         -----
         Normal weights of variance ``2 / d_in`` before ReLU (He et al. 2015, arXiv:1502.01852) and
-        ``2 / (d_in + d_out)`` before a sigmoid (Glorot and Bengio 2010, AISTATS 9, 249-256).
+        ``2 / (d_in + d_out)`` before sigmoid or tanh (Glorot and Bengio 2010, AISTATS 9, 249-256).
+
+        Examples
+        --------
+        >>> import fastnn
+        >>> fastnn.MLP.random((784, 2048, 512, 512, 10), activation="relu", rng=0)
+        MLP(784-2048-512-512-10, relu, float32)
         """
         kind = _checks.float_dtype(dtype)
         widths = [_checks.positive_integer(size, "sizes") for size in sizes]
         if len(widths) < 2:
             raise ValueError(f"sizes must name two widths or more, got {tuple(sizes)}")
+        variance = activation_named(activation).variance
         generator = np.random.default_rng(rng)
-        weights = []
-        for d_in, d_out in itertools.pairwise(widths):
-            fan = d_in if activation == "relu" else d_in + d_out
-            weights.append(math.sqrt(2 / fan) * generator.standard_normal((d_in, d_out)))
+        weights = [
+            math.sqrt(variance(d_in, d_out)) * generator.standard_normal((d_in, d_out))
+            for d_in, d_out in itertools.pairwise(widths)
+        ]
         return cls(
             [w.astype(kind) for w in weights], [np.zeros(w, kind) for w in widths[1:]], activation
         )
@@ -124,9 +159,17 @@ class MLP:
         return (self.weights[0].shape[0], *(w.shape[1] for w in self.weights))
 
     def astype(self, dtype: DTypeLike) -> Self:
-        """Return a copy of the network with parameters of `dtype`, float32 or float64."""
+        """Return a copy of the network with parameters of `dtype`, float32 or float64.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastnn
+        >>> fastnn.MLP.random((4, 2)).astype(np.float64)
+        MLP(4-2, relu, float64)
+        """
         kind = _checks.float_dtype(dtype)
-        with numpy_errors():  # what overflows is refused as infinite, by its place
+        with numpy_errors():  # MLP refuses an entry that overflows and names it
             weights = [w.astype(kind) for w in self.weights]
             biases = [b.astype(kind) for b in self.biases]
         return type(self)(weights, biases, self.activation)
@@ -153,19 +196,28 @@ class MLP:
             `x` has another width, or an entry that is NaN or infinite.
         FloatingPointError
             The logits of a row overflow.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastnn
+        >>> net = fastnn.MLP([np.eye(2)], [np.array([0.0, 1.0])])
+        >>> net.logits(np.array([[2.0, 3.0], [5.0, 4.0]]))
+        array([[2., 4.],
+               [5., 5.]])
         """
         rows = self._inputs(x)
         out = np.empty((len(rows), self.sizes[-1]), self.dtype)
 
-        def work(ws: _passes.Workspace, tile: _passes.Rows) -> None:
-            out[tile] = _passes.forward(ws)
-            _passes.require_finite(ws.h[-1], tile, "logits")
+        def work(ws: Workspace, tile: Rows) -> None:
+            out[tile] = layers.forward(ws)
+            layers.require_finite(ws.h[-1], tile, "logits")
 
-        _passes.for_each_tile(self, rows, work)
+        for_each_tile(self, rows, work)
         return self._like(x, out)
 
     def predict(self, x: ArrayLike) -> Any:
-        """Return the class with the largest logit, the first of equals.
+        """Return the class with the largest logit, the lowest one if several are equal.
 
         Parameters
         ----------
@@ -179,11 +231,17 @@ class MLP:
         ------
         TypeError, ValueError, FloatingPointError
             As `logits`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastnn
+        >>> net = fastnn.MLP([np.eye(2)], [np.array([0.0, 1.0])])
+        >>> net.predict(np.array([[2.0, 3.0], [5.0, 4.0]]))
+        array([1, 0])
         """
         logits = np.atleast_2d(self.logits(x))
-        out = np.empty(len(logits), np.int64)
-        _kernels._argmax(logits, out)
-        return self._like(x, out)
+        return self._like(x, losses.predictions(logits, np.empty(len(logits), np.int64)))
 
     def predict_proba(self, x: ArrayLike) -> NDArray[Any]:
         """Return the softmax of the logits.
@@ -200,10 +258,19 @@ class MLP:
         ------
         TypeError, ValueError, FloatingPointError
             As `logits`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastnn
+        >>> net = fastnn.MLP([np.eye(2)], [np.array([0.0, 1.0])])
+        >>> net.predict_proba(np.array([[5.0, 4.0], [1000.0, 0.0]]))
+        array([[0.5, 0.5],
+               [1. , 0. ]])
         """
         logits = np.atleast_2d(self.logits(x))
         out = np.empty_like(logits)
-        _kernels._softmax(logits, out)
+        losses.softmax(logits, out)
         return self._like(x, out)
 
     def loss(self, x: ArrayLike, labels: ArrayLike) -> float:
@@ -218,17 +285,26 @@ class MLP:
         Raises
         ------
         TypeError, ValueError, FloatingPointError
-            As `logits`; labels are of another type, number or range; there are no rows.
+            As `logits`; labels are not integers, not one for each row, or out of range; there are
+            no rows.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastnn
+        >>> net = fastnn.MLP([np.eye(2)], [np.array([0.0, 1.0])])
+        >>> round(net.loss(np.array([[5.0, 4.0]]), [0]), 3)
+        0.693
         """
         rows, truth = self._samples(x, labels)
-        losses = np.empty(len(rows), self.dtype)
+        of_rows = np.empty(len(rows), self.dtype)
 
-        def work(ws: _passes.Workspace, tile: _passes.Rows) -> None:
-            _passes.evaluate_tile(ws, truth, tile)
-            losses[tile] = ws.losses
+        def work(ws: Workspace, tile: Rows) -> None:
+            layers.evaluate_tile(ws, truth, tile)
+            of_rows[tile] = ws.losses
 
-        _passes.for_each_tile(self, rows, work)
-        return float(losses.mean(dtype=np.float64))
+        for_each_tile(self, rows, work)
+        return float(of_rows.mean(dtype=np.float64))
 
     def accuracy(self, x: ArrayLike, labels: ArrayLike) -> float:
         """Return the share of rows whose predicted class is the label.
@@ -243,6 +319,14 @@ class MLP:
         ------
         TypeError, ValueError, FloatingPointError
             As `loss`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastnn
+        >>> net = fastnn.MLP([np.eye(2)], [np.array([0.0, 1.0])])
+        >>> net.accuracy(np.array([[2.0, 3.0], [5.0, 4.0]]), [1, 1])
+        0.5
         """
         rows, truth = self._samples(x, labels)
         return int(np.count_nonzero(self.predict(rows) == truth)) / len(rows)
@@ -270,13 +354,25 @@ class MLP:
 
         Notes
         -----
-        ``dL/dz_L = softmax - one_hot`` with the true class as minus the sum of the others;
+        ``dL/dz_L = softmax - one_hot``, where the true class is minus the sum of the others;
         ``dL/dW_i = h_(i-1)^T dL/dz_i / N``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastnn
+        >>> net = fastnn.MLP([np.eye(2)], [np.array([0.0, 1.0])])
+        >>> gradients = net.gradients(np.array([[5.0, 4.0]]), [0])
+        >>> gradients.weights
+        (array([[-2.5,  2.5],
+               [-2. ,  2. ]]),)
+        >>> gradients.biases
+        (array([-0.5,  0.5]),)
         """
         rows, truth = self._samples(x, labels)
-        means = _gradients.mean_gradients(self, rows, truth, _checks.real(l2, "l2"))
-        layers = len(self.weights)
-        return Gradients(tuple(means[:layers]), tuple(means[layers:]))
+        means = gradients.mean_gradients(self, rows, truth, _checks.real(l2, "l2"))
+        count = len(self.weights)
+        return Gradients(tuple(means[:count]), tuple(means[count:]))
 
     def input_gradient(self, x: ArrayLike, labels: ArrayLike) -> NDArray[Any]:
         """Return the derivative of every sample's own loss by its inputs.
@@ -290,8 +386,9 @@ class MLP:
         Returns
         -------
         ndarray, shape (N, D) or (D,), type of the network
-            By inputs in [0, 1] where `x` is uint8. A row is all zero where every probability but
-            the true one underflows; `fastnn.fgsm` keeps the direction there as well.
+            For uint8 pixels, the derivative by the pixel divided by 255. A row is all zero where
+            every probability but the true one underflows; `fastnn.fgsm` keeps the direction even
+            there.
 
         Raises
         ------
@@ -301,18 +398,26 @@ class MLP:
         Notes
         -----
         ``dL/dx = ((softmax - one_hot) W_L^T * activation'(z_(L-1))) ... W_1^T``
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastnn
+        >>> net = fastnn.MLP([np.eye(2)], [np.array([0.0, 1.0])])
+        >>> net.input_gradient(np.array([[5.0, 4.0]]), [0])
+        array([[-0.5,  0.5]])
         """
         rows = self._inputs(x)
         truth = _checks.labels(labels, len(rows), self.sizes[-1])
         out = np.empty(rows.shape, self.dtype)
 
-        def work(ws: _passes.Workspace, tile: _passes.Rows) -> None:
-            _passes.evaluate_tile(ws, truth, tile)
-            _passes.backward(ws, to=0)
-            _passes.require_finite(ws.g[0], tile, "derivatives")
+        def work(ws: Workspace, tile: Rows) -> None:
+            layers.evaluate_tile(ws, truth, tile)
+            layers.backward(ws, to=0)
+            layers.require_finite(ws.g[0], tile, "derivatives")
             out[tile] = ws.g[0]
 
-        _passes.for_each_tile(self, rows, work, to=0)
+        for_each_tile(self, rows, work, to=0)
         return self._like(x, out)
 
     def _inputs(self, x: ArrayLike) -> NDArray[Any]:

@@ -20,15 +20,15 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from fastnn._files import atomic_write
+from fastnn._runtime.files import atomic_write
 
 if TYPE_CHECKING:
-    from fastnn.robustness import AdversarialReport
+    from fastnn.reports import AdversarialReport
     from fastnn.training import History
 
 __all__ = ["accuracy_curve", "adversarial_grid", "digit", "learning_curves", "save"]
 
-# Okabe and Ito's palette: told apart with every common kind of colour blindness.
+# Okabe and Ito's palette: readers with any common kind of colour blindness can tell them apart.
 _PALETTE = ("#0072B2", "#D55E00", "#00805D", "#CC79A7", "#E69F00", "#56B4E9")
 _BLUE, _ORANGE, _GREEN = _PALETTE[:3]
 _INK, _GRID = "#222222", "#D9D9D9"
@@ -61,7 +61,7 @@ def learning_curves(
         What `fastnn.train` returned, or the four lists of the assignment's `nn_train` in its own
         order: ``learning_curves(nn_train(...)[1:])``. Validation may be empty.
     axes
-        Two axes, the loss first; made where left out.
+        Two axes, the loss first; by default in a new figure.
 
     Returns
     -------
@@ -71,7 +71,16 @@ def learning_curves(
     Raises
     ------
     ValueError
-        No epoch, lists of different lengths, or other than two axes.
+        There are no epochs, the lists differ in length, or there are not two axes.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> from fastnn import plots
+    >>> history = fastnn.training.History([0.9, 0.4], [0.7, 0.9], [1.0, 0.5], [0.6, 0.8])
+    >>> loss, accuracy = plots.learning_curves(history)
+    >>> accuracy.get_ylabel()
+    'Accuracy'
     """
     train_loss, train_accuracy, val_loss, val_accuracy = _curves(history)
     pair = _figure(10, 3.8).subplots(1, 2) if axes is None else list(axes)
@@ -101,9 +110,9 @@ def digit(image: npt.ArrayLike, ax: Axes | None = None, *, title: str = "") -> A
     Parameters
     ----------
     image
-        ``(H, W)`` or flat ``(H * H,)``; floats meant for [0, 1], or uint8 pixels.
+        ``(H, W)`` or flat ``(H * H,)``; floats in [0, 1], or uint8 pixels.
     ax
-        Where to draw; made where left out.
+        Where to draw; by default in a new figure.
     title
         Written above the image.
 
@@ -115,7 +124,17 @@ def digit(image: npt.ArrayLike, ax: Axes | None = None, *, title: str = "") -> A
     Raises
     ------
     ValueError
-        Neither ``(H, W)`` nor the length of a square, or NaN or infinity in it.
+        `image` is neither ``(H, W)`` nor flat with a square number of pixels, or an entry is NaN
+        or infinite.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> from fastnn import plots
+    >>> data = fastnn.load_mnist(source="sample")
+    >>> ax = plots.digit(data.x_test[3], title=f"a {data.y_test[3]}")
+    >>> ax.get_title()
+    'a 3'
     """
     pixels = _pixels(image, "image")
     ax = _figure(2.6, 2.8).subplots() if ax is None else ax
@@ -145,9 +164,9 @@ def adversarial_grid(
         Clean and adversarial images, ``(N, D)`` or ``(N, H, W)``, N from 1 to 20; floats, or uint8
         pixels, which are divided by 255.
     labels, clean_prediction, adversarial_prediction
-        Classes, ``(N,)``: the true ones and what the network says of `x` and of `x_adv`.
+        Classes, ``(N,)``: the true ones, and the predictions for `x` and for `x_adv`.
     axes
-        Axes of shape ``(3, N)``; made where left out.
+        Axes of shape ``(3, N)``; by default in a new figure.
 
     Returns
     -------
@@ -157,7 +176,19 @@ def adversarial_grid(
     Raises
     ------
     ValueError
-        Shapes that disagree, NaN or infinity, or N outside 1 to 20.
+        Shapes disagree, an entry is NaN or infinite, or N is outside 1 to 20.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> from fastnn import plots
+    >>> data = fastnn.load_mnist(source="sample")
+    >>> net = fastnn.MLP.random((784, 10))
+    >>> x, labels = data.x_test[:4], data.y_test[:4]
+    >>> x_adv = fastnn.fgsm(net, x, labels, eps=0.1)
+    >>> axes = plots.adversarial_grid(x, x_adv, labels, net.predict(x), net.predict(x_adv))
+    >>> axes.shape
+    (3, 4)
     """
     clean, adversarial = _images(x, "x"), _images(x_adv, "x_adv")
     n = len(clean)
@@ -192,9 +223,9 @@ def accuracy_curve(report: AdversarialReport, ax: Axes | None = None, *, label: 
     report
         What `fastnn.adversarial_accuracy` returned, for one eps or many.
     ax
-        Where to draw, made where left out. Draw another report on it to compare the two.
+        Where to draw; by default in a new figure. To compare reports, draw all on the same.
     label
-        Name of the curve in the legend; no legend where every name is empty.
+        Name of the curve in the legend; there is no legend if every name is empty.
 
     Returns
     -------
@@ -204,7 +235,18 @@ def accuracy_curve(report: AdversarialReport, ax: Axes | None = None, *, label: 
     Raises
     ------
     ValueError
-        A report of no samples, which has no accuracy.
+        The report has no samples.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> from fastnn import plots
+    >>> data = fastnn.load_mnist(source="sample")
+    >>> net = fastnn.MLP.random((784, 10))
+    >>> report = fastnn.adversarial_accuracy(net, data.x_test, data.y_test, eps=[0.05, 0.1])
+    >>> ax = plots.accuracy_curve(report, label="untrained")
+    >>> ax.get_ylabel()
+    'Accuracy'
     """
     if not report.n:
         raise ValueError("report: expected at least one sample, got 0")
@@ -227,19 +269,30 @@ def accuracy_curve(report: AdversarialReport, ax: Axes | None = None, *, label: 
 
 
 def save(figure: Figure | SubFigure | Axes | Iterable[Any], path: str | Path) -> None:
-    """Write a figure to a file whole: a run stopped half-way leaves the old file or none.
+    """Write a figure to a file; an interrupted write leaves the old file or none.
 
     Parameters
     ----------
     figure
         A figure, or what any function of this module returned.
     path
-        Where to write. Its suffix says the format: ``.png``, ``.svg``, ``.pdf`` and others.
+        Where to write. The suffix is the format: ``.png``, ``.svg``, ``.pdf`` and others.
 
     Raises
     ------
     ValueError
-        A suffix that is no format matplotlib writes.
+        matplotlib cannot write the format of the suffix.
+
+    Examples
+    --------
+    >>> import os
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from fastnn import plots
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     plots.save(plots.digit(np.eye(28)), f"{folder}/digit.svg")
+    ...     os.listdir(folder)
+    ['digit.svg']
     """
     while not isinstance(figure, Figure):
         figure = figure.figure if isinstance(figure, (Axes, SubFigure)) else next(iter(figure))
@@ -249,7 +302,7 @@ def save(figure: Figure | SubFigure | Axes | Iterable[Any], path: str | Path) ->
 
 
 def require_format(path: str | Path) -> str:
-    """Return the format that the suffix of a file's name says.
+    """Return the format of a file from the suffix of its name.
 
     Parameters
     ----------
@@ -259,7 +312,13 @@ def require_format(path: str | Path) -> str:
     Raises
     ------
     ValueError
-        A suffix that is no format matplotlib writes.
+        matplotlib cannot write the format of the suffix.
+
+    Examples
+    --------
+    >>> from fastnn import plots
+    >>> plots.require_format("curves.PNG")
+    'png'
     """
     kind = Path(path).suffix[1:].lower()
     known = Figure().canvas.get_supported_filetypes()
@@ -289,8 +348,7 @@ def _curves(history: History | Sequence[Sequence[float]]) -> list[npt.NDArray[np
 
 def _figure(width: float, height: float) -> Figure:
     """Make an empty figure, in inches."""
-    # A script or notebook that uses pyplot gets a figure which plt.show() finds; a program that
-    # does not gets one that needs no backend.
+    # If pyplot is loaded, plt.show() is to show the figure; otherwise it needs no backend.
     pyplot = sys.modules.get("matplotlib.pyplot")
     make = Figure if pyplot is None else pyplot.figure
     figure: Figure = make(figsize=(width, height), layout="constrained")
@@ -298,7 +356,7 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _grid(axes: npt.ArrayLike | None, n: int) -> npt.NDArray[np.object_]:
-    """Check the caller's ``(3, n)`` axes or make them."""
+    """Check the caller's ``(3, n)`` axes or create them."""
     if axes is None:
         return _figure(1.15 * n + 0.9, 4.6).subplots(3, n, squeeze=False)
     grid = np.asarray(axes, dtype=object)
@@ -351,7 +409,7 @@ def _show(
 
 
 def _say(ax: Axes, predicted: int, true: int) -> None:
-    """Write under an image what the network takes it for, and whether it is right."""
+    """Write the prediction under an image, with a mark that shows whether it is right."""
     mark, color = ("✓", _GREEN) if predicted == true else ("✗", _ORANGE)
     ax.set_xlabel(f"says {predicted} {mark}", color=color, fontweight="bold")
 

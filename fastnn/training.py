@@ -3,29 +3,50 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn import _checks, _kernels, _passes
-from fastnn._gradients import GradientSums, parameter_name
-from fastnn._parallel import Team, thread_count
-from fastnn._progress import Progress
+from fastnn import _checks
+from fastnn._engine.gradients import GradientSums
+from fastnn._engine.layers import evaluate_tile
+from fastnn._engine.losses import first_not_finite
+from fastnn._engine.network import parameter_name
+from fastnn._engine.tiles import MOST_ROWS, run_tiles
+from fastnn._engine.workspace import Rows, Workspace, Workspaces
+from fastnn._kernels.descent import _sgd_step
+from fastnn._runtime.progress import Progress
+from fastnn._runtime.team import Team
+from fastnn._runtime.threads import thread_count
 from fastnn.networks import MLP
+
+Samples = tuple[NDArray[Any], NDArray[np.int64]]  # inputs (N, D) and labels (N,), checked
+Result = tuple[NDArray[Any], int]  # the loss of every sample, and how many are right
 
 
 @dataclass(frozen=True)
 class History:
-    """What `train` saw after every epoch.
+    """Loss and accuracy after every epoch of `train`.
 
     Attributes
     ----------
     train_loss, train_accuracy : list of float, length epochs
         Mean cross-entropy and share of right predictions on the training samples.
     val_loss, val_accuracy : list of float, length epochs
-        The same on the validation samples; empty without any.
+        The same on the validation samples; empty if there were none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastnn
+    >>> net = fastnn.MLP.random((1, 2))
+    >>> x = np.array([[0], [255]], dtype=np.uint8)
+    >>> history = fastnn.train(net, x, [0, 1], epochs=20, batch_size=2, learning_rate=1.0)
+    >>> len(history.train_loss), history.train_accuracy[-1], history.val_loss
+    (20, 1.0, [])
     """
 
     train_loss: list[float] = field(default_factory=list)
@@ -53,27 +74,27 @@ def train(
     Parameters
     ----------
     net : MLP
-        Its weights and biases change, an epoch at a time: whatever ends the training early leaves
-        the network as it was after the last whole epoch.
+        Its weights and biases are replaced after every epoch. If an error or an interrupt ends the
+        training, the network keeps those of the last complete epoch.
     x : ndarray, shape (N, D), type of the network or uint8
     labels : ndarray of int, shape (N,)
         True classes, each in [0, C).
     epochs : int
         Passes over the samples, at least 1.
     batch_size : int
-        Samples a step, at least 1; the last step of an epoch takes what is left.
+        Samples per step, at least 1; the last step of an epoch takes the rest.
     learning_rate : float
         Step length, > 0.
     momentum : float, optional
-        Share of the last step that is kept, in [0, 1).
+        Share of the previous step that is added to each step, in [0, 1).
     l2 : float, optional
-        Weight decay, >= 0: ``l2 * W`` is added to the gradient of the mean loss, not for biases.
+        Weight decay, >= 0: ``l2 * W`` is added to the gradient of the mean loss; none for biases.
     validation : tuple (x, labels), optional
-        Samples that are judged after every epoch and never trained on.
+        Samples to evaluate after every epoch; they are not used for training.
     rng : int, Generator or None, optional
         Seed or source of the order of the samples; None draws a new seed.
     progress : bool, optional
-        Draw a bar on standard error.
+        Draw a progress bar on standard error.
 
     Returns
     -------
@@ -90,7 +111,25 @@ def train(
     Notes
     -----
     ``v = momentum * v + mean gradient + l2 * W``; ``W = W - learning_rate * v``. The sums over a
-    batch are taken in an order that does not depend on the number of threads.
+    batch are added up in an order that does not depend on the number of threads.
+
+    Examples
+    --------
+    >>> import fastnn
+    >>> data = fastnn.load_mnist(source="sample")
+    >>> net = fastnn.MLP.random((784, 32, 10))
+    >>> history = fastnn.train(
+    ...     net,
+    ...     data.x_train,
+    ...     data.y_train,
+    ...     epochs=3,
+    ...     batch_size=50,
+    ...     learning_rate=0.1,
+    ...     momentum=0.8,
+    ...     validation=(data.x_test, data.y_test),
+    ... )
+    >>> history.val_accuracy[-1] > 0.85
+    True
     """
     samples = _samples(net, x, labels, "x")
     held_out = None if validation is None else _samples(net, *_pair(validation), "validation x")
@@ -106,24 +145,34 @@ def train(
     generator = np.random.default_rng(rng)
     work = MLP(net.weights, net.biases, net.activation)
     history = History()
-    with (
-        Team(thread_count()) as team,
-        Progress("training", epochs, enabled=progress) as bar,
-    ):
-        descent = Descent(work, settings, team, samples[0])
-        for epoch in range(epochs):
-            descent.epoch(*samples, generator.permutation(len(samples[0])))
-            _note(descent, samples, history.train_loss, history.train_accuracy)
-            if held_out is not None:
-                _note(descent, held_out, history.val_loss, history.val_accuracy)
-            _take_over(net, work)
-            bar.update(epoch + 1, _remark(history))
+    curves = (
+        (history.train_loss, history.train_accuracy),
+        (history.val_loss, history.val_accuracy),
+    )
+
+    def after(results: list[Result]) -> str:
+        for (losses, hits), (loss, accuracy) in zip(results, curves, strict=False):
+            loss.append(math.fsum(losses) / len(losses))
+            accuracy.append(hits / len(losses))
+        _take_over(net, work)
+        return _remark(history)
+
+    descend(
+        work,
+        settings,
+        samples,
+        [samples] if held_out is None else [samples, held_out],
+        epochs=epochs,
+        order=lambda: generator.permutation(len(samples[0])),
+        after=after,
+        progress=progress,
+    )
     return history
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The numbers of a descent, checked."""
+    """The checked settings of a training."""
 
     batch_size: int
     learning_rate: float
@@ -131,8 +180,34 @@ class Settings:
     l2: float = 0.0
 
 
+def descend(
+    net: MLP,
+    settings: Settings,
+    samples: Samples,
+    judged: Sequence[Samples],
+    *,
+    epochs: int,
+    after: Callable[[list[Result]], str],
+    before: Callable[[int], None] = lambda _: None,
+    order: Callable[[], NDArray[np.int64] | None] = lambda: None,
+    progress: bool = False,
+) -> None:
+    """Train for some epochs: the loop of `train` and of the assignment's `nn_train`.
+
+    Every epoch calls `before` with its number, takes a step for every batch of `samples`, in the
+    order that `order` returns, evaluates all that are `judged`, and calls `after` with the results,
+    which returns a remark for the progress bar.
+    """
+    with Team(thread_count()) as team, Progress("training", epochs, enabled=progress) as bar:
+        descent = Descent(net, settings, team, samples[0])
+        for epoch in range(epochs):
+            before(epoch)
+            descent.epoch(*samples, order())
+            bar.update(epoch + 1, after([descent.evaluate(*pair) for pair in judged]))
+
+
 class Descent:
-    """Steps down the loss of one network, in buffers that are made once.
+    """Gradient descent on the loss of one network, in buffers that are allocated once.
 
     Parameters
     ----------
@@ -142,7 +217,7 @@ class Descent:
     team : Team
         The threads at work.
     x : ndarray, shape (N, D)
-        The samples, or others like them: whether they are mostly zeros is seen once.
+        The samples, or similar ones: they show, once, whether most entries are 0.
     """
 
     def __init__(self, net: MLP, settings: Settings, team: Team, x: NDArray[Any]) -> None:
@@ -152,12 +227,12 @@ class Descent:
         self._parameters = [p.reshape(-1) for p in (*net.weights, *net.biases)]
         self._velocities = [np.zeros_like(p) for p in self._parameters]
         self._sums = GradientSums(net, settings.batch_size, x)
-        self._workspaces = _passes.Workspaces(net, _passes.MOST_ROWS, to=1)
+        self._workspaces = Workspaces(net, MOST_ROWS, to=1)
 
     def epoch(
         self, x: NDArray[Any], labels: NDArray[np.int64], order: NDArray[np.int64] | None = None
     ) -> None:
-        """Take one step for every batch of the samples, in the `order` given or as they stand."""
+        """Take one step for every batch of the samples, in the given `order` or in their own."""
         size = self._settings.batch_size
         for start in range(0, len(x), size):
             batch = slice(start, min(start + size, len(x)))
@@ -169,10 +244,10 @@ class Descent:
     def _require_finite(self) -> None:
         """Raise for the first parameter that is not finite.
 
-        The logits do not tell: where an input is 0, the weights behind it are left out.
+        The logits are not enough: the weights of an input that is 0 are skipped.
         """
         for k, parameter in enumerate(self._parameters):
-            if _kernels._first_not_finite(parameter[None]) >= 0:
+            if first_not_finite(parameter[None]) is not None:
                 name = parameter_name(self.net, k)
                 raise FloatingPointError(f"the training diverges: {name} is not finite")
 
@@ -183,39 +258,35 @@ class Descent:
         rate, l2 = kind(self._settings.learning_rate), kind(self._settings.l2)
         weights = len(self.net.weights)
 
-        def task(_: int, number_and_piece: tuple[int, slice]) -> None:
-            k, piece = number_and_piece
-            _kernels._sgd_step(
+        def task(_: int, number_and_slice: tuple[int, slice]) -> None:
+            k, where = number_and_slice
+            _sgd_step(
                 scale,
                 l2 if k < weights else kind(0),
                 momentum,
                 rate,
-                self._sums.join(k, piece),
-                self._velocities[k][piece],
-                self._parameters[k][piece],
+                self._sums.join(k, where),
+                self._velocities[k][where],
+                self._parameters[k][where],
             )
 
-        self._team.run(task, self._sums.pieces)
+        self._team.run(task, self._sums.slices)
 
-    def evaluate(self, x: NDArray[Any], labels: NDArray[np.int64]) -> tuple[NDArray[Any], int]:
+    def evaluate(self, x: NDArray[Any], labels: NDArray[np.int64]) -> Result:
         """Return every sample's loss, shape (N,), and the number of samples that are right."""
-        cut = _passes.tiles(len(x))
         losses = np.empty(len(x), self.net.dtype)
-        hits = [0] * len(cut)
+        hits: list[int] = []  # of every tile
 
-        def task(worker: int, i: int) -> None:
-            ws = self._workspaces[worker]
-            ws.load(x, cut[i])
-            hits[i] = _passes.evaluate_tile(ws, labels, cut[i])
-            losses[cut[i]] = ws.losses
+        def work(ws: Workspace, tile: Rows) -> None:
+            hits.append(evaluate_tile(ws, labels, tile))
+            losses[tile] = ws.losses
 
-        self._workspaces.pack(self._team, len(x))
-        self._team.run(task, range(len(cut)))
+        run_tiles(self._team, self._workspaces, x, work)
         return losses, sum(hits)
 
 
 def _take_over(net: MLP, work: MLP) -> None:
-    """Copy the parameters of `work` to `net`: all of them, as signals wait while a team works."""
+    """Copy all parameters of `work` to `net`; a `Team` delays signals, so none can interrupt."""
     for ours, new in zip(net.weights + net.biases, work.weights + work.biases, strict=True):
         ours[...] = new
 
@@ -229,25 +300,11 @@ def _pair(validation: tuple[ArrayLike, ArrayLike]) -> tuple[ArrayLike, ArrayLike
     return inputs, truth
 
 
-def _samples(
-    net: MLP, x: ArrayLike, labels: ArrayLike, name: str
-) -> tuple[NDArray[Any], NDArray[np.int64]]:
+def _samples(net: MLP, x: ArrayLike, labels: ArrayLike, name: str) -> Samples:
     """Return inputs (N, D) with N > 0 and labels (N,), checked against the network."""
     rows = _checks.inputs(x, net.sizes[0], net.dtype, name=name)
     _checks.some_rows(rows, name)
     return rows, _checks.labels(labels, len(rows), net.sizes[-1])
-
-
-def _note(
-    descent: Descent,
-    samples: tuple[NDArray[Any], NDArray[np.int64]],
-    losses: list[float],
-    accuracies: list[float],
-) -> None:
-    """Append the mean loss and the accuracy on `samples`."""
-    loss, hits = descent.evaluate(*samples)
-    losses.append(math.fsum(loss) / len(loss))
-    accuracies.append(hits / len(loss))
 
 
 def _remark(history: History) -> str:

@@ -19,7 +19,7 @@ def dtype(request):
     return request.param
 
 
-@pytest.fixture(params=["relu", "sigmoid"])
+@pytest.fixture(params=["relu", "sigmoid", "tanh"])
 def activation(request):
     return request.param
 
@@ -31,7 +31,8 @@ def make_net(rng):
     def make(sizes, activation="relu", dtype=np.float32):
         from fastnn import MLP
 
-        spread = 1 if activation == "relu" else 4  # sigmoids of small numbers are all alike
+        # Sigmoids of small numbers are all alike.
+        spread = {"relu": 1, "sigmoid": 4, "tanh": 2}[activation]
         weights = [rng.normal(0, spread * a**-0.5, (a, b)) for a, b in pairwise(sizes)]
         biases = [rng.normal(0, 0.3, b).astype(dtype) for b in sizes[1:]]
         return MLP([w.astype(dtype) for w in weights], biases, activation)

@@ -39,21 +39,35 @@ ROOT = Path(__file__).parents[1]
 EQUIVALENT = Path(__file__).with_name("equivalent_mutants.toml")
 MEMORY = 16 << 30  # bytes of address space: a mutant may ask for any amount
 
-# The tests of every module, the quickest to notice a fault first.
+# The tests of every module, files or folders of `tests/`, the quickest to notice a fault first.
 TESTS = {
-    "_checks": "checks networks attacks",
-    "_files": "files formats",
-    "_gradients": "networks training sparse comp7015",
-    "_kernels": "kernels_steps kernels kernels_logits networks attacks robustness",
-    "_npy": "npy formats datasets",
-    "_parallel": "parallel signals training robustness",
-    "_passes": "passes networks sparse attacks robustness training parallel",
-    "_signals": "signals parallel",
-    "_sparse": "kernels_sparse sparse training",
-    "_sparse_kernels": "kernels_sparse kernels sparse training",
-    "attacks": "attacks robustness checks",
-    "robustness": "robustness checks parallel",
-    "training": "training checks comp7015 parallel",
+    "_checks": "test_checks.py test_networks.py attacks",
+    "_engine.activations": "engine/test_layers.py test_networks.py attacks/test_fgsm.py",
+    "_engine.gradients": "test_networks.py test_training.py engine/test_masked.py comp7015",
+    "_engine.layers": "engine/test_layers.py test_networks.py engine/test_masked.py attacks",
+    "_engine.losses": "kernels/test_logits.py test_networks.py attacks",
+    "_engine.masked": "kernels/test_masked_products.py engine/test_masked.py test_training.py",
+    "_engine.tiles": "engine/test_layers.py runtime/test_team.py test_networks.py attacks",
+    "_engine.workspace": "engine/test_layers.py test_networks.py attacks test_training.py",
+    "_kernels.attack_steps": "kernels/test_steps.py attacks",
+    "_kernels.descent": "kernels/test_steps.py test_training.py",
+    "_kernels.elementwise": "kernels/test_elementwise.py test_networks.py attacks/test_fgsm.py",
+    "_kernels.exponentials": "kernels/test_elementwise.py kernels/test_logits.py test_networks.py",
+    "_kernels.logits": "kernels/test_logits.py test_networks.py attacks",
+    "_kernels.masked_products": "kernels/test_masked_products.py engine/test_masked.py",
+    "_runtime.blas": "runtime/test_team.py runtime/test_signals.py",
+    "_runtime.files": "runtime/test_files.py io",
+    "_runtime.processors": "runtime/test_team.py runtime/test_vectors.py",
+    "_runtime.signals": "runtime/test_signals.py runtime/test_team.py",
+    "_runtime.team": "runtime/test_team.py runtime/test_signals.py test_training.py",
+    "_runtime.threads": "runtime/test_team.py runtime/test_signals.py",
+    "attacks._base": "attacks test_checks.py",
+    "attacks._fgsm": "attacks kernels/test_steps.py",
+    "attacks._iterated_fgsm": "attacks/test_iterated_fgsm.py",
+    "attacks.evaluate": "attacks test_checks.py runtime/test_team.py",
+    "io._npy": "io/test_npy.py io/test_networks.py datasets/test_mnist.py",
+    "reports": "attacks/test_evaluate.py",
+    "training": "test_training.py test_checks.py comp7015 runtime/test_team.py",
 }
 
 
@@ -73,7 +87,7 @@ class Mutant(NamedTuple):
 
 def path_of(module: str) -> Path:
     """Return where a module is, from the root of the project."""
-    return Path("fastnn", f"{module}.py")
+    return Path("fastnn", *module.split(".")).with_suffix(".py")
 
 
 # --- the mutants of a module
@@ -226,8 +240,8 @@ class Worker:
 
 
 def files(names: Any) -> list[str]:
-    """Return test files by their short names."""
-    return [f"tests/test_{name}.py" for name in names]
+    """Return the paths of test files and folders."""
+    return [f"tests/{name}" for name in names]
 
 
 def results_of(mutants: list[Mutant], workers: list[Worker]) -> list[str]:
@@ -267,9 +281,9 @@ def report(mutants: list[Mutant], results: list[str]) -> None:
             note = f"equivalent: {known[mutant[:4]]}" if equivalent else "survived"
             print(f"\n{note}\n{mutant.diff}")
     columns = ("killed", "timed out", "survived", "equivalent")
-    print(f"\n{'module':<16}", *(f"{column:>10}" for column in columns))
+    print(f"\n{'module':<26}", *(f"{column:>10}" for column in columns))
     for module, count in counts.items():
-        print(f"{module:<16}", *(f"{count[column]:10}" for column in columns))
+        print(f"{module:<26}", *(f"{count[column]:10}" for column in columns))
     caught = len(results) - results.count("survived")
     different = len(results) - sum(count["equivalent"] for count in counts.values())
     print(f"caught {caught} of {different} that are not equivalent ({caught / different:.1%})")

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import _kernels, reference
+from fastnn import reference
+from fastnn._engine import losses
 
+ITERATED = fastnn.attacks.IteratedFGSM(steps=3, step_size=0.03)
 TIGHT = {np.float32: 1e-5, np.float64: 1e-12}
 
 
@@ -21,7 +23,7 @@ class Case(NamedTuple):
     logits: Any
 
 
-@pytest.fixture(params=["relu", "sigmoid"])
+@pytest.fixture(params=["relu", "sigmoid", "tanh"])
 def case(request, rng, make_net, dtype):
     net = make_net((20, 33, 17, 10), request.param, dtype)
     x, labels = rng.random((37, 20)).astype(dtype), rng.integers(0, 10, 37)
@@ -52,13 +54,13 @@ def by_sample(name, *, labelled):
 
 def kernel_residual(c):
     out = np.empty_like(c.logits)
-    _kernels._loss_residual(c.logits, c.labels, np.empty(len(out), out.dtype), out)
+    losses.loss_residual(c.logits, c.labels, np.empty(len(out), out.dtype), out)
     return [out]
 
 
 def kernel_attack_residual(c):
     out = np.empty_like(c.logits)
-    _kernels._attack_residual(c.logits, c.labels, out)
+    losses.attack_residual(c.logits, c.labels, out)
     return [out]
 
 
@@ -125,6 +127,17 @@ PARTNERS = {
         ),
     ),
     "input_gradient": by_sample("input_gradient", labelled=True),
+    "iterated_fgsm": (
+        attacked(ITERATED.perturb, bounds=(0, 1)),
+        lambda c: [
+            [
+                reference.iterated_fgsm(
+                    *parts(c), row, label, 0.05, steps=3, step_size=0.03, bounds=(0, 1), **rest(c)
+                )
+                for row, label in zip(c.x.astype(float), c.labels, strict=True)
+            ]
+        ],
+    ),
     "log_softmax": by_entry("log_softmax"),
     "logits": by_sample("logits", labelled=False),
     "loss": (
@@ -156,6 +169,7 @@ PARTNERS = {
     ),
     "sigmoid": by_entry("sigmoid"),
     "softmax": by_entry("softmax"),
+    "tanh": by_entry("tanh"),
 }
 # What the library must not do, so that a test can show why.
 ALONE = {"residual_cancelling"}

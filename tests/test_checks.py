@@ -220,7 +220,7 @@ def test_eps_is_refused(net, samples, name, eps, kind, message):
 
 @pytest.mark.parametrize("eps", [[0.1], [0.1, 0.2]])
 def test_fgsm_takes_a_single_eps(net, samples, eps):
-    with refuses(ValueError, rf"fgsm takes one eps, got {len(eps)}"):
+    with refuses(ValueError, rf"an attack takes one eps, got {len(eps)}"):
         fgsm(net, *samples, eps)
 
 
@@ -247,7 +247,7 @@ def test_bounds_are_refused(net, samples, name, bounds, kind):
 
 PIXELS = "; this looks like 0-255 pixels: divide by 255"
 NORMALISED = (
-    "; this looks like mean/std-normalised pixels: undo the normalisation, "
+    r"; this looks like mean/std-normalised pixels: undo the normalisation \(x \* std \+ mean\), "
     "or give bounds in its units"
 )
 
@@ -447,11 +447,11 @@ def test_parameters_that_are_not_finite_are_named(value):
 
 
 def test_another_activation_is_refused():
-    message = r"activation must be one of \('relu', 'sigmoid'\), got 'tanh'"
+    message = r"activation must be one of \('relu', 'sigmoid', 'tanh'\), got 'softplus'"
     with refuses(ValueError, message):
-        MLP(layers((4, 3)), layers(3), "tanh")
+        MLP(layers((4, 3)), layers(3), "softplus")
     with refuses(ValueError, message):
-        MLP.random((4, 3), "tanh")
+        MLP.random((4, 3), "softplus")
 
 
 @pytest.mark.parametrize(

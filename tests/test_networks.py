@@ -7,12 +7,15 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from fastnn import MLP, _kernels, _passes, reference
+from fastnn import MLP, reference
+from fastnn._engine import layers, tiles, workspace
+from fastnn._kernels import attack_steps, elementwise, exponentials, masked_products
+from fastnn._kernels import logits as logits_kernels
 
 # One layer, two and four, from 2 classes to 10, widths on both sides of vector registers.
 SIZES = ((7, 2), (20, 16, 10), (30, 40, 20, 17, 3))
 TIGHT = {np.float32: 1e-5, np.float64: 1e-12}  # relative to the largest entry
-ABOVE_A_TILE = 2 * _passes.MOST_ROWS + 3
+ABOVE_A_TILE = 2 * tiles.MOST_ROWS + 3
 
 
 @pytest.fixture(params=SIZES, ids=lambda sizes: f"depth{len(sizes) - 1}")
@@ -102,7 +105,7 @@ def test_input_gradient(net, samples, dtype):
     assert_close(found, by_reference("input_gradient", net, x, labels), dtype)
 
 
-@pytest.mark.parametrize("rows", [1, 61, 200])  # one part, one, two: see _gradients.part_count
+@pytest.mark.parametrize("rows", [1, 61, 200])  # one part, one, two: see gradients.part_count
 @pytest.mark.parametrize("l2", [0, 0.3])
 def test_gradients(net, samples, dtype, rows, l2):
     x, labels = samples(rows)
@@ -118,7 +121,7 @@ def test_gradients(net, samples, dtype, rows, l2):
 
 def test_gradients_of_parts_taller_than_a_tile(make_net, rng, activation):
     net = make_net((3, 4, 2), activation, np.float64)
-    x, labels = rng.normal(size=(8 * _passes.MOST_ROWS + 11, 3)), None
+    x, labels = rng.normal(size=(8 * tiles.MOST_ROWS + 11, 3)), None
     labels = (x[:, 0] > 0).astype(int)
     found = net.gradients(x, labels)
     # The mean over all rows is that of the means over two parts of known size.
@@ -259,7 +262,8 @@ def test_no_layout_makes_numba_compile_anew(make_net, rng):
     pixels = rng.integers(0, 256, (17, 5), dtype=np.uint8)
 
     def compiled():
-        kernels = [getattr(_kernels, name) for name in dir(_kernels)]
+        modules = [attack_steps, elementwise, exponentials, logits_kernels, masked_products]
+        kernels = [kernel for module in modules for kernel in vars(module).values()]
         return sum(len(getattr(kernel, "signatures", ())) for kernel in kernels)
 
     all_results(net, pixels, labels)
@@ -328,7 +332,9 @@ def test_a_network_can_be_copied_and_pickled(make_net, rng, copied):
     np.testing.assert_array_equal(copied(net).logits(x), net.logits(x))
 
 
-@pytest.mark.parametrize(("activation", "variance"), [("relu", 2 / 400), ("sigmoid", 2 / 700)])
+@pytest.mark.parametrize(
+    ("activation", "variance"), [("relu", 2 / 400), ("sigmoid", 2 / 700), ("tanh", 2 / 700)]
+)
 def test_random_weights_have_the_variance_of_their_source(activation, variance, dtype):
     net = MLP.random((400, 300, 300, 10), activation, dtype=dtype)
     assert net.dtype == dtype
@@ -385,17 +391,17 @@ def test_a_gradient_by_the_parameters_that_overflows_is_an_error(rows, first, sp
 
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize(
-    ("rows", "products"), [(_passes._ONE_BY_ONE, _passes._ONE_BY_ONE), (_passes._ONE_BY_ONE + 1, 1)]
+    ("rows", "products"), [(layers._ONE_BY_ONE, layers._ONE_BY_ONE), (layers._ONE_BY_ONE + 1, 1)]
 )
 def test_few_rows_go_to_blas_one_by_one(make_net, rng, monkeypatch, rows, products, transposed):
     net = make_net((30, 20))
-    ws = _passes.Workspace(net, rows, None, {})
+    ws = workspace.Workspace(net, rows, None, {})
     factor = net.weights[0].T if transposed else net.weights[0]
     a = rng.random((rows, len(factor)), np.float32)
     exact = a.astype(np.float64) @ factor.astype(np.float64)
     out = np.full(exact.shape, np.nan, np.float32)
     done, matmul = [], np.matmul
     monkeypatch.setattr(np, "matmul", lambda *a, **k: done.append(a) or matmul(*a, **k))
-    _passes.multiply(ws, a, 0, out, transposed=transposed)
+    layers.layer_product(ws, a, 0, out, transposed=transposed)
     assert len(done) == products
     np.testing.assert_allclose(out, exact, rtol=1e-5, atol=1e-5)

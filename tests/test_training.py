@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import MLP, History, _gradients, _sparse, reference, train
+from fastnn import MLP, History, reference, train
+from fastnn._engine import gradients, masked
 
 SETTINGS = (
     {},
@@ -60,11 +61,12 @@ def steps_of_reference(net, x, labels, batch_size, epochs, rng, learning_rate, *
 @pytest.mark.parametrize("batch_size", [1, 32, 137, 1000])  # 137 leaves 9 of 32, all, less
 def test_steps_are_the_references(make_net, samples, activation, batch_size, settings):
     net = make_net((8, 7, 5, 3), activation, np.float64)
+    rate = 0.01 if activation == "tanh" else 0.05  # its steps of one sample amplify rounding
     expected, losses = steps_of_reference(
-        net, *samples, batch_size, 2, np.random.default_rng(5), 0.05, **settings
+        net, *samples, batch_size, 2, np.random.default_rng(5), rate, **settings
     )
     history = train(
-        net, *samples, epochs=2, batch_size=batch_size, learning_rate=0.05, rng=5, **settings
+        net, *samples, epochs=2, batch_size=batch_size, learning_rate=rate, rng=5, **settings
     )
     for found, wanted in zip(parameters(net), expected, strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-11, atol=1e-13)
@@ -73,7 +75,7 @@ def test_steps_are_the_references(make_net, samples, activation, batch_size, set
 
 def test_parameters_are_named_by_their_numbers(make_net):
     net = make_net((5, 4, 3, 2))
-    names = [_gradients.parameter_name(net, k) for k in range(6)]
+    names = [gradients.parameter_name(net, k) for k in range(6)]
     assert names == [f"{kind}[{i}]" for kind in ("weights", "biases") for i in range(3)]
 
 
@@ -82,16 +84,16 @@ def test_parameters_are_named_by_their_numbers(make_net):
     [(1, 1), (99, 1), (100, 2), (1023, 2), (1024, 4), (2047, 4), (2048, 8), (10**6, 8)],
 )
 def test_a_batch_has_a_power_of_two_of_tall_parts(rows, parts):
-    assert _gradients.part_count(rows) == parts
+    assert gradients.part_count(rows) == parts
 
 
 @pytest.mark.parametrize(
     ("rows", "height"), [(1, 1), (99, 99), (101, 51), (2048, 256), (9999, 500)]
 )
 def test_buffers_are_no_taller_than_a_part_and_a_tile(make_net, rows, height):
-    sums = _gradients.GradientSums(make_net((5, 4, 3)), rows, np.zeros((1, 5), np.float32))
+    sums = gradients.GradientSums(make_net((5, 4, 3)), rows, np.zeros((1, 5), np.float32))
     assert sums.height == height
-    assert sums.pieces == [(k, slice(0, size)) for k, size in enumerate((20, 12, 4, 3))]
+    assert sums.slices == [(k, slice(0, size)) for k, size in enumerate((20, 12, 4, 3))]
 
 
 def test_batches_of_several_parts_and_tiles_are_the_references(make_net, rng):
@@ -129,12 +131,12 @@ def test_a_last_batch_below_the_packing_threshold_uses_the_weights_of_its_step(
 ):
     # The batch before it was packed, and so is the evaluation of the samples after the epoch. The
     # validation samples are again too few.
-    monkeypatch.setattr(_sparse, "_MOST_DENSE", 1.0)
-    batch, rows = 2 * _sparse.PACK_FROM, 2 * _sparse.PACK_FROM + _sparse.PACK_FROM // 2
+    monkeypatch.setattr(masked, "_MOST_DENSE", 1.0)
+    batch, rows = 2 * masked.PACK_FROM, 2 * masked.PACK_FROM + masked.PACK_FROM // 2
     net = make_net((20, 64, 3), dtype=np.float64)
     x, labels = rng.normal(size=(rows, 20)), rng.integers(0, 3, rows)
     expected, _ = steps_of_reference(net, x, labels, batch, 2, np.random.default_rng(0), 0.5)
-    held_out = x[: _sparse.PACK_FROM - 1], labels[: _sparse.PACK_FROM - 1]
+    held_out = x[: masked.PACK_FROM - 1], labels[: masked.PACK_FROM - 1]
     history = train(
         net, x, labels, epochs=2, batch_size=batch, learning_rate=0.5, validation=held_out
     )
@@ -236,7 +238,7 @@ def test_progress_is_drawn_on_standard_error_where_asked_for(make_net, samples, 
     assert drawn.out == ""
     assert "3/3" in drawn.err
     last = f"loss {seen.train_loss[-1]:.4f}, accuracy {seen.train_accuracy[-1]:.2%}"
-    assert drawn.err.endswith(f"{last}, validation {seen.val_accuracy[-1]:.2%}\n")
+    assert drawn.err.endswith(f"{last}, validation {seen.val_accuracy[-1]:.2%}]\n")
     assert drawn.err.count("\n") == 1
     assert len({f"{loss:.4f}" for loss in seen.train_loss}) == 3
 
@@ -328,7 +330,7 @@ def test_a_weight_that_overflows_behind_zeros_is_noticed(make_net, rng):
     net = make_net((8, 300, 3))
     net.weights[0][5, 7] = 0.5e38
     before = copies(net)
-    x = rng.random((2 * _sparse.PACK_FROM, 8)).astype(np.float32)
+    x = rng.random((2 * masked.PACK_FROM, 8)).astype(np.float32)
     x[:, 5] = 0
     labels = rng.integers(0, 3, len(x))
     settings = {"batch_size": len(x), "learning_rate": 1, "l2": 4}  # a factor of -3 a step

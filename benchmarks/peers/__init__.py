@@ -1,6 +1,4 @@
-"""The peers, as implementations: `fastnn.bench.implementations` says what the methods mean."""
-
-import importlib
+"""The implementations that are compared, by their labels (`fastnn.bench.protocol`)."""
 
 IMPLEMENTATIONS = {
     "fastnn float32": "fastnn.bench.ours:Fastnn32",
@@ -12,13 +10,7 @@ IMPLEMENTATIONS = {
     "notebook": "peers.baselines:Notebook",
     "torch": "peers.eager_torch:Torch",
     "jax": "peers.jitted_jax:Jax",
-    "foolbox": "peers.attack_libraries:Foolbox",
-    "torchattacks": "peers.attack_libraries:Torchattacks",
-    "art": "peers.attack_libraries:Art",
+    "foolbox": "peers.foolbox_attack:Foolbox",
+    "torchattacks": "peers.torchattacks_attack:Torchattacks",
+    "art": "peers.art_attack:Art",
 }
-
-
-def load(name):
-    """Return the class of that name; ImportError where its library is not installed."""
-    module, _, attribute = IMPLEMENTATIONS[name].partition(":")
-    return getattr(importlib.import_module(module), attribute)

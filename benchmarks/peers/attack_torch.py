@@ -1,4 +1,4 @@
-"""A script of its own that does with PyTorch what `fastnn attack --weights W --data D` does."""
+"""A script that does with PyTorch what `fastnn attack --weights W --data D` does."""
 
 import sys
 from pathlib import Path
@@ -33,8 +33,8 @@ def main(weights: Path, data: Path) -> None:
         unclipped = net(moved)
         clipped = net(moved.clamp(0, 1))
     for name, z in (("clean", logits), ("unclipped", unclipped), ("clipped", clipped)):
-        right = int((z.argmax(dim=1) == labels).sum())
-        print(f"{name:<10} {right / len(labels):.2%} ({right:,})")
+        correct = int((z.argmax(dim=1) == labels).sum())
+        print(f"{name:<10} {correct / len(labels):.2%} ({correct:,})")
 
 
 if __name__ == "__main__":

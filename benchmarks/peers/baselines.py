@@ -1,4 +1,4 @@
-"""What fastnn is compared with that needs no other library."""
+"""Baselines that need no other library: the notebook, and fastnn called in other ways."""
 
 import numpy as np
 
@@ -8,9 +8,7 @@ from fastnn.comp7015 import nn_train
 
 
 class OneEpsACall(Fastnn32):
-    """fastnn in float32, a call of its own for every eps."""
-
-    name = "fastnn, one eps a call"
+    """fastnn in float32 with one call for every eps."""
 
     def sweep(self, x, labels, eps, bounds):
         return np.array([self.accuracy(x, labels, e, bounds)[1] for e in eps])
@@ -18,8 +16,6 @@ class OneEpsACall(Fastnn32):
 
 class Assignment(Fastnn32):
     """fastnn's `nn_train`, which draws the same first weights from the same seed."""
-
-    name = "fastnn nn_train"
 
     def train(self, x, labels, x_val, labels_val, epochs, batch_size, learning_rate):
         _, *curves = nn_train(
@@ -37,15 +33,14 @@ class Assignment(Fastnn32):
 
 
 class Notebook:
-    """The assignment's first part in float64, as its own cells ask for it."""
+    """The assignment's first part in float64, as a notebook computes it."""
 
-    name = "notebook"
-    exact = False  # its loss is log(y + 1e-16), which ends at 36.8
+    exact = False  # its loss is -log(y + 1e-16), at most 36.8
     dtype = np.float64
 
     def __init__(self, weights, biases, activation):
         if activation != "sigmoid" or len(weights) != 2:
-            raise NotImplementedError("the assignment's first network alone")
+            raise NotImplementedError("only the network of the assignment's first part")
         self._params = {
             "W1": np.array(weights[0], np.float64),
             "b1": np.array(biases[0], np.float64)[None],

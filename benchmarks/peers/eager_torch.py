@@ -4,25 +4,37 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+ACTIVATIONS = {"relu": torch.nn.ReLU, "sigmoid": torch.nn.Sigmoid, "tanh": torch.nn.Tanh}
+
+
+def make_net(weights, biases, activation):
+    layers = []
+    for w, b in zip(weights, biases, strict=True):
+        layer = torch.nn.Linear(*w.shape)
+        layer.weight.data = torch.from_numpy(np.array(w.T, np.float32, order="C"))
+        layer.bias.data = torch.from_numpy(np.array(b, np.float32))
+        layers += [layer, ACTIVATIONS[activation]()]
+    return torch.nn.Sequential(*layers[:-1]).eval()
+
+
+def to_tensor(values):
+    return torch.from_numpy(np.array(values, np.float32 if values.dtype.kind == "f" else np.int64))
+
+
+def count_correct(logits, labels):
+    return int((logits.argmax(dim=1) == labels).sum())
+
 
 class Torch:
-    name = "torch"
     exact = False
     dtype = np.float32
 
     def __init__(self, weights, biases, activation):
         self._given = weights, biases, activation
-        layers = []
-        for w, b in zip(weights, biases, strict=True):
-            layer = torch.nn.Linear(*w.shape)
-            layer.weight.data = torch.from_numpy(np.array(w.T, np.float32, order="C"))
-            layer.bias.data = torch.from_numpy(np.array(b, np.float32))
-            layers += [layer, torch.nn.ReLU() if activation == "relu" else torch.nn.Sigmoid()]
-        self.net = torch.nn.Sequential(*layers[:-1]).eval()
+        self.net = make_net(weights, biases, activation)
 
     def array(self, values):
-        kind = np.float32 if values.dtype.kind == "f" else np.int64
-        return torch.from_numpy(np.array(values, kind))
+        return to_tensor(values)
 
     @torch.inference_mode()
     def sigmoid(self, z, bias):
@@ -76,12 +88,12 @@ class Torch:
     def accuracy(self, x, labels, eps, bounds):
         logits, gradient = self._attack(x, labels)
         moved = self._step(x, gradient.sign(), eps, bounds)
-        return np.array([_right(logits, labels), _right(self.logits(moved), labels)])
+        return np.array([count_correct(logits, labels), count_correct(self.logits(moved), labels)])
 
     def sweep(self, x, labels, eps, bounds):
         signs = self._attack(x, labels)[1].sign()
         moved = (self._step(x, signs, e, bounds) for e in eps)
-        return np.array([_right(self.logits(m), labels) for m in moved])
+        return np.array([count_correct(self.logits(m), labels) for m in moved])
 
     def train(self, x, labels, x_val, labels_val, epochs, batch_size, learning_rate):
         fresh = type(self)(*self._given)
@@ -99,8 +111,6 @@ class Torch:
     @torch.inference_mode()
     def _metrics(self, x, labels):
         logits = self.net(x)
-        return functional.cross_entropy(logits, labels).item(), _right(logits, labels) / len(x)
-
-
-def _right(logits, labels):
-    return int((logits.argmax(dim=1) == labels).sum())
+        return functional.cross_entropy(logits, labels).item(), count_correct(logits, labels) / len(
+            x
+        )

@@ -1,4 +1,4 @@
-"""JAX, every job one jitted function, float32."""
+"""JAX in float32: every job is one jitted function."""
 
 import functools
 
@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+ACTIVATIONS = {"relu": jax.nn.relu, "sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh}
+
 
 class Jax:
-    name = "jax"
     exact = False
     dtype = np.float32
 
@@ -17,7 +18,7 @@ class Jax:
             (jnp.asarray(w, jnp.float32), jnp.asarray(b, jnp.float32))
             for w, b in zip(weights, biases, strict=True)
         ]
-        self._activate = {"relu": jax.nn.relu, "sigmoid": jax.nn.sigmoid}[activation]
+        self._activate = ACTIVATIONS[activation]
 
     def array(self, values):
         return jnp.asarray(values, jnp.float32 if values.dtype.kind == "f" else jnp.int32)
@@ -74,7 +75,7 @@ class Jax:
 
 
 def _jit(function):
-    """Compile with what is known beforehand: the activation, eps where given, and bounds."""
+    """Compile for a fixed activation, a fixed eps if it is one number, and fixed bounds."""
     static = ("activate", "eps", "bounds", "rate")
     names = function.__code__.co_varnames[: function.__code__.co_argcount]
     return jax.jit(function, static_argnames=[name for name in names if name in static])

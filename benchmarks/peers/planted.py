@@ -1,4 +1,4 @@
-"""fastnn with a fault, to see that the harness finds it."""
+"""fastnn with planted faults, which the harness has to find."""
 
 import time
 
@@ -18,7 +18,7 @@ class Slow(Fastnn32):
 
 
 class Wrong(Fastnn32):
-    """One logit in a thousand is off."""
+    """One logit in a thousand is wrong."""
 
     def logits(self, x):
         answer = super().logits(x)

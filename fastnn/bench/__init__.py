@@ -1,11 +1,13 @@
-"""Measuring fastnn: jobs with checked answers, honest ratios, and the machine's own limits.
+"""Benchmarks of fastnn: jobs with checked answers, ratios with intervals, the machine's ceilings.
 
-`fastnn bench` runs from here, and so does the suite in `benchmarks/`, which adds the peers:
+The command `fastnn bench` and the suite in `benchmarks/`, which adds the peers, use the same code:
 
-- `setting` is the network and the digits, `jobs` what is asked and how an answer is judged;
-  `implementations` and `ours` are who is asked.
-- `worker` is a fresh process that holds one implementation; `harness` interleaves several.
-- `statistics` turns times into a ratio with an interval, or into "not resolved".
-- `machine` and `ceilings` describe what it ran on, and how fast that could be.
-- `results` keeps and compares runs; `figures` draws them; `cli` is the command.
+- `setting` is the network and the digits; `jobs` are what is computed, and how an answer is judged;
+- `protocol` is what an implementation offers; `implementations` and `ours` are those of fastnn;
+- `worker` is a fresh process with one implementation; `process` is its other end, and `messages`
+  are what the two send; `harness` measures several of them in turns;
+- `statistics` turns times into a ratio with an interval, or into "not resolved";
+- `machine` and `ceilings` describe the machine and its highest rates;
+- `results` is a run as a document, made of `records`; `comparison`, `table` and `figures` show it;
+- `session` is the short run of the command, `cli` the command.
 """

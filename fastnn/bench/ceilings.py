@@ -1,7 +1,7 @@
-"""What this machine can do at most: multiply-adds and bytes a second, measured.
+"""The ceilings of this machine, measured: multiply-adds and bytes a second.
 
-Every share of the peak and every roofline refers to these numbers, taken in the same run at the
-same number of threads.
+Every share of the peak and every roofline refers to these numbers, measured in the same run with
+the same number of threads.
 """
 
 from __future__ import annotations
@@ -9,17 +9,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import DTypeLike, NDArray
 from threadpoolctl import threadpool_limits
 
-from fastnn._kernels import kernel
+from fastnn._kernels.jit import kernel
+from fastnn._runtime.processors import vector_bytes
 
 _CHAINS = 12  # independent chains: more than latency (4) x units (2), fewer than registers (16)
 _CACHE_FLOATS = 1 << 15  # three arrays of 128 KiB: inside any second-level cache
@@ -27,18 +29,12 @@ _MEMORY_FLOATS = 1 << 24  # three arrays of 64 MiB for each thread: outside most
 _SGEMM_SIDES = (1024, 2048)
 
 
-def _vector_bytes() -> int:
-    """Return the width of the processor's widest vectors."""
-    features = binding.get_host_cpu_features()
-    return 64 if features.get("avx512f") else 32 if features.get("avx") else 16
-
-
 def _chain_intrinsic(scalar: Any, suffix: str, size: int) -> Any:
     """Return a numba intrinsic that runs `_CHAINS` chains of vector multiply-adds in registers.
 
-    A loop over an array would have to load and store: it reaches nine tenths of this.
+    A loop over an array also loads and stores, and reaches nine tenths of this rate.
     """
-    lanes = _vector_bytes() // size
+    lanes = vector_bytes() // size
     vector = ir.VectorType(scalar, lanes)
     counter = ir.IntType(64)
 
@@ -101,8 +97,46 @@ def _triad(a: Any, b: Any, scale: Any, out: Any, times: int) -> None:
             out[i] = a[i] + scale * b[i]
 
 
-def measure_ceilings(threads: int, *, seconds: float = 0.25) -> dict[str, Any]:
-    """Measure the limits of `threads` threads of this machine.
+@dataclass(frozen=True)
+class Ceilings:
+    """The highest rates of this machine.
+
+    Attributes
+    ----------
+    threads : int
+        Threads that worked at the same time.
+    fma_float32, fma_float64, fma_float32_one_thread : float
+        GFLOP/s of independent multiply-adds in registers; a multiply-add counts as two.
+    sgemm : float
+        GFLOP/s of the best square float32 product of numpy's BLAS.
+    peak_float32, peak_float64 : float
+        The largest of those for each type.
+    triad_memory, triad_cache : float
+        GB/s of ``a + s * b``, which reads two arrays and writes one.
+    """
+
+    threads: int
+    fma_float32: float
+    fma_float64: float
+    fma_float32_one_thread: float
+    sgemm: float
+    peak_float32: float
+    peak_float64: float
+    triad_memory: float
+    triad_cache: float
+
+    def peak(self, dtype: DTypeLike) -> float:
+        """Return the peak rate for `dtype` in GFLOP/s."""
+        return self.peak_float32 if np.dtype(dtype).itemsize == 4 else self.peak_float64
+
+    def highest(self, other: Ceilings) -> Ceilings:
+        """Return the larger of every two rates: on a busy machine, a measured rate is too low."""
+        others = asdict(other)
+        return Ceilings(**{name: max(rate, others[name]) for name, rate in asdict(self).items()})
+
+
+def measure_ceilings(threads: int, *, seconds: float = 0.25) -> Ceilings:
+    """Measure the ceilings of `threads` threads of this machine.
 
     Parameters
     ----------
@@ -110,45 +144,27 @@ def measure_ceilings(threads: int, *, seconds: float = 0.25) -> dict[str, Any]:
         Threads that work at the same time, at least 1.
     seconds : float, optional
         About how long each of the measurements takes.
-
-    Returns
-    -------
-    dict
-        `threads`; in GFLOP/s, a multiply-add counting as two: `fma_float32` and `fma_float64`,
-        `fma_float32_one_thread`, `sgemm` (the best square product of numpy's BLAS), and
-        `peak_float32`, `peak_float64`, the largest of those; in GB/s, for ``a + s * b`` that reads
-        two arrays and writes one: `triad_memory`, `triad_cache`.
     """
     fma = {bits: _fma_rate(bits, threads, seconds) for bits in (32, 64)}
     sgemm = max(_gemm_rate(side, threads, seconds / 2) for side in _SGEMM_SIDES)
-    return {
-        "threads": threads,
-        "fma_float32": fma[32],
-        "fma_float64": fma[64],
-        "fma_float32_one_thread": _fma_rate(32, 1, seconds),
-        "sgemm": sgemm,
-        "peak_float32": max(fma[32], sgemm),
-        "peak_float64": fma[64],
-        "triad_memory": _triad_rate(_MEMORY_FLOATS, threads, seconds),
-        "triad_cache": _triad_rate(_CACHE_FLOATS, threads, seconds),
-    }
-
-
-def highest(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    """Return the larger of every two limits: a busy moment makes a limit look lower than it is."""
-    return {name: max(value, second[name]) for name, value in first.items()}
-
-
-def peak(ceilings: dict[str, Any], dtype: DTypeLike) -> float:
-    """Return the peak rate for `dtype` in GFLOP/s."""
-    return float(ceilings["peak_float32" if np.dtype(dtype).itemsize == 4 else "peak_float64"])
+    return Ceilings(
+        threads=threads,
+        fma_float32=fma[32],
+        fma_float64=fma[64],
+        fma_float32_one_thread=_fma_rate(32, 1, seconds),
+        sgemm=sgemm,
+        peak_float32=max(fma[32], sgemm),
+        peak_float64=fma[64],
+        triad_memory=_triad_rate(_MEMORY_FLOATS, threads, seconds),
+        triad_cache=_triad_rate(_CACHE_FLOATS, threads, seconds),
+    )
 
 
 def _fma_rate(bits: int, threads: int, seconds: float) -> float:
-    """Return the GFLOP/s of multiply-adds on registers alone."""
+    """Return the GFLOP/s of multiply-adds in registers."""
     function, size = (_fma_32, 4) if bits == 32 else (_fma_64, 8)
-    steps = 4_000_000  # milliseconds of work, against microseconds to hand it to the threads
-    flops = 2.0 * steps * _CHAINS * (_vector_bytes() // size) * threads
+    steps = 4_000_000  # milliseconds of work; handing it to the threads takes microseconds
+    flops = 2.0 * steps * _CHAINS * (vector_bytes() // size) * threads
     return flops / _best(lambda _: function(steps), threads, seconds) / 1e9
 
 
@@ -167,7 +183,7 @@ def _triad_rate(floats: int, threads: int, seconds: float) -> float:
 
 
 def _gemm_rate(side: int, threads: int, seconds: float) -> float:
-    """Return the GFLOP/s of a square float32 product, BLAS using its own threads."""
+    """Return the GFLOP/s of a square float32 product by a threaded BLAS."""
     a = np.random.default_rng(0).random((side, side), np.float32)
     out = np.empty_like(a)
     with threadpool_limits(threads, user_api="blas"):

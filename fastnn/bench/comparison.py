@@ -1,66 +1,105 @@
-"""What has become slower since an older run."""
+"""Which jobs have become slower since an older run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Literal
 
-from fastnn.bench.results import ratio_of
+from fastnn.bench.results import Case, Document
 from fastnn.bench.statistics import Ratio, divide, is_resolved, spread
 
-# Where these differ, a comparison of two runs is one of two machines as well.
-_MATTERS = ("processor", "usable_processors", "cpu_quota", "system", "python", "numpy", "numba")
+# If one of these differs, two machines are compared rather than two versions.
+_MACHINE = ("processor", "usable_processors", "cpu_quota", "system", "python", "numpy", "numba")
+
+Verdict = Literal["not resolved", "SLOWER", "faster", "the same within tolerance"]
 
 
-def compare(
-    old: dict[str, Any], new: dict[str, Any], *, tolerance: float = 0.1
-) -> tuple[list[str], bool]:
-    """Say where fastnn has become slower or faster since an older run.
+@dataclass(frozen=True)
+class Change:
+    """How many times as long a case takes now."""
 
-    What is compared is the speed-up over numpy, since numpy ran in the same rounds: what has made
-    the whole machine slower or faster divides out.
+    title: str
+    implementation: str
+    threads: int
+    ratio: Ratio
+    verdict: Verdict
+
+    def __str__(self) -> str:
+        threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
+        name = f"{self.title}, {self.implementation}, {threads}"
+        return f"{name:<73} {self.ratio!s:>20} times as long  {self.verdict}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What differs between an older run and a new one.
+
+    Attributes
+    ----------
+    differences : tuple of str
+        Facts about the machine and the input that were not the same.
+    changes : tuple of Change
+        Of every case that both runs have.
+    tolerance : float
+        A change by a smaller share is not a slow-down.
+    """
+
+    differences: tuple[str, ...]
+    changes: tuple[Change, ...]
+    tolerance: float
+
+    @property
+    def slower(self) -> bool:
+        """Whether a slow-down beyond the tolerance is resolved."""
+        return any(change.verdict == "SLOWER" for change in self.changes)
+
+    def __str__(self) -> str:
+        found = "slower than before" if self.slower else "nothing has become slower"
+        summary = f"{found}, measured by numpy, by more than {self.tolerance:.0%}"
+        if not self.changes:
+            summary = "no case in common with the older run"
+        return "\n".join([*self.differences, *map(str, self.changes), summary])
+
+
+def compare(old: Document, new: Document, *, tolerance: float = 0.1) -> Comparison:
+    """Find where fastnn has become slower or faster since an older run.
+
+    Speed-ups over numpy are compared, as numpy ran in the same rounds: what makes the whole machine
+    slower or faster divides out.
 
     Parameters
     ----------
-    old, new : dict
-        Documents as `to_document` makes them.
+    old, new : Document
     tolerance : float, optional
-        A change of less than this share is not a slow-down.
-
-    Returns
-    -------
-    lines : list of str
-    slower : bool
-        Whether a slow-down beyond `tolerance` is resolved.
+        A change by a smaller share is not a slow-down.
     """
-    lines = list(_differences(old, new))
-    before = {_key(case): case for case in old["cases"] if case["speedup"]}
-    slower, shared = False, 0
-    for case in new["cases"]:
-        speedup = case["speedup"]
-        if not (speedup and _key(case) in before and speedup["control"]):
-            continue
-        earlier = before[_key(case)]["speedup"]
-        if not case["implementation"].startswith("fastnn") or not earlier["control"]:
-            continue
-        shared += 1
-        change = divide(ratio_of(earlier), ratio_of(speedup))
-        controls = [ratio_of(earlier["control"]), ratio_of(speedup["control"])]
-        verdict = _verdict(change, max(controls, key=spread), tolerance)
-        slower |= verdict == "SLOWER"
-        threads = f"{case['threads']} thread{'s' * (case['threads'] > 1)}"
-        name = f"{case['title']}, {case['implementation']}, {threads}"
-        lines.append(f"{name:<73} {change!s:>20} times as long  {verdict}")
-    if not shared:
-        lines.append("no case in common with the older run")
-    else:
-        found = "slower than before" if slower else "nothing has become slower"
-        lines.append(f"{found}, measured by numpy, by more than {tolerance:.0%}")
-    return lines, slower
+    earlier = {_key(case): case for case in old.cases}
+    changes = []
+    for case in new.cases:
+        before = earlier.get(_key(case))
+        if before is not None and case.implementation.startswith("fastnn"):
+            change = _change(before, case, tolerance)
+            if change is not None:
+                changes.append(change)
+    return Comparison(tuple(_differences(old, new)), tuple(changes), tolerance)
 
 
-def _verdict(change: Ratio, control: Ratio, tolerance: float) -> str:
-    """Return a word for how many times as long something takes now."""
+def _change(before: Case, now: Case, tolerance: float) -> Change | None:
+    """Return the change of a case, None if one of the runs has no speed-up or no control."""
+    if before.speedup is None or now.speedup is None:
+        return None
+    controls = before.speedup.control, now.speedup.control
+    if controls[0] is None or controls[1] is None:
+        return None
+    ratio = divide(before.speedup, now.speedup)
+    noisier = max(controls[0], controls[1], key=spread)
+    verdict = _verdict(ratio, noisier, tolerance)
+    return Change(now.title, now.implementation, now.threads, ratio, verdict)
+
+
+def _verdict(change: Ratio, control: Ratio, tolerance: float) -> Verdict:
+    """Return in words how many times as long something takes now."""
     if not is_resolved(change, control):
         return "not resolved"
     if change.median > 1 + tolerance:
@@ -68,15 +107,17 @@ def _verdict(change: Ratio, control: Ratio, tolerance: float) -> str:
     return "faster" if change.median < 1 / (1 + tolerance) else "the same within tolerance"
 
 
-def _key(case: dict[str, Any]) -> tuple[Any, ...]:
-    return case["job"], case["asked"], case["implementation"], case["threads"]
+def _key(case: Case) -> tuple[str, int, str, int]:
+    return case.job, case.asked, case.implementation, case.threads
 
 
-def _differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
-    """Name what was not the same in the older run."""
-    pairs = [(name, old["machine"].get(name), new["machine"].get(name)) for name in _MATTERS]
-    kernels = [run["machine"]["blas"].get("kernels") for run in (old, new)]
-    pairs += [("BLAS kernels", *kernels), ("digits and network", old["source"], new["source"])]
+def _differences(old: Document, new: Document) -> Iterator[str]:
+    """Name the facts that differ between the runs."""
+    pairs = [(name, getattr(old.machine, name), getattr(new.machine, name)) for name in _MACHINE]
+    pairs += [
+        ("BLAS kernels", old.machine.blas.kernels, new.machine.blas.kernels),
+        ("digits and network", old.source, new.source),
+    ]
     for name, then, now in pairs:
         if then != now:
             yield f"not the same {name.replace('_', ' ')}: {then} then, {now} now"

@@ -1,40 +1,68 @@
-"""Who is asked: vectorised numpy, one sample at a time, and what the answer is in float64.
+"""Implementations that need numpy alone: whole batches, the truth in float64, one sample at a time.
 
-An implementation is built from a network and answers some of the methods below; a job that it has
-no method for is left out. fastnn is in `ours`; peers are in `benchmarks/peers/` and look the same.
-
-- ``array(values)`` turns an array into its own kind, before the clock starts;
-- ``sigmoid(z, bias)`` and ``relu(z, bias)`` -> activations; ``softmax(logits)``;
-  ``residual(logits, labels)`` -> (losses, softmax - one_hot); ``step(x, gradient, eps, bounds)``;
-- ``logits(x)``; ``gradients(x, labels)`` of the mean loss, weights then biases;
-  ``input_gradient(x, labels)``; ``fgsm(x, labels, eps, bounds)``;
-- ``accuracy(x, labels, eps, bounds)`` -> (clean, adversarial) counts; ``sweep`` -> a count per eps;
-- ``train(x, labels, x_val, labels_val, epochs, batch_size, learning_rate)`` -> loss and accuracy
-  on both after the last epoch; plain descent.
-
-`exact` says whether the residual keeps its digits: where ``p - one_hot`` is formed in float32 it
-does not, and the answers are judged accordingly.
+They use none of fastnn's kernels. `fastnn.bench.protocol` defines the methods; fastnn itself is in
+`fastnn.bench.ours`, its peers are in `benchmarks/peers/`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+import functools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastnn import reference
+from fastnn.bench.protocol import (
+    Array,
+    ArrayFunctions,
+    Attacks,
+    Bounds,
+    Complete,
+    Implementation,
+    Passes,
+)
 
-Array = NDArray[Any]
-Bounds = tuple[float, float] | None
+
+class Activation(NamedTuple):
+    """An activation, and its derivative in terms of its own values."""
+
+    apply: Callable[[Array, Array], Array]  # of z and the bias; may work in place
+    slope: Callable[[Array], Array]
+
+
+def _sigmoid(z: Array, bias: Array) -> Array:
+    """Return 1 / (1 + e**-(z + bias)), which is right where the exponential overflows, too."""
+    z = z + bias
+    with np.errstate(over="ignore"):
+        np.exp(np.negative(z, out=z), out=z)
+    z += 1
+    return np.reciprocal(z, out=z)
+
+
+def _relu(z: Array, bias: Array) -> Array:
+    """Return max(0, z + bias), in place."""
+    z += bias
+    return np.maximum(z, 0, out=z)
+
+
+def _tanh(z: Array, bias: Array) -> Array:
+    """Return the hyperbolic tangent of z + bias, in place."""
+    z += bias
+    return np.tanh(z, out=z)
+
+
+ACTIVATIONS = {
+    "relu": Activation(_relu, lambda h: h > 0),
+    "sigmoid": Activation(_sigmoid, lambda h: h * (1 - h)),
+    "tanh": Activation(_tanh, lambda h: 1 - h * h),
+}
 
 
 class Numpy:
     """Whole batches, vectorised, in float32: what a good engineer writes without this library."""
 
-    name = "numpy"
-    exact = False
+    exact: ClassVar[bool] = False
     dtype: ClassVar[type[Any]] = np.float32
 
     def __init__(self, weights: Sequence[Array], biases: Sequence[Array], activation: str) -> None:
@@ -47,17 +75,12 @@ class Numpy:
         return np.array(values, self.dtype if values.dtype.kind == "f" else None)
 
     def sigmoid(self, z: Array, bias: Array) -> Array:
-        """Return 1 / (1 + e**-(z + bias)), which is right where the exponential overflows, too."""
-        z = z + bias
-        with np.errstate(over="ignore"):
-            np.exp(np.negative(z, out=z), out=z)
-        z += 1
-        return np.reciprocal(z, out=z)
+        """Return the logistic function of z + bias."""
+        return _sigmoid(z, bias)
 
     def relu(self, z: Array, bias: Array) -> Array:
         """Return max(0, z + bias), in place."""
-        z += bias
-        return np.maximum(z, 0, out=z)
+        return _relu(z, bias)
 
     def softmax(self, logits: Array) -> Array:
         """Return the probabilities, row by row."""
@@ -78,7 +101,7 @@ class Numpy:
 
     def _forward(self, x: Array) -> list[Array]:
         """Return the input of every layer, and the logits."""
-        activate = {"sigmoid": self.sigmoid, "relu": self.relu}[self.activation]
+        activate = ACTIVATIONS[self.activation].apply
         h = [x]
         for i, (w, b) in enumerate(zip(self.weights, self.biases, strict=True), 1):
             h.append(activate(h[-1] @ w, b) if i < len(self.weights) else h[-1] @ w + b)
@@ -86,7 +109,7 @@ class Numpy:
 
     def _back(self, h: Array, gradient: Array) -> Array:
         """Return dL/dz from dL/dh."""
-        return gradient * (h > 0 if self.activation == "relu" else h * (1 - h))
+        return gradient * ACTIVATIONS[self.activation].slope(h)
 
     def logits(self, x: Array) -> Array:
         """Return the last layer's values."""
@@ -131,13 +154,13 @@ class Numpy:
         return moved
 
     def accuracy(self, x: Array, labels: Array, eps: float, bounds: Bounds) -> Array:
-        """Return how many are right before and after the attack."""
+        """Return how many are correct before and after the attack."""
         h = self._forward(x)  # one forward pass serves the clean count and the gradient
         moved = self._step(x, np.sign(self._input_gradient(h, labels)), eps, bounds)
         return np.array([_right(h[-1], labels), _right(self.logits(moved), labels)])
 
     def sweep(self, x: Array, labels: Array, eps: Sequence[float], bounds: Bounds) -> Array:
-        """Return how many are right at each eps, with one gradient for all of them."""
+        """Return how many are correct at each eps, with one gradient for all of them."""
         signs = np.sign(self.input_gradient(x, labels))
         moved = (self._step(x, signs, e, bounds) for e in eps)
         return np.array([_right(self.logits(m), labels) for m in moved])
@@ -172,10 +195,9 @@ class Numpy:
 
 
 class Truth(Numpy):
-    """The same in float64 with the residual that does not cancel: what the others are held to."""
+    """The same in float64 with a residual that does not cancel: the right answers."""
 
-    name = "float64"
-    exact = True
+    exact: ClassVar[bool] = True
     dtype = np.float64
 
     def residual(self, logits: Array, labels: Array) -> tuple[Array, Array]:
@@ -190,8 +212,7 @@ class Truth(Numpy):
 class Reference:
     """One sample at a time in float32, from the formulas (`fastnn.reference`)."""
 
-    name = "reference"
-    exact = True
+    exact: ClassVar[bool] = True
     dtype: ClassVar[type[Any]] = np.float32
 
     def __init__(self, weights: Sequence[Array], biases: Sequence[Array], activation: str) -> None:
@@ -242,31 +263,20 @@ class Reference:
 
     def input_gradient(self, x: Array, labels: Array) -> Array:
         """Return the gradients by the input, row by row."""
-        return np.stack(
-            [
-                reference.input_gradient(*self.parameters, row, int(label), self.activation)
-                for row, label in zip(x, labels, strict=True)
-            ]
-        )
+        of_one = functools.partial(reference.input_gradient, *self.parameters)
+        pairs = zip(x, map(int, labels), strict=True)
+        return np.stack([of_one(row, label, self.activation) for row, label in pairs])
 
     def fgsm(self, x: Array, labels: Array, eps: float, bounds: Bounds) -> Array:
         """Return the inputs after one signed step, row by row."""
-        return np.stack(
-            [
-                reference.fgsm(
-                    *self.parameters,
-                    row,
-                    int(label),
-                    eps,
-                    bounds=bounds,
-                    activation=self.activation,
-                )
-                for row, label in zip(x, labels, strict=True)
-            ]
+        of_one = functools.partial(
+            reference.fgsm, *self.parameters, bounds=bounds, activation=self.activation
         )
+        pairs = zip(x, map(int, labels), strict=True)
+        return np.stack([of_one(row, label, eps) for row, label in pairs])
 
     def accuracy(self, x: Array, labels: Array, eps: float, bounds: Bounds) -> Array:
-        """Return how many are right before and after the attack."""
+        """Return how many are correct before and after the attack."""
         return np.array(
             reference.adversarial_accuracy(
                 *self.parameters, x, labels, eps, bounds=bounds, activation=self.activation
@@ -277,3 +287,11 @@ class Reference:
 def _right(logits: Array, labels: Array) -> int:
     """Return how many rows have their largest logit at the label."""
     return int((logits.argmax(axis=1) == labels).sum())
+
+
+if TYPE_CHECKING:  # mypy compares every method with the protocols
+    _complete: tuple[type[Complete], ...] = (Numpy, Truth)
+    _reference: type[Implementation] = Reference
+    _functions: type[ArrayFunctions] = Reference
+    _passes: type[Passes] = Reference
+    _attacks: type[Attacks] = Reference

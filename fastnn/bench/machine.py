@@ -1,4 +1,4 @@
-"""What a benchmark ran on: processor, libraries, threads. No host name and no path."""
+"""The machine that a benchmark runs on: processor, libraries, threads. No host name and no path."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_info
 
-from fastnn._parallel import available_threads, cpu_quota
+from fastnn._runtime.processors import available_threads, cpu_quota, vector_bytes
 
-# How wide the vectors are that a set of OpenBLAS kernels computes with, and those of a processor.
+# The width of the vectors that each set of OpenBLAS kernels computes with.
 _KERNEL_BITS = {
     "prescott": 128,
     "core2": 128,
@@ -29,33 +29,79 @@ _KERNEL_BITS = {
     "cooperlake": 512,
     "sapphirerapids": 512,
 }
-_FLAG_BITS = {"avx512bw": 512, "avx": 256, "sse2": 128}
 
 
-def machine_info() -> dict[str, Any]:
-    """Return everything about this machine and process that moves a time, ready for JSON."""
+@dataclass(frozen=True)
+class Blas:
+    """The BLAS that numpy has loaded; None for what threadpoolctl does not know."""
+
+    library: str | None
+    version: str | None
+    kernels: str | None
+    threads: int | None
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Everything about this machine and process that changes a time.
+
+    Attributes
+    ----------
+    vector_bits : int or None
+        The width of the processor's vectors; None in results of earlier versions that did not
+        find it.
+    processors, usable_processors : int
+        All, and those that this process may use.
+    cpu_quota : float or None
+        Processors' worth of time that the system grants, None if there is no limit.
+    fastnn, commit : str or None
+        The installed version, and the commit of a checkout.
+    environment : dict
+        The environment's settings for BLAS and OpenMP.
+    """
+
+    processor: str
+    architecture: str
+    vector_bits: int | None
+    processors: int | None
+    usable_processors: int
+    cpu_quota: float | None
+    system: str
+    python: str
+    numpy: str
+    numba: str
+    llvmlite: str
+    numba_threading_layer: str | None
+    fastnn: str | None
+    commit: str | None
+    blas: Blas
+    environment: dict[str, str]
+
+
+def machine_info() -> Machine:
+    """Return the description of this machine and process."""
     # numba takes a third of a second to load, and only this function needs it.
     import llvmlite
     import numba
 
-    return {
-        "processor": processor_name(),
-        "architecture": platform.machine(),
-        "vector_bits": vector_bits(),
-        "processors": os.cpu_count(),
-        "usable_processors": available_threads(),
-        "cpu_quota": cpu_quota(),
-        "system": platform.system(),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "numba": numba.__version__,
-        "llvmlite": llvmlite.__version__,
-        "numba_threading_layer": getattr(numba.config, "THREADING_LAYER", None),
-        "fastnn": fastnn_version(),
-        "commit": commit(),
-        "blas": blas_info(),
-        "environment": blas_environment(),
-    }
+    return Machine(
+        processor=processor_name(),
+        architecture=platform.machine(),
+        vector_bits=8 * vector_bytes(),
+        processors=os.cpu_count(),
+        usable_processors=available_threads(),
+        cpu_quota=cpu_quota(),
+        system=platform.system(),
+        python=platform.python_version(),
+        numpy=np.__version__,
+        numba=numba.__version__,
+        llvmlite=llvmlite.__version__,
+        numba_threading_layer=getattr(numba.config, "THREADING_LAYER", None),
+        fastnn=fastnn_version(),
+        commit=commit(),
+        blas=blas_info(),
+        environment=blas_environment(),
+    )
 
 
 def processor_name() -> str:
@@ -64,29 +110,23 @@ def processor_name() -> str:
     return fields.get("model name") or platform.processor() or platform.machine()
 
 
-def vector_bits() -> int | None:
-    """Return the width of the processor's vectors in bits, None where the system does not tell."""
-    flags = _cpuinfo().get("flags", "").split()
-    return next((bits for flag, bits in _FLAG_BITS.items() if flag in flags), None)
-
-
 def kernel_bits(kernels: str) -> int | None:
     """Return the width in bits of the vectors that OpenBLAS `kernels` use, None if unknown."""
     return _KERNEL_BITS.get(kernels.lower())
 
 
-def blas_info() -> dict[str, Any]:
+def blas_info() -> Blas:
     """Return library, version, kernels and threads of the BLAS that numpy has loaded."""
     np.dot(np.ones((2, 2)), np.ones((2, 2)))  # some builds load their BLAS with the first product
     for library in threadpool_info():
         if library["user_api"] == "blas":
-            return {
-                "library": library["internal_api"],
-                "version": library["version"],
-                "kernels": library.get("architecture"),
-                "threads": library["num_threads"],
-            }
-    return {"library": None, "version": None, "kernels": None, "threads": None}
+            return Blas(
+                library=library["internal_api"],
+                version=library["version"],
+                kernels=library.get("architecture"),
+                threads=library["num_threads"],
+            )
+    return Blas(None, None, None, None)
 
 
 def blas_environment() -> dict[str, str]:
@@ -96,7 +136,7 @@ def blas_environment() -> dict[str, str]:
 
 
 def fastnn_version() -> str | None:
-    """Return the installed version, None for a checkout that was never installed."""
+    """Return the installed version, None if fastnn is not installed."""
     try:
         return importlib.metadata.version("fastnn")
     except importlib.metadata.PackageNotFoundError:
@@ -104,7 +144,7 @@ def fastnn_version() -> str | None:
 
 
 def commit() -> str | None:
-    """Return the commit of the checkout that runs, marked "+" if changed, None outside of one."""
+    """Return the checkout's commit, with "+" if files were changed; None outside of a checkout."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None
@@ -124,7 +164,7 @@ def _git(root: Path, *arguments: str) -> str:
 
 
 def _cpuinfo() -> dict[str, str]:
-    """Return what Linux says about the first processor; empty elsewhere."""
+    """Return Linux's description of the first processor; empty on other systems."""
     try:
         lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
     except OSError:
@@ -134,7 +174,7 @@ def _cpuinfo() -> dict[str, str]:
 
 
 def reset_peak_memory() -> None:
-    """Start a new high-water mark of this process's memory, where the system has one."""
+    """Start a new maximum of this process's memory, where the system keeps one."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
@@ -142,9 +182,9 @@ def reset_peak_memory() -> None:
 
 
 def peak_memory() -> int | None:
-    """Return the most memory in bytes that was resident since the last reset, None if untold.
+    """Return the most bytes that were resident since the last reset, None if not known.
 
-    Read from VmHWM: `getrusage` would start from what the parent process had before it started us.
+    It is Linux's VmHWM: the maximum of `getrusage` includes the parent's memory at the fork.
     """
     try:
         status = Path("/proc/self/status").read_text()
@@ -155,10 +195,10 @@ def peak_memory() -> int | None:
 
 
 def has_numba_cache() -> bool:
-    """Tell whether numba found a folder that it may keep compiled kernels in."""
-    # Loading numba is the price of asking: it decides when a kernel is declared.
+    """Return whether numba found a folder that it may keep compiled kernels in."""
+    # numba has to be loaded for this: it decides when a kernel is declared.
     from numba.core.caching import NullCache
 
-    from fastnn import _kernels
+    from fastnn._kernels import logits
 
-    return not isinstance(getattr(_kernels._softmax, "_cache", None), NullCache | None)
+    return not isinstance(getattr(logits._argmax, "_cache", None), NullCache | None)

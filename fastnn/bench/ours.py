@@ -1,25 +1,23 @@
-"""fastnn as an implementation among the others; `implementations` says what the methods mean."""
+"""fastnn as an implementation; `fastnn.bench.protocol` defines the methods."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fastnn import _kernels
+from fastnn._engine import losses as engine
+from fastnn._kernels import attack_steps, elementwise, exponentials
 from fastnn.attacks import fgsm
+from fastnn.attacks.evaluate import adversarial_accuracy
+from fastnn.bench.protocol import Array, Bounds, Complete
 from fastnn.networks import MLP
-from fastnn.robustness import adversarial_accuracy
 from fastnn.training import train
-
-Array = NDArray[Any]
-Bounds = tuple[float, float] | None
 
 
 class _InOrder(np.random.Generator):
-    """Leaves samples as they stand, so that every implementation takes the same steps."""
+    """Leaves samples in their order, so that every implementation takes the same steps."""
 
     def permutation(self, x: Any, axis: int = 0) -> Array:
         """Return 0, 1, ..., x - 1."""
@@ -29,8 +27,7 @@ class _InOrder(np.random.Generator):
 class Fastnn32:
     """fastnn in float32."""
 
-    name = "fastnn float32"
-    exact = True
+    exact: ClassVar[bool] = True
     dtype: ClassVar[type[Any]] = np.float32
 
     def __init__(self, weights: Sequence[Array], biases: Sequence[Array], activation: str) -> None:
@@ -42,37 +39,37 @@ class Fastnn32:
         return np.array(values, self.dtype if values.dtype.kind == "f" else None)
 
     def sigmoid(self, z: Array, bias: Array) -> Array:
-        """Return the logistic function of z + bias, in place as the passes do it."""
-        _kernels._add_bias_sigmoid(bias, z)
+        """Return the logistic function of z + bias, in place as in the passes."""
+        exponentials._add_bias_sigmoid(bias, z)
         return z
 
     def relu(self, z: Array, bias: Array) -> Array:
-        """Return max(0, z + bias), in place as the passes do it."""
-        _kernels._add_bias_relu(bias, z)
+        """Return max(0, z + bias), in place as in the passes."""
+        elementwise._add_bias_relu(bias, z)
         return z
 
     def softmax(self, logits: Array) -> Array:
-        """Return the probabilities, in a buffer that is made once."""
+        """Return the probabilities, in a buffer that is allocated once."""
         out = self._buffer("softmax", logits.shape)
-        _kernels._softmax(logits, out)
+        engine.softmax(logits, out)
         return out
 
     def step(self, x: Array, gradient: Array, eps: float, bounds: Bounds) -> Array:
-        """Return the inputs after one signed step, in place as the attack does it."""
-        lower, upper = bounds or (-np.inf, np.inf)
-        kind = self.dtype
-        _kernels._signed_step(gradient, kind(eps), kind(lower), kind(upper), x)
-        return x
+        """Return the inputs after one signed step, in a buffer that is allocated once."""
+        lower, upper = map(self.dtype, bounds or (-np.inf, np.inf))
+        size, out = self.dtype(eps), self._buffer("step", x.shape)
+        attack_steps._signed_step(x, x, gradient, size, size, lower, upper, out)
+        return out
 
     def residual(self, logits: Array, labels: Array) -> tuple[Array, Array]:
-        """Return the losses and residuals, in buffers that are made once as in the passes."""
+        """Return the losses and residuals, in buffers that are allocated once, as in the passes."""
         losses = self._buffer("losses", labels.shape)
         out = self._buffer("residual", logits.shape)
-        _kernels._loss_residual(logits, labels, losses, out)
+        engine.loss_residual(logits, labels, losses, out)
         return losses, out
 
     def _buffer(self, name: str, shape: tuple[int, ...]) -> Array:
-        """Return the buffer of that name, made anew where the shape has changed."""
+        """Return the buffer of that name, allocated again if the shape has changed."""
         if name not in self._buffers or self._buffers[name].shape != shape:
             self._buffers[name] = np.empty(shape, self.dtype)
         return self._buffers[name]
@@ -95,12 +92,12 @@ class Fastnn32:
         return fgsm(self.net, x, labels, eps, bounds=bounds)
 
     def accuracy(self, x: Array, labels: Array, eps: float, bounds: Bounds) -> Array:
-        """Return how many are right before and after the attack."""
+        """Return how many are correct before and after the attack."""
         report = adversarial_accuracy(self.net, x, labels, eps=eps, bounds=bounds)
         return np.array([report.clean_correct, report.adversarial_correct])
 
     def sweep(self, x: Array, labels: Array, eps: Sequence[float], bounds: Bounds) -> Array:
-        """Return how many are right at each eps."""
+        """Return how many are correct at each eps."""
         report = adversarial_accuracy(self.net, x, labels, eps=eps, bounds=bounds)
         return np.asarray(report.adversarial_correct)
 
@@ -138,5 +135,8 @@ class Fastnn32:
 class Fastnn64(Fastnn32):
     """fastnn in float64."""
 
-    name = "fastnn float64"
     dtype = np.float64
+
+
+if TYPE_CHECKING:  # mypy compares every method with the protocols
+    _complete: tuple[type[Complete], ...] = (Fastnn32, Fastnn64)

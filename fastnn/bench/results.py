@@ -1,18 +1,20 @@
-"""A run as a JSON document: made, written, read again."""
+"""The results of a run as one document: made from the times, written as JSON, read again."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fastnn.bench.ceilings import peak
-from fastnn.bench.harness import TWIN, Measurement, Timing
+from fastnn.bench.ceilings import Ceilings
+from fastnn.bench.harness import Key, Measurement, Timing
 from fastnn.bench.jobs import make_job
-from fastnn.bench.machine import machine_info
+from fastnn.bench.machine import Machine, machine_info
+from fastnn.bench.process import TWIN
+from fastnn.bench.records import from_json
 from fastnn.bench.statistics import Ratio, is_resolved, paired_ratio
 
 SCHEMA = "fastnn-bench/1"
@@ -20,152 +22,196 @@ BASE = "numpy"
 _LARGEST_RATIO = 1e30  # of two times; far beyond it, float64 cannot divide two ratios
 
 
-def to_document(measurement: Measurement, ceilings: dict[str, Any]) -> dict[str, Any]:
-    """Return all that was measured, ready for JSON.
+@dataclass(frozen=True)
+class Speedup(Ratio):
+    """How many times as fast as the base, in the same rounds.
 
-    Parameters
+    Attributes
     ----------
-    measurement : Measurement
-    ceilings : dict
-        From `measure_ceilings`, of the same run.
-
-    Returns
-    -------
-    dict
-        `schema`, `machine`, `ceilings`, `source` of digits and network, `skipped`, and `cases`: for
-        every job and implementation its median time, rate, share of the peak, answer, all times,
-        and `speedup` over numpy in the same rounds with interval, control and verdict.
+    base : str
+        The implementation that is compared with.
+    control : Ratio or None
+        How many times as long the twin took, None if there was no twin.
+    resolved : bool or None
+        Whether the interval is clear of the control.
     """
+
+    base: str
+    control: Ratio | None
+    resolved: bool | None
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the results: an implementation at a job.
+
+    Attributes
+    ----------
+    asked, n : int
+        Samples of the job, and those that this implementation had.
+    threads : int
+    seconds, samples_per_second : float
+        Medians.
+    flops, bytes : float
+        Operations and bytes of one call, in the plain formulas.
+    gflops, share_of_peak : float
+    answer : tuple of float or None
+        If it is short.
+    peak_memory : int or None
+        In bytes.
+    speedup : Speedup or None
+        None for the base itself and where the base was not measured.
+    times : tuple of tuple of float, (processes, rounds)
+        Seconds of a call.
+    """
+
+    job: str
+    title: str
+    implementation: str
+    asked: int
+    n: int
+    threads: int
+    seconds: float
+    samples_per_second: float
+    flops: float
+    bytes: float
+    gflops: float
+    share_of_peak: float
+    answer: tuple[float, ...] | None
+    peak_memory: int | None
+    speedup: Speedup | None
+    times: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    """Everything that a run measured.
+
+    Attributes
+    ----------
+    source : str
+        Which digits and which network.
+    skipped : dict of str to str
+        Why an implementation was left out, by its label.
+    """
+
+    schema: str
+    machine: Machine
+    ceilings: Ceilings
+    source: str
+    skipped: dict[str, str]
+    cases: tuple[Case, ...]
+
+
+def to_document(measurement: Measurement, ceilings: Ceilings) -> Document:
+    """Return the results of a measurement; the ceilings are of the same run."""
     cases = [
-        _case(measurement, asked, timing, ceilings)
-        for (_, asked, label, _), timing in measurement.timings.items()
-        if not label.endswith(TWIN)
+        _case(measurement, key, timing, ceilings)
+        for key, timing in measurement.timings.items()
+        if not key.label.endswith(TWIN)
     ]
-    return {
-        "schema": SCHEMA,
-        "machine": machine_info(),
-        "ceilings": ceilings,
-        "source": measurement.setting.source,
-        "skipped": measurement.skipped,
-        "cases": cases,
-    }
+    return Document(
+        schema=SCHEMA,
+        machine=machine_info(),
+        ceilings=ceilings,
+        source=measurement.setting.source,
+        skipped=measurement.skipped,
+        cases=tuple(cases),
+    )
 
 
-def _case(
-    measurement: Measurement, asked: int, timing: Timing, ceilings: dict[str, Any]
-) -> dict[str, Any]:
+def _case(measurement: Measurement, key: Key, timing: Timing, ceilings: Ceilings) -> Case:
     """Return one row of the document."""
-    job = make_job(timing.job, measurement.setting, timing.n)
+    job = make_job(key.job, measurement.setting, timing.n)
     seconds = float(np.median(np.median(timing.seconds, axis=1)))
     gflops = job.flops / seconds / 1e9
-    at_most = peak(ceilings, timing.dtype) * timing.threads / ceilings["threads"]
-    return {
-        "job": timing.job,
-        "title": job.title,
-        "implementation": timing.label,
-        "asked": asked,
-        "n": timing.n,
-        "threads": timing.threads,
-        "seconds": seconds,
-        "samples_per_second": timing.n / seconds,
-        "flops": job.flops,
-        "bytes": job.bytes,
-        "gflops": gflops,
-        "share_of_peak": gflops / at_most,
-        "answer": timing.answer,
-        "peak_memory": timing.peak_memory,
-        "speedup": _speedup(measurement, asked, timing),
-        "times": timing.seconds,
-    }
+    peak = ceilings.peak(timing.dtype) * key.threads / ceilings.threads
+    return Case(
+        job=key.job,
+        title=job.title,
+        implementation=key.label,
+        asked=key.asked,
+        n=timing.n,
+        threads=key.threads,
+        seconds=seconds,
+        samples_per_second=timing.n / seconds,
+        flops=job.flops,
+        bytes=job.bytes,
+        gflops=gflops,
+        share_of_peak=gflops / peak,
+        answer=timing.answer,
+        peak_memory=timing.peak_memory,
+        speedup=_speedup(measurement, key, timing),
+        times=tuple(map(tuple, timing.seconds)),
+    )
 
 
-def _speedup(measurement: Measurement, asked: int, timing: Timing) -> dict[str, Any] | None:
-    """Return how many times as fast as numpy, None for numpy itself and where it did not run."""
-    base = measurement.timings.get((timing.job, asked, BASE, timing.threads))
+def _speedup(measurement: Measurement, key: Key, timing: Timing) -> Speedup | None:
+    """Return how many times as fast as the base, None for the base itself or without it."""
+    base = measurement.timings.get(key._replace(label=BASE))
     if base is None or base is timing:
         return None
     ratio = paired_ratio(timing.per_sample, base.per_sample)
-    control = control_of(measurement, timing.job, asked, timing.threads)
-    return {
-        "base": BASE,
-        **asdict(ratio),
-        "control": None if control is None else asdict(control),
-        "resolved": None if control is None else is_resolved(ratio, control),
-    }
+    control = control_of(measurement, key.job, key.asked, key.threads)
+    resolved = None if control is None else is_resolved(ratio, control)
+    return Speedup(**asdict(ratio), base=BASE, control=control, resolved=resolved)
 
 
 def control_of(measurement: Measurement, job: str, asked: int, threads: int) -> Ratio | None:
-    """Return what comparing an implementation with its twin gave, None if it had none."""
-    for (name, n, label, count), timing in measurement.timings.items():
-        if (name, n, count) == (job, asked, threads) and label.endswith(TWIN):
-            first = measurement.timings[name, n, label.removesuffix(TWIN), count]
+    """Return how many times as long a twin took as its subject, None if there was no twin."""
+    for key, timing in measurement.timings.items():
+        if key == (job, asked, key.label, threads) and key.label.endswith(TWIN):
+            first = measurement.timings[key._replace(label=key.label.removesuffix(TWIN))]
             return paired_ratio(first.per_sample, timing.per_sample)
     return None
 
 
-def read(path: Path) -> dict[str, Any]:
-    """Read a document that an earlier run wrote.
+def to_json(document: Document) -> dict[str, Any]:
+    """Return a document as dicts, for JSON."""
+    return asdict(document)
+
+
+def read(path: Path) -> Document:
+    """Read the document of an earlier run.
 
     Raises
     ------
     FileNotFoundError
-        There is no such file.
+        The file does not exist.
     ValueError
-        It is not such a document, or one of another schema.
+        The file is not such a document, or has another schema.
     """
     try:
-        document = json.loads(path.read_text())
+        values = json.loads(path.read_text())
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not a JSON file ({error})") from None
-    schema = document.get("schema") if isinstance(document, dict) else None
+    schema = values.get("schema") if isinstance(values, dict) else None
     if schema != SCHEMA:
         raise ValueError(f"{path}: expected a result of schema {SCHEMA}, found {schema!r:.80}")
-    if not _is_comparable(document):
-        raise ValueError(f"{path}: damaged, expected what `fastnn bench --json` writes")
-    return dict(document)
+    try:
+        return document_from(values)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{path}: damaged, expected the JSON that `fastnn bench --json` writes ({error})"
+        ) from None
 
 
-def _is_comparable(document: dict[str, Any]) -> bool:
-    """Return whether a document has all that `compare` reads, in the right types."""
-    machine, cases = document.get("machine"), document.get("cases")
-    if not (isinstance(machine, dict) and isinstance(machine.get("blas"), dict)):
-        return False
-    facts = [value for value in machine.values() if not isinstance(value, (dict, list))]
-    facts += [*machine["blas"].values(), document.get("source", [])]
-    if not (all(_is_fact(fact) for fact in facts) and isinstance(cases, list)):
-        return False
-    return all(isinstance(case, dict) and _is_case(case) for case in cases)
+def document_from(values: dict[str, Any]) -> Document:
+    """Make a document from what `json.loads` returned.
+
+    Raises
+    ------
+    ValueError
+        A value is missing, of another type, or no ratio that two times can have.
+    """
+    document = from_json(Document, values)
+    for i, case in enumerate(document.cases):
+        for ratio in (case.speedup, case.speedup and case.speedup.control):
+            if ratio and not all(map(_is_ratio, (ratio.median, ratio.low, ratio.high))):
+                raise ValueError(f"Document.cases[{i}]: no ratio of two times: {ratio!r:.100}")
+    return document
 
 
-def _is_fact(value: Any) -> bool:
-    """Return whether a value can be named in one line."""
-    one_line = not isinstance(value, str) or value.isprintable()
-    return one_line and isinstance(value, (str, int, float, type(None)))
-
-
-def _is_case(case: dict[str, Any]) -> bool:
-    """Return whether a case has a name and, if any, a speed-up with its control."""
-    words = all(
-        isinstance(case.get(name), str) and case[name].isprintable()
-        for name in ("job", "title", "implementation")
-    )
-    numbers = all(type(case.get(name)) is int for name in ("asked", "threads"))
-    speedup = case.get("speedup", {})
-    if not (words and numbers) or speedup is None:
-        return words and numbers
-    control = speedup.get("control", {}) if isinstance(speedup, dict) else {}
-    return _is_ratio(speedup) and (control is None or _is_ratio(control))
-
-
-def _is_ratio(values: Any) -> bool:
-    """Return whether a stored ratio is one: three numbers that two times can have as a ratio."""
-    return isinstance(values, dict) and all(
-        type(values.get(name)) in (int, float)
-        and 1 / _LARGEST_RATIO <= values[name] <= _LARGEST_RATIO
-        for name in ("median", "low", "high")
-    )
-
-
-def ratio_of(values: dict[str, Any]) -> Ratio:
-    """Return a ratio that was stored in a document."""
-    return Ratio(values["median"], values["low"], values["high"])
+def _is_ratio(value: float) -> bool:
+    """Return whether two times can have this ratio, and it can be divided by another such one."""
+    return 1 / _LARGEST_RATIO <= value <= _LARGEST_RATIO

@@ -1,28 +1,30 @@
-"""The short run behind `fastnn bench`: a network, the questions, everybody's times."""
+"""The short run of `fastnn bench`: fastnn, numpy, and one sample at a time."""
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
-from fastnn._progress import Progress
 from fastnn._recipe import FULL, cached_network
-from fastnn.bench.ceilings import highest, measure_ceilings
-from fastnn.bench.harness import Measurement, Subject
-from fastnn.bench.results import to_document
+from fastnn._runtime.progress import Progress
+from fastnn.bench.ceilings import measure_ceilings
+from fastnn.bench.harness import Effort, Measurement, Sized
+from fastnn.bench.process import Subject
+from fastnn.bench.results import Document, to_document
 from fastnn.bench.setting import Setting
 from fastnn.datasets import load_split
-from fastnn.formats import load_mlp
+from fastnn.io import load_mlp
 
-_PROCESSES = 3
-_SECONDS = 100  # of two minutes; a machine so slow or busy does with fewer processes
-_ROUNDS = (2, 15)  # in each: what differs is processes rather than rounds
-_SECONDS_EACH = 0.7
-_QUESTIONS = (
+# A minute and 40 seconds of the two minutes; on a slow or busy machine fewer processes are started.
+_SECONDS = 100
+# Many processes and few rounds: times differ more between processes than between rounds.
+_EFFORT = Effort(processes=3, rounds=(2, 15), seconds=0.7)
+_JOBS = (
     ("sigmoid", 1000),
     ("relu", 1000),
     ("softmax", 10_000),
@@ -37,19 +39,26 @@ _QUESTIONS = (
     ("sweep-unclipped", 1000),
     ("epoch", 10_000),
 )
-_BATCHES = (1, 10, 100, 1000)
-_ROWS_FOR_THREADS = 1000
+_BATCHES = (1, 10, 100, 1000)  # for the throughput by batch size
+_ROWS_BY_THREADS = 1000  # for the throughput with fewer threads
+
+
+class Stage(NamedTuple):
+    """Jobs for several subjects at the same number of threads."""
+
+    subjects: list[Subject]
+    jobs: list[Sized]
 
 
 def subjects(threads: int) -> list[Subject]:
-    """Return who takes part without any peer: numpy, fastnn with its twin, one at a time."""
+    """Return the subjects of the short run: numpy, fastnn with its twin, one sample at a time."""
     ours = Subject("fastnn float32", "fastnn.bench.ours:Fastnn32", threads)
     return [
         Subject("numpy", "fastnn.bench.implementations:Numpy", threads),
         ours,
         ours.twin(),
         Subject("fastnn float64", "fastnn.bench.ours:Fastnn64", threads),
-        # One sample takes as long as another, so that a few of them tell enough.
+        # All samples take about the same time, so that few of them are enough.
         Subject("reference", "fastnn.bench.implementations:Reference", threads, rows=100),
     ]
 
@@ -60,9 +69,9 @@ def check_names(text: str | None) -> tuple[str, ...]:
     Raises
     ------
     ValueError
-        One of them is not a job of the short run.
+        The short run has no job of one of these names.
     """
-    known = [name for name, _ in _QUESTIONS]
+    known = [name for name, _ in _JOBS]
     names = tuple(text.split(",")) if text else ()
     for name in names:
         if name not in known:
@@ -70,9 +79,21 @@ def check_names(text: str | None) -> tuple[str, ...]:
     return names
 
 
+def _stages(threads: int, only: tuple[str, ...]) -> list[Stage]:
+    """Return what the short run measures: all jobs, then the throughput with fewer threads."""
+    jobs = [job for job in _JOBS if not only or job[0] in only]
+    scaling = not only or "accuracy" in only
+    stages = [Stage(subjects(threads), jobs + [("accuracy", n) for n in _BATCHES if scaling])]
+    if scaling:
+        by_threads = [("accuracy", _ROWS_BY_THREADS)]
+        counts = [1 << k for k in range((threads - 1).bit_length())]  # 1, 2, 4, ... below threads
+        stages += [Stage(subjects(count)[:3], by_threads) for count in counts]
+    return stages
+
+
 def short_run(
     setting: Setting, threads: int, *, only: tuple[str, ...] = (), progress: bool = True
-) -> dict[str, Any]:
+) -> Document:
     """Measure fastnn, numpy and the per-sample reference in less than two minutes.
 
     Parameters
@@ -80,58 +101,38 @@ def short_run(
     setting : Setting
         From `make_setting`.
     threads : int
-        Threads of everybody, at least 1.
+        Threads of every implementation, at least 1.
     only : tuple of str, optional
-        Names of jobs to leave it at; default: all of the short run, and how the throughput goes
-        with batch size and threads.
+        Names of jobs. Default: all of the short run, and the throughput by batch size and by
+        number of threads.
     progress : bool, optional
         Draw a bar on standard error.
-
-    Returns
-    -------
-    dict
-        As `to_document` makes it.
 
     Raises
     ------
     WrongAnswerError
         An implementation gives a wrong answer; nothing more is timed.
     """
-    questions = [q for q in _QUESTIONS if not only or q[0] in only]
-    scaling = not only or "accuracy" in only
-    few = [("accuracy", _ROWS_FOR_THREADS)] if scaling else []
-    plan = [(threads, questions + [("accuracy", n) for n in _BATCHES if scaling])]
-    plan += [(1 << k, few) for k in range((threads - 1).bit_length())]  # 1, 2, 4, ... threads
-    total = _PROCESSES * sum(len(asked) for _, asked in plan)
+    stages = _stages(threads, only)
+    total = _EFFORT.processes * sum(len(stage.jobs) for stage in stages)
     with (
         tempfile.TemporaryDirectory() as folder,
         Progress("benchmarks", total, enabled=progress) as bar,
     ):
+        steps = itertools.count(1)
+
+        def report(text: str) -> None:
+            bar.update(next(steps), text)
+
         bar.update(0, "ceilings")
-        ceilings = measure_ceilings(threads)
+        before = measure_ceilings(threads)
         measurement = Measurement(setting, Path(folder))
         end = time.perf_counter() + _SECONDS
-        done = 0
-
-        def report(what: str) -> None:
-            nonlocal done
-            done += 1
-            bar.update(done, what)
-
-        for count, asked in plan:
-            if asked:
-                who = subjects(count) if count == threads else subjects(count)[:3]
-                measurement.run(
-                    who,
-                    asked,
-                    processes=_PROCESSES,
-                    rounds=_ROUNDS,
-                    seconds=_SECONDS_EACH,
-                    within=end - time.perf_counter(),
-                    report=report,
-                )
+        for stage in stages:
+            within = end - time.perf_counter()
+            measurement.run(*stage, _EFFORT, within=within, report=report)
         bar.update(total, "ceilings")
-        ceilings = highest(ceilings, measure_ceilings(threads))
+        ceilings = before.highest(measure_ceilings(threads))
     return to_document(measurement, ceilings)
 
 
@@ -144,14 +145,14 @@ def make_setting(
     ----------
     weights : path, optional
         A network of sizes 784-2048-512-512-10 that `fastnn.load_mlp` reads. Default: the one of
-        `fastnn attack`, which is trained when it is first wanted.
+        `fastnn attack`, which is trained when it is first used.
     data, source : str, optional
         As for `fastnn.load_mnist`.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        The files are missing or not what they should be; the network has other sizes.
+        The files are missing or damaged; the network has other sizes.
     """
     x, labels, digits = load_split("test", data, source=source, dtype=np.float32)
     x_train, labels_train, _ = load_split("train", data, source=source, dtype=np.float32)

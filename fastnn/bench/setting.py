@@ -1,7 +1,6 @@
-"""What all implementations are given: one network, one set of digits, kept in a folder.
+"""The input of all implementations: one network and one set of digits, in files of a folder.
 
-Worker processes read the arrays from there without copying what they do not use, so that all of
-them see the same bytes.
+Worker processes map the files into memory, so that all of them use the same arrays.
 """
 
 from __future__ import annotations
@@ -9,12 +8,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from fastnn.bench.protocol import Array
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class Setting:
     Attributes
     ----------
     source : str
-        What the digits are, as `fastnn.load_mnist` says it, and where the network is from.
+        Which digits, in the words of `fastnn.load_mnist`, and where the network is from.
     weights, biases : tuple of ndarray, float32
         The 784-2048-512-512-10 ReLU network.
     x, x_train : ndarray, shape (N, 784), float32 in [0, 1]
@@ -40,7 +38,7 @@ class Setting:
     labels_train: Array
 
     def save(self, folder: Path) -> None:
-        """Write everything into `folder`, one file an array."""
+        """Write everything into `folder`, one file for each array."""
         for name in ("x", "labels", "x_train", "labels_train"):
             np.save(folder / f"{name}.npy", getattr(self, name))
         for i, (w, b) in enumerate(zip(self.weights, self.biases, strict=True)):
@@ -51,7 +49,7 @@ class Setting:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Map what `save` wrote into memory."""
+        """Map the files that `save` wrote into memory."""
         about = json.loads((folder / "setting.json").read_text())
 
         def read(name: str) -> Array:

@@ -1,8 +1,9 @@
-"""From times to a ratio with an interval, or to "not resolved". Pure functions of arrays.
+"""Ratios of times with their intervals, and whether a ratio is resolved. Pure functions of arrays.
 
-Times come as `(P, R)`: P fresh processes, R rounds in each. Rounds of one process share its memory
-layout and its luck, so processes are what the bootstrap draws first, and rounds within them second
-(a two-stage bootstrap: Davison and Hinkley (1997), Bootstrap Methods and their Application, 3.8).
+Times have the shape `(P, R)`: P fresh processes, R rounds in each. Rounds of one process have the
+same memory layout and are not independent, so the bootstrap draws processes first and rounds of
+each process second (a two-stage bootstrap: Davison and Hinkley (1997), Bootstrap Methods and their
+Application, 3.8).
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ class Ratio:
 
 
 def paired_ratio(a_seconds: ArrayLike, b_seconds: ArrayLike, *, rng: int = 0) -> Ratio:
-    """Compare two sets of times that were taken in turns.
+    """Compare two sets of times that were measured in turns.
 
     Parameters
     ----------
     a_seconds, b_seconds : array_like, shape (P, R)
-        Seconds in process p and round r; within a round A and B ran next to each other, so that
-        what slows the machine for a while divides out.
+        Seconds in process p and round r. In a round, A and B ran one after the other, so that what
+        slows the machine for some time divides out.
     rng : int, optional
         Seed of the bootstrap.
 
@@ -51,7 +52,9 @@ def paired_ratio(a_seconds: ArrayLike, b_seconds: ArrayLike, *, rng: int = 0) ->
     """
     a, b = _checked_times(a_seconds), _checked_times(b_seconds)
     if a.shape != b.shape:
-        raise ValueError(f"times that were taken in pairs have one shape, not {a.shape}, {b.shape}")
+        raise ValueError(
+            f"times that are compared in pairs have one shape, not {a.shape}, {b.shape}"
+        )
     logs = np.log(b) - np.log(a)
     return _to_ratio(_median(logs), _bootstrap(logs, np.random.default_rng(rng)))
 
@@ -65,12 +68,12 @@ def divide(new: Ratio, old: Ratio) -> Ratio:
 
 
 def spread(control: Ratio) -> float:
-    """Return how far from 1 a comparison of A with A came out: a factor, at least 1."""
+    """Return how far a comparison of A with A is from 1: a factor, at least 1."""
     return max(control.high, 1 / control.low, 1.0)
 
 
 def is_resolved(ratio: Ratio, control: Ratio) -> bool:
-    """Tell whether `ratio`'s interval stays clear of what comparing A with A gives."""
+    """Return whether the interval of `ratio` is outside of the noise, the spread of `control`."""
     noise = spread(control)
     return ratio.low > noise or ratio.high < 1 / noise
 

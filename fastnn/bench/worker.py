@@ -1,18 +1,12 @@
-"""A fresh process that holds one implementation and times it when told to.
+"""A fresh process that holds one implementation and times it on command.
 
-``python -m fastnn.bench.worker IMPLEMENTATION FOLDER THREADS`` reads one JSON command a line and
-answers each with one JSON line:
-
-- ``{"prepare": JOB, "n": N}`` builds the job, checks the first answer, compiles on the way, and
-  finds how many calls make a measurable time;
-- ``{"time": CALLS}`` gives the seconds of one call, as the mean of that many.
+``python -m fastnn.bench.worker IMPLEMENTATION FOLDER THREADS`` reads commands from its standard
+input and writes replies to its standard output (`fastnn.bench.messages`).
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib
-import json
 import os
 import sys
 import time
@@ -24,14 +18,27 @@ import numpy as np
 
 from fastnn.bench.jobs import SWEEP, WrongAnswerError, make_job
 from fastnn.bench.machine import peak_memory, reset_peak_memory
+from fastnn.bench.messages import (
+    Absent,
+    Prepare,
+    Prepared,
+    Ready,
+    Reply,
+    Timed,
+    Wrong,
+    decode_command,
+    encode,
+)
+from fastnn.bench.protocol import load_implementation, offers
+from fastnn.bench.records import one_line
 from fastnn.bench.setting import Setting
 
-_SHORTEST = 0.02  # seconds that a measurement lasts: far above the clock's and the system's grain
-_LONG = 3.0  # seconds after which a call is not repeated only to see how long it takes
+_SHORTEST = 0.02  # seconds of a measurement: far above the resolution of clock and scheduler
+_LONG = 3.0  # seconds; a first call that took longer is not repeated before it is timed
 
 
 class Worker:
-    """One implementation, at work on one job at a time.
+    """One implementation, with one job at a time.
 
     Parameters
     ----------
@@ -42,17 +49,22 @@ class Worker:
     """
 
     def __init__(self, implementation: str, folder: Path) -> None:
-        module, _, name = implementation.partition(":")
-        self._implementation = getattr(importlib.import_module(module), name)
+        self._implementation = load_implementation(implementation)
         self._folder = folder
         self._setting = Setting.load(folder)
         self._run: Callable[[], Any] = lambda: None
 
-    def prepare(self, name: str, n: int) -> dict[str, Any]:
-        """Check the answer to a job and say how long it takes and what memory it needs."""
+    def prepare(self, name: str, n: int) -> Prepared | Absent:
+        """Build a job, check its first answer, and find how many calls can be timed.
+
+        Raises
+        ------
+        WrongAnswerError
+            The answer is wrong.
+        """
         job = make_job(name, self._setting, n)
-        if getattr(self._implementation, job.method, None) is None:
-            return {"absent": f"has no {job.method}"}
+        if not offers(self._implementation, job.method):
+            return Absent(f"has no {job.method}")
         try:
             self._run = job.solve(self._implementation)
             reset_peak_memory()
@@ -60,28 +72,30 @@ class Worker:
             answer = self._run()
             seconds = time.perf_counter() - start
         except NotImplementedError as error:
-            return {"absent": str(error)}
+            return Absent(one_line(error))
         peak = peak_memory()
         checked = job.check(answer, job.truth(self._folder), exact=self._implementation.exact)
+        return Prepared(
+            calls=self._calls(seconds),
+            dtype=np.dtype(self._implementation.dtype).name,
+            answer=short_answer(checked[0]),
+            peak_memory=peak,
+        )
+
+    def time(self, calls: int) -> Timed:
+        """Return the mean time of `calls` calls."""
+        return Timed(self._seconds(calls))
+
+    def _calls(self, first: float) -> int:
+        """Return how many calls take at least `_SHORTEST`, the first having taken so long."""
+        seconds = first
         if seconds < _LONG:
             seconds = self._seconds(1)  # the first call may have compiled
-        calls = 1
-        if seconds < _SHORTEST:  # a first guess from one call, then a better one from several
-            seconds = self._seconds(max(1, round(_SHORTEST / 4 / seconds)))
-            calls = max(1, round(_SHORTEST / seconds))
-        dtype = np.dtype(self._implementation.dtype).name
-        counts = checked[0].tolist() if checked[0].size <= len(SWEEP) else None
-        return {
-            "seconds": seconds,
-            "calls": calls,
-            "answer": counts,
-            "peak_memory": peak,
-            "dtype": dtype,
-        }
-
-    def time(self, calls: int) -> dict[str, Any]:
-        """Return the mean time of `calls` calls."""
-        return {"seconds": self._seconds(calls)}
+        if seconds >= _SHORTEST:
+            return 1
+        # One call gives a rough estimate, several give a better one.
+        seconds = self._seconds(max(1, round(_SHORTEST / 4 / seconds)))
+        return max(1, round(_SHORTEST / seconds))
 
     def _seconds(self, calls: int) -> float:
         run = self._run
@@ -91,42 +105,48 @@ class Worker:
         return (time.perf_counter() - start) / calls
 
 
+def short_answer(answer: np.ndarray[Any, Any]) -> tuple[float, ...] | None:
+    """Return counts or metrics as numbers, None for longer arrays."""
+    return tuple(answer.tolist()) if answer.size <= len(SWEEP) else None
+
+
 def pin(threads: int) -> None:
     """Keep this process on `threads` processors, where the system can do that."""
-    if hasattr(os, "sched_setaffinity"):
+    if sys.platform == "linux":
         processors = sorted(os.sched_getaffinity(0))[:threads]
         os.sched_setaffinity(0, processors)
-        for task in Path("/proc/self/task").glob("*"):  # BLAS has its threads already
-            with contextlib.suppress(ProcessLookupError):  # it has just ended
+        for task in Path("/proc/self/task").glob("*"):  # BLAS has started its threads already
+            with contextlib.suppress(ProcessLookupError):  # the thread has ended meanwhile
                 os.sched_setaffinity(int(task.name), processors)
 
 
 def main(implementation: str, folder: str, threads: str) -> None:
-    """Answer commands until the input ends."""
-    # Libraries may print: what they write goes to standard error, answers to the real output.
-    with os.fdopen(os.dup(1), "w") as answers:
+    """Carry out commands until the input ends."""
+    # Libraries may print to standard output, which is redirected to standard error; replies go to a
+    # copy of the real standard output.
+    with os.fdopen(os.dup(1), "w") as replies:
         os.dup2(2, 1)
 
-        def reply(message: dict[str, Any]) -> None:
-            answers.write(json.dumps(message) + "\n")
-            answers.flush()
+        def send(reply: Reply) -> None:
+            replies.write(encode(reply))
+            replies.flush()
 
         pin(int(threads))
         try:
             worker = Worker(implementation, Path(folder))
         except ImportError as error:
-            reply({"absent": str(error)})
+            send(Absent(one_line(error)))
             return
-        reply({"ready": True})
+        send(Ready())
         for line in sys.stdin:
-            command = json.loads(line)
+            command = decode_command(line)
             try:
-                if "prepare" in command:
-                    reply(worker.prepare(command["prepare"], command["n"]))
+                if isinstance(command, Prepare):
+                    send(worker.prepare(command.job, command.n))
                 else:
-                    reply(worker.time(command["time"]))
+                    send(worker.time(command.calls))
             except WrongAnswerError as error:
-                reply({"wrong": str(error)})
+                send(Wrong(one_line(error)))
 
 
 if __name__ == "__main__":

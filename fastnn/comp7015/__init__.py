@@ -1,19 +1,19 @@
 """The assignment's names and signatures, over the engine.
 
-``from fastnn.comp7015 import *`` stands in for the assignment's cells. Part 1 is a sigmoid network
+``from fastnn.comp7015 import *`` replaces the assignment's cells. Part 1 is a sigmoid network
 with one hidden layer, kept as a dict with ``W1 b1 W2 b2 lambda``; part 2 is
 `MultiLayerPerceptron`, with three hidden ReLU layers. The same for one row at a time:
 `fastnn.reference.comp7015`.
 
-Numbers. Results are float32 where all arrays that go in are, else float64. Images of uint8 are
-pixels and count as ``pixel / 255``, as everywhere in fastnn; any other number counts as it is.
+Numbers. Results are float32 if all input arrays are float32, else float64. uint8 images are
+divided by 255, as everywhere in fastnn; all other numbers are used as they are.
 
 Where the assignment's text and its code disagree, this does what the code does:
 
 - biases are rows ``(1, H)``, though commented as ``batch_size * dim_hidden``; ``(H,)`` is fine too;
 - `nn_test` returns a count, though it is printed as "Test accuracy";
 - `backward_prop` divides the penalty ``lambda * W`` by the batch size, as it does the gradients;
-- a file called ``.npy`` may be there as ``.npz`` and the reverse: both spellings are found.
+- the assignment names some files both ``.npy`` and ``.npz``: a file is found under either suffix.
 """
 
 from fastnn.comp7015.files import prepare_data, readData

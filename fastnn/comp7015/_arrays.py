@@ -1,4 +1,4 @@
-"""The assignment's arrays, which come in any type and by any name, turned into the engine's."""
+"""Convert the assignment's arrays, of any type of number, to those of the engine."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from numpy.lib.npyio import NpzFile
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _checks
-from fastnn._signals import numpy_errors
+from fastnn._runtime.signals import numpy_errors
 from fastnn.networks import MLP
 
 Array = NDArray[Any]
 
 
 def numbers(values: ArrayLike, name: str) -> Array:
-    """Return `values` as they are where float32, else as float64."""
+    """Return float32 `values` unchanged, any other numbers as float64."""
     array = _checks.array_of(values, name)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must be numbers, got {array.dtype}")
@@ -25,7 +25,7 @@ def numbers(values: ArrayLike, name: str) -> Array:
 
 
 def images(values: ArrayLike, name: str) -> Array:
-    """Return `values` as `numbers` does, but pixels of uint8 as they are."""
+    """Return `values` as `numbers` does, but uint8 pixels unchanged."""
     array = _checks.array_of(values, name)
     return array if array.dtype == np.uint8 else numbers(array, name)
 
@@ -33,13 +33,13 @@ def images(values: ArrayLike, name: str) -> Array:
 def rows(array: Array, width: int, dtype: np.dtype[Any], name: str) -> Array:
     """Return images as (N, width), checked, of `dtype` unless they are pixels."""
     if array.dtype != np.uint8:
-        with numpy_errors():  # what overflows is found to be infinite
+        with numpy_errors():  # an entry that overflows is reported as infinite
             array = array.astype(dtype, copy=False)
     return _checks.inputs(array, width, dtype, name=name)
 
 
 def table(values: ArrayLike, name: str) -> Array:
-    """Return images known to be a table (N, D)."""
+    """Return images after checking that they are a table (N, D)."""
     array = images(values, name)
     if array.ndim != 2:
         raise ValueError(f"{name} must have shape (N, D), got {array.shape}")
@@ -57,7 +57,7 @@ def classes(labels: ArrayLike, name: str) -> int:
 
 
 def from_one_hot(labels: ArrayLike, count: int, columns: int, name: str) -> NDArray[np.int64]:
-    """Return the classes that one-hot labels (count, columns) name."""
+    """Return the classes of one-hot labels (count, columns)."""
     classes(labels, name)
     return _checks.labels(labels, count, columns, one_hot=True, name=name)
 
@@ -76,7 +76,7 @@ def samples(
 
 
 def entries(params: Mapping[str, Any], keys: Sequence[str], name: str = "params") -> list[Any]:
-    """Return ``params[key]`` for every key, the array itself where it is an archive of one."""
+    """Return ``params[key]`` for every key; for an archive of one array, that array."""
     for key in keys:
         if key not in params:
             raise ValueError(f"{name} lacks {key!r}; it has {sorted(map(str, params))}")
@@ -84,7 +84,7 @@ def entries(params: Mapping[str, Any], keys: Sequence[str], name: str = "params"
 
 
 def _only_array(value: Any, name: str) -> Any:
-    """Return the one array of an archive, which `np.load` makes of an .npz; all else as it is."""
+    """Return the only array of an archive that `np.load` opened; anything else unchanged."""
     if not isinstance(value, NpzFile):
         return value
     if len(value) != 1:
@@ -93,9 +93,9 @@ def _only_array(value: Any, name: str) -> Any:
 
 
 def network(arrays: Sequence[ArrayLike], names: Sequence[str], activation: str) -> MLP:
-    """Return the network with weights and biases by turns, of their common type.
+    """Return the network of alternating weights and biases, in their common type.
 
-    What is wrong with one of them is said by its name.
+    Error messages use `names`.
     """
     parameters = [numbers(array, name) for array, name in zip(arrays, names, strict=True)]
     dtype = np.result_type(*parameters)
@@ -110,5 +110,5 @@ def network(arrays: Sequence[ArrayLike], names: Sequence[str], activation: str) 
 
 
 def common_type(array: Array, net: MLP) -> np.dtype[Any]:
-    """Return the type to work in: that of the network, or float64 where the images are."""
+    """Return the type to compute in: the network's, or float64 if the images are float64."""
     return net.dtype if array.dtype == np.uint8 else np.result_type(array, net.dtype)

@@ -1,4 +1,4 @@
-"""The assignment's data: its own files, or whatever digits `fastnn.load_mnist` finds."""
+"""The assignment's data: its own files, or the digits that `fastnn.load_mnist` finds."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from fastnn._digits import read_labels
-from fastnn._npy import find_spelling, load_npy
 from fastnn.comp7015._arrays import Array
 from fastnn.comp7015.functions import one_hot_labels
 from fastnn.datasets import load_mnist
+from fastnn.datasets._files import read_labels
+from fastnn.io._npy import find_spelling, load_npy
 
 _PathLike = str | os.PathLike[str]
 
-# Of 60,000 images 10,000 are for validation; of fewer the same share.
+# 10,000 of 60,000 images are for validation; of a smaller set, the same share.
 _VALIDATION_SHARE = 6
 
 
@@ -26,7 +26,7 @@ def readData(images_file: _PathLike, labels_file: _PathLike) -> tuple[Array, Arr
     Parameters
     ----------
     images_file, labels_file : path-like
-        ``.npy`` files, or ``.npz`` archives of one array; either spelling finds either file.
+        ``.npy`` files, or ``.npz`` archives of one array; a file is found under either suffix.
 
     Returns
     -------
@@ -35,10 +35,22 @@ def readData(images_file: _PathLike, labels_file: _PathLike) -> tuple[Array, Arr
     Raises
     ------
     FileNotFoundError
-        A file is missing in both spellings.
+        A file is missing under both suffixes.
     ValueError
         A file is damaged, pickled, of another kind, or holds several arrays; or the two disagree in
         the number of rows.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from fastnn.comp7015 import readData
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/images.npy", np.zeros((5, 784)))
+    ...     np.save(f"{folder}/labels.npy", np.arange(5))
+    ...     x, y = readData(f"{folder}/images.npy", f"{folder}/labels.npy")
+    >>> x.shape, y.tolist()
+    ((5, 784), [0, 1, 2, 3, 4])
     """
     x, y = load_npy(images_file), load_npy(labels_file)
     if x.shape[:1] != y.shape[:1]:
@@ -58,26 +70,35 @@ def prepare_data(
     path : path-like, optional
         Folder with the assignment's files ``images_train.npy``, ``labels_train.npy``,
         ``images_test.npy`` and ``labels_test.npy``, or with any that `fastnn.load_mnist` takes.
-        Default: the current folder if it has the assignment's files; else what
-        `fastnn.load_mnist` finds, the bundled sample in the end.
+        Default: the current folder if it has the assignment's files; else the files that
+        `fastnn.load_mnist` finds; else the bundled sample.
     seed : int, optional
-        For the order of the training images. Default: as the assignment's code, from numpy's
-        global generator, so that ``np.random.seed`` holds.
+        Seed for the order of the training images. Default: numpy's global generator, as in the
+        assignment's code, so that ``np.random.seed`` has an effect.
 
     Returns
     -------
     trainData, trainLabels, valData, valLabels, testData, testLabels : ndarray
         Images (N, 784), labels one-hot (N, 10). MNIST gives 50,000, 10,000 and 10,000; the bundled
-        sample 3,334, 666 and 1,000. The assignment's images stay as they are stored, whatever way
-        they were normalised; others are float32 in [0, 1].
+        sample 3,334, 666 and 1,000. The assignment's images are returned as they are stored, with
+        any normalisation; others are float32 in [0, 1].
 
     Raises
     ------
     FileNotFoundError
-        A file is missing in both spellings.
+        A file is missing under both suffixes.
     ValueError
         A file is damaged or of a wrong shape or type, images and labels disagree in number, or
         there are fewer than six images to train on.
+
+    Examples
+    --------
+    The sizes are those of the digits that are found: 50,000, 10,000 and 10,000 for MNIST.
+
+    >>> from fastnn.comp7015 import prepare_data
+    >>> train_x, train_y, dev_x, dev_y, test_x, test_y = prepare_data(seed=0)
+    >>> train_x.shape[1], train_y.shape[1]
+    (784, 10)
     """
     folder = Path("." if path is None else path)
     if find_spelling(folder / "images_train.npy"):

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastnn import _checks, _kernels, functional
-from fastnn._signals import numpy_errors
+from fastnn import _checks, functional
+from fastnn._engine.losses import predictions
+from fastnn._runtime.signals import numpy_errors
 from fastnn.comp7015 import _arrays
 from fastnn.comp7015._arrays import Array
 
 
 def one_hot_labels(labels: ArrayLike) -> Array:
-    """Return a row of ten for every label, 0 but for a 1 at the label.
+    """Return a row of ten for every label: a 1 at the label, and 0 elsewhere.
 
     Parameters
     ----------
@@ -32,12 +33,20 @@ def one_hot_labels(labels: ArrayLike) -> Array:
         Labels are not integers.
     ValueError
         A label is not in 0..9, or labels are not a vector.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.comp7015 import one_hot_labels
+    >>> one_hot_labels(np.array([5, 0]))
+    array([[0., 0., 0., 0., 0., 1., 0., 0., 0., 0.],
+           [1., 0., 0., 0., 0., 0., 0., 0., 0., 0.]])
     """
     return functional.one_hot(np.atleast_1d(labels), 10, np.float64)
 
 
 def one_hot(labels: ArrayLike, n_classes: int = 10) -> Array:
-    """Return ``one_hot(y)``: 0 but for a 1 at the label, for one label or many.
+    """Return ``one_hot(y)``: a 1 at the label, and 0 elsewhere, for one label or many.
 
     Parameters
     ----------
@@ -55,6 +64,12 @@ def one_hot(labels: ArrayLike, n_classes: int = 10) -> Array:
         Labels or `n_classes` are not integers.
     ValueError
         A label is out of range.
+
+    Examples
+    --------
+    >>> from fastnn.comp7015 import one_hot
+    >>> one_hot(6)
+    array([0., 0., 0., 0., 0., 0., 1., 0., 0., 0.])
     """
     return functional.one_hot(labels, n_classes, np.float64)
 
@@ -76,6 +91,14 @@ def softmax(x: ArrayLike) -> Array:
         `x` does not hold numbers.
     ValueError
         There are no classes, or an entry is NaN or infinite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.comp7015 import softmax
+    >>> softmax(np.array([[0.0, 0.0], [1000.0, 0.0]]))
+    array([[0.5, 0.5],
+           [1. , 0. ]])
     """
     return _of_x(functional.softmax, x)
 
@@ -97,6 +120,13 @@ def sigmoid(x: ArrayLike) -> Array:
         `x` does not hold numbers.
     ValueError
         An entry is NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.comp7015 import sigmoid
+    >>> sigmoid(np.array([-1000.0, 0.0, 1000.0]))
+    array([0. , 0.5, 1. ])
     """
     return _of_x(functional.sigmoid, x)
 
@@ -118,6 +148,13 @@ def relu(x: ArrayLike) -> Array:
         `x` does not hold numbers.
     ValueError
         An entry is NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.comp7015 import relu
+    >>> relu(np.array([-2.0, 0.0, 3.0]))
+    array([0., 0., 3.])
     """
     return _of_x(functional.relu, x)
 
@@ -139,6 +176,13 @@ def relu_grad(x: ArrayLike) -> Array:
         `x` does not hold numbers.
     ValueError
         An entry is NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.comp7015 import relu_grad
+    >>> relu_grad(np.array([-2.0, 0.0, 3.0]))
+    array([0., 0., 1.])
     """
     return _of_x(functional.relu_grad, x)
 
@@ -151,7 +195,7 @@ def cross_entropy(y: ArrayLike, y_hat: ArrayLike) -> Any:
     y : int, or ndarray of int, shape (N,)
         True classes, each in [0, K).
     y_hat : ndarray, shape (K,) or (N, K)
-        Probabilities. `fastnn.cross_entropy` takes logits, and loses nothing to underflow.
+        Probabilities. `fastnn.cross_entropy` takes logits, so that no probability underflows.
 
     Returns
     -------
@@ -161,9 +205,18 @@ def cross_entropy(y: ArrayLike, y_hat: ArrayLike) -> Any:
     Raises
     ------
     TypeError
-        `y` is not of integers, `y_hat` not of numbers.
+        `y` does not hold integers, or `y_hat` does not hold numbers.
     ValueError
         Shapes disagree, a class is out of range, a probability is negative, NaN or infinite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.comp7015 import cross_entropy
+    >>> print(cross_entropy(1, np.array([0.5, 0.5])).round(3))
+    0.693
+    >>> cross_entropy([0, 1], np.array([[1.0, 0.0], [1.0, 0.0]])) + 0.0
+    array([ 0., inf])
     """
     probs = _arrays.numbers(y_hat, "y_hat")
     if probs.ndim not in {1, 2} or probs.shape[-1] == 0:
@@ -180,12 +233,13 @@ def cross_entropy(y: ArrayLike, y_hat: ArrayLike) -> Any:
 
 
 def calc_accuracy(y: ArrayLike, labels: ArrayLike) -> float:
-    """Return the share of rows whose largest entry, the first of equals, is where the label's 1 is.
+    """Return the share of rows whose largest entry is in the column of the label's 1.
 
     Parameters
     ----------
     y : ndarray, shape (N, K), N > 0
-        Probabilities, or anything that is largest for the predicted class.
+        Probabilities, or other numbers that are largest for the predicted class. Of several equal
+        entries, the first one counts.
     labels : ndarray, shape (N, K)
         One-hot rows.
 
@@ -200,6 +254,14 @@ def calc_accuracy(y: ArrayLike, labels: ArrayLike) -> float:
     ValueError
         Shapes disagree, there are no rows, a row of `labels` is not one-hot, or an entry of `y` is
         NaN or infinite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.comp7015 import calc_accuracy, one_hot_labels
+    >>> y = np.eye(10)[[3, 1, 4, 1]]
+    >>> calc_accuracy(y, one_hot_labels(np.array([3, 1, 4, 0])))
+    0.75
     """
     scores = _arrays.numbers(y, "y")
     if scores.ndim != 2:
@@ -207,13 +269,12 @@ def calc_accuracy(y: ArrayLike, labels: ArrayLike) -> float:
     rows = _checks.inputs(scores, scores.shape[1], scores.dtype, name="y")
     _checks.some_rows(rows, "y")
     truth = _arrays.from_one_hot(labels, len(rows), rows.shape[1], "labels")
-    found = np.empty_like(truth)
-    _kernels._argmax(np.require(rows, requirements=["C", "A", "W"]), found)
+    found = predictions(np.require(rows, requirements=["C", "A", "W"]), np.empty_like(truth))
     return int(np.count_nonzero(found == truth)) / len(rows)
 
 
 def _of_x(function: Callable[[Array], Array], x: ArrayLike) -> Array:
-    """Return `function` of x; what is wrong with x is said by this name, not by the engine's z."""
+    """Return `function` of x, with error messages about x instead of the engine's z."""
     values = _arrays.numbers(x, "x")
     try:
         return function(values)

@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn import _checks, _kernels, _passes
+from fastnn import _checks
+from fastnn._engine.layers import layer_product
+from fastnn._engine.losses import softmax
+from fastnn._engine.tiles import for_each_tile
+from fastnn._engine.workspace import Rows, Workspace
+from fastnn._kernels import elementwise
 from fastnn.attacks import fgsm
 from fastnn.comp7015 import _arrays
 from fastnn.comp7015._arrays import Array
@@ -23,9 +28,9 @@ _LAYERS = [*(f"z{i}" for i in range(1, _DEPTH + 1)), "h1", "h2", "h3", "p"]
 class MultiLayerPerceptron:
     """Three hidden ReLU layers and a softmax, for one image or a whole test set.
 
-    Every method takes `x` as one image (D,) or as images (N, D), and returns one result or N: for
-    (1, D) one row. Results are float32 where the parameters and `x` are, or `x` is of uint8;
-    float64 in either makes all of them float64, as in numpy.
+    Every method takes `x` as one image (D,) or as images (N, D), and returns one result or N.
+    Results are float32 if the parameters are float32 and `x` is float32 or uint8; if either is
+    float64, they are float64, as in numpy.
 
     Attributes
     ----------
@@ -40,9 +45,30 @@ class MultiLayerPerceptron:
 
     Notes
     -----
-    A call keeps a copy of its images, and the layers are computed from it when one is first asked
-    for. For 10,000 images of the assignment's network the copy takes 31 MB in float32 and 63 MB in
-    float64, all the layers 250 and 490 MB.
+    A call keeps a copy of its images. The layers are computed from this copy when one of them is
+    first read. For 10,000 images of the assignment's network, the copy takes 31 MB in float32 and
+    63 MB in float64, all layers together 250 and 490 MB.
+
+    Examples
+    --------
+    Weights that are unit matrices make the logits ``relu(x)``:
+
+    >>> import numpy as np
+    >>> from fastnn.comp7015 import MultiLayerPerceptron
+    >>> params = {f"fc{i}.weight": np.eye(2) for i in range(1, 5)}
+    >>> params |= {f"fc{i}.bias": np.zeros(2) for i in range(1, 5)}
+    >>> clf = MultiLayerPerceptron()
+    >>> clf.load_params(params)
+    >>> clf.set_attack_budget(0.5)
+    >>> x = np.array([[1.0, 0.0], [3.0, 3.0]])
+    >>> clf.predict(x)
+    array([0, 0])
+    >>> clf.attack(x, [0, 0])
+    array([[0.5, 0. ],
+           [2.5, 3.5]])
+    >>> clf.z1
+    array([[1., 0.],
+           [3., 3.]])
     """
 
     W1: Array
@@ -69,7 +95,7 @@ class MultiLayerPerceptron:
         self._last: tuple[MLP, Array] | None = None
 
     def __getattr__(self, name: str) -> Any:
-        """Return a layer of the last call; all are computed when the first is asked for."""
+        """Return a layer of the last call; all are computed when the first one is read."""
         last = vars(self).get("_last")
         if name in _LAYERS and last is not None:
             self._compute_layers(*last)
@@ -82,7 +108,7 @@ class MultiLayerPerceptron:
         raise AttributeError(f"MultiLayerPerceptron has no {name}{hint}")
 
     def load_params(self, params: Mapping[str, ArrayLike]) -> None:
-        """Take weights and biases; they are copied.
+        """Copy weights and biases into the network.
 
         Parameters
         ----------
@@ -95,8 +121,20 @@ class MultiLayerPerceptron:
         TypeError
             A parameter does not hold numbers.
         ValueError
-            A key is missing, an archive holds not one array, shapes do not chain, an entry is NaN
-            or infinite. What was loaded before stays.
+            A key is missing, an archive has several arrays, a layer does not fit the one before it,
+            or an entry is NaN or infinite. The network then keeps its earlier parameters.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastnn.comp7015 import MultiLayerPerceptron
+        >>> params = {f"fc{i}.weight": np.eye(2) for i in range(1, 5)}
+        >>> params |= {f"fc{i}.bias": np.zeros(2) for i in range(1, 5)}
+        >>> clf = MultiLayerPerceptron()
+        >>> clf.load_params(params)
+        >>> clf.W4
+        array([[1., 0.],
+               [0., 1.]])
         """
         arrays = _arrays.entries(params, _KEYS)
         self._adopt(arrays, [f"params[{key!r}]" for key in _KEYS])
@@ -113,11 +151,19 @@ class MultiLayerPerceptron:
         ------
         TypeError, ValueError
             `eps` is not a number, negative, or not finite.
+
+        Examples
+        --------
+        >>> from fastnn.comp7015 import MultiLayerPerceptron
+        >>> clf = MultiLayerPerceptron()
+        >>> clf.set_attack_budget(0.3)
+        >>> clf.eps
+        0.3
         """
         self.eps = _checks.real(eps, "eps")
 
     def forward(self, x: ArrayLike) -> Array:
-        """Return the probabilities; ``z1`` to ``z4``, ``h1`` to ``h3`` and ``p`` become those of x.
+        """Return the probabilities, and set ``z1`` to ``z4``, ``h1`` to ``h3`` and ``p``.
 
         Parameters
         ----------
@@ -142,6 +188,19 @@ class MultiLayerPerceptron:
         Notes
         -----
         ``z_i = h_(i-1) W_i + b_i``, ``h_i = relu(z_i)``, ``p = softmax(z_4)``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastnn.comp7015 import MultiLayerPerceptron
+        >>> params = {f"fc{i}.weight": np.eye(2) for i in range(1, 5)}
+        >>> params |= {f"fc{i}.bias": np.zeros(2) for i in range(1, 5)}
+        >>> clf = MultiLayerPerceptron()
+        >>> clf.load_params(params)
+        >>> clf.forward(np.array([2.0, 2.0]))
+        array([0.5, 0.5])
+        >>> clf.z4
+        array([2., 2.])
         """
         net, images = self._images(x)
         p = net.predict_proba(images)
@@ -150,7 +209,7 @@ class MultiLayerPerceptron:
         return p
 
     def predict(self, x: ArrayLike) -> Any:
-        """Return the class of the largest logit, the first of equals.
+        """Return the class of the largest logit, the lowest one if several are equal.
 
         Parameters
         ----------
@@ -164,6 +223,17 @@ class MultiLayerPerceptron:
         ------
         AttributeError, TypeError, ValueError, FloatingPointError
             As `forward`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastnn.comp7015 import MultiLayerPerceptron
+        >>> params = {f"fc{i}.weight": np.eye(2) for i in range(1, 5)}
+        >>> params |= {f"fc{i}.bias": np.zeros(2) for i in range(1, 5)}
+        >>> clf = MultiLayerPerceptron()
+        >>> clf.load_params(params)
+        >>> clf.predict(np.array([[1.0, 2.0], [2.0, 1.0]]))
+        array([1, 0])
         """
         net, images = self._images(x)
         found = net.predict(images)
@@ -186,11 +256,23 @@ class MultiLayerPerceptron:
         Raises
         ------
         AttributeError, TypeError, ValueError, FloatingPointError
-            As `forward`; classes are of another type, number or range; a derivative overflows.
+            As `forward`; classes are not integers, not one for each image, or out of range; a
+            derivative overflows.
 
         Notes
         -----
         ``p - one_hot(y)``, formed without cancellation, taken back through the four layers.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastnn.comp7015 import MultiLayerPerceptron
+        >>> params = {f"fc{i}.weight": np.eye(2) for i in range(1, 5)}
+        >>> params |= {f"fc{i}.bias": np.zeros(2) for i in range(1, 5)}
+        >>> clf = MultiLayerPerceptron()
+        >>> clf.load_params(params)
+        >>> clf.gradient(np.array([2.0, 2.0]), 0)
+        array([-0.5,  0.5])
         """
         net, images, truth = self._samples(x, y)
         gradient = net.input_gradient(images, truth)
@@ -218,7 +300,18 @@ class MultiLayerPerceptron:
 
         Notes
         -----
-        As `fastnn.fgsm`: the signs hold where the gradient itself underflows.
+        As `fastnn.fgsm`: the signs are right even where the gradient underflows.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastnn.comp7015 import MultiLayerPerceptron
+        >>> params = {f"fc{i}.weight": np.eye(2) for i in range(1, 5)}
+        >>> params |= {f"fc{i}.bias": np.zeros(2) for i in range(1, 5)}
+        >>> clf = MultiLayerPerceptron()
+        >>> clf.load_params(params)
+        >>> clf.attack(np.array([2.0, 2.0]), 0)
+        array([1.9, 2.1])
         """
         eps = _checks.real(self.eps, "eps")
         net, images, truth = self._samples(x, y)
@@ -239,7 +332,7 @@ class MultiLayerPerceptron:
     def _images(self, x: ArrayLike) -> tuple[MLP, Array]:
         """Return the network and the images, in the shape of `x`, checked, in their common type."""
         current = [getattr(self, name) for name in _PARAMETERS]
-        # Assigned ones are other arrays; in a copy of the whole object they are writable.
+        # An assigned parameter is another array; in a copied object the arrays are writable.
         if not self._views or any(
             a is not b or a.flags.writeable for a, b in zip(current, self._views, strict=True)
         ):
@@ -258,10 +351,10 @@ class MultiLayerPerceptron:
         return net, images, _checks.labels(y, len(np.atleast_2d(images)), net.sizes[-1], name="y")
 
     def _remember(self, net: MLP, images: Array) -> None:
-        """Make the layers those of `images`, to be computed when one is asked for."""
+        """Keep `images`, from which the layers are computed when one is read."""
         for name in _LAYERS:
             vars(self).pop(name, None)
-        self._last = None  # two copies of a test set at a time would be one too many
+        self._last = None  # frees the old copy before the new one is made
         self._last = net, images.copy()
 
     def _compute_layers(self, net: MLP, images: Array) -> None:
@@ -269,15 +362,15 @@ class MultiLayerPerceptron:
         rows = np.atleast_2d(images)
         z, h = ([np.empty((len(rows), n), net.dtype) for n in net.sizes[1:]] for _ in range(2))
 
-        def work(ws: _passes.Workspace, tile: _passes.Rows) -> None:
+        def work(ws: Workspace, tile: Rows) -> None:
             for i, bias in enumerate(net.biases):
                 below = h[i - 1][tile] if i else ws.h[0]
-                _passes.multiply(ws, below, i, z[i][tile])
-                _kernels._add_bias(bias, z[i][tile])
-                activation: Any = _kernels._relu if i < _DEPTH - 1 else _kernels._softmax
+                layer_product(ws, below, i, z[i][tile])
+                elementwise._add_bias(bias, z[i][tile])
+                activation: Any = elementwise._relu if i < _DEPTH - 1 else softmax
                 activation(z[i][tile], h[i][tile])
 
-        _passes.for_each_tile(net, rows, work)
+        for_each_tile(net, rows, work)
         for name, layer in zip(_LAYERS, (*z, *h), strict=True):
             # `forward` has set `p`, which it returned, and a caller may have set others.
             vars(self).setdefault(name, layer[0] if images.ndim == 1 else layer)

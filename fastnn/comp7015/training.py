@@ -8,12 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from fastnn import _checks
-from fastnn._parallel import Team, thread_count
-from fastnn._progress import Progress
 from fastnn.comp7015 import _arrays
 from fastnn.comp7015.two_layers import Params, mean_loss
 from fastnn.networks import MLP
-from fastnn.training import Descent, Settings
+from fastnn.training import Result, Settings, descend
 
 
 def nn_train(
@@ -43,19 +41,19 @@ def nn_train(
     learning_rate : float, optional
         Step length, >= 0.
     batch_size : int, optional
-        Rows a step. Where it is larger than N there is no whole batch: nothing is learnt.
+        Rows per step. If it is larger than N, there is no whole batch and nothing is learnt.
     num_epochs : int, optional
         Passes over the batches, at least 1.
     reg_strength : float, optional
         The ``lambda`` of `backward_prop`, >= 0.
     seed : int, optional
-        For the first weights. Default: as the assignment's code, from numpy's global generator, so
-        that ``np.random.seed`` holds.
+        Seed for the first weights. Default: numpy's global generator, as in the assignment's code,
+        so that ``np.random.seed`` has an effect.
     dtype : float32 or float64, optional
-        What to compute in, whatever the type of the data: float32 is about twice as fast.
+        Type to compute in, for data of any type; float32 is about twice as fast.
     progress : bool, optional
-        Draw a bar on standard error. Otherwise every epoch's number is printed on standard output
-        as it begins, ``0,1,2,``, as the assignment's code does.
+        Draw a progress bar on standard error. By default the number of every epoch is printed on
+        standard output when it begins, ``0,1,2,``, as in the assignment's code.
 
     Returns
     -------
@@ -74,7 +72,20 @@ def nn_train(
     Notes
     -----
     Weights start from the standard normal distribution, first ``W1``, then ``W2``, and biases from
-    0. It is the descent of `fastnn.train`, with ``l2 = lambda / batch_size`` and no shuffling.
+    0. The steps are those of `fastnn.train` with ``l2 = lambda / batch_size``, without shuffling.
+
+    Examples
+    --------
+    >>> from fastnn.comp7015 import nn_test, nn_train, prepare_data
+    >>> train_x, train_y, dev_x, dev_y, test_x, test_y = prepare_data(seed=0)
+    >>> params, tr_loss, tr_metric, dev_loss, dev_metric = nn_train(
+    ...     train_x[:2000], train_y[:2000], dev_x, dev_y, batch_size=100, num_epochs=3, seed=0
+    ... )
+    0,1,2,
+    >>> tr_loss[-1] < tr_loss[0]
+    True
+    >>> params["W1"].shape, params["b1"].shape
+    ((784, 300), (1, 300))
     """
     train, dev = _arrays.table(trainData, "trainData"), _arrays.table(devData, "devData")
     classes = _arrays.classes(trainLabels, "trainLabels")
@@ -91,17 +102,27 @@ def nn_train(
     net = _first_network(sizes, kind, seed)
     whole = [array[: len(train) // batch * batch] for array in pairs[0]]
     curves: list[list[float]] = [[], [], [], []]
-    with Team(thread_count()) as team, Progress("training", epochs, enabled=progress) as bar:
-        descent = Descent(net, settings, team, whole[0])
-        for epoch in range(epochs):
-            if not progress:
-                print(epoch, end=",")
-            descent.epoch(*whole)
-            for pair, losses, metric in zip(pairs, curves[::2], curves[1::2], strict=True):
-                loss, hits = descent.evaluate(*pair)
-                losses.append(mean_loss(loss))
-                metric.append(hits / len(loss))
-            bar.update(epoch + 1, f"loss {curves[0][-1]:.4f}, dev accuracy {curves[3][-1]:.2%}")
+
+    def before(epoch: int) -> None:
+        if not progress:
+            print(epoch, end=",")
+
+    def after(results: list[Result]) -> str:
+        for (losses, hits), loss, metric in zip(results, curves[::2], curves[1::2], strict=True):
+            loss.append(mean_loss(losses))
+            metric.append(hits / len(losses))
+        return f"loss {curves[0][-1]:.4f}, dev accuracy {curves[3][-1]:.2%}"
+
+    descend(
+        net,
+        settings,
+        (whole[0], whole[1]),
+        pairs,
+        epochs=epochs,
+        before=before,
+        after=after,
+        progress=progress,
+    )
     return _as_dict(net, reg_strength), curves[0], curves[1], curves[2], curves[3]
 
 

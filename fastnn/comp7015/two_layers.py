@@ -9,8 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn import _checks, _gradients, _kernels, _passes
-from fastnn._signals import numpy_errors
+from fastnn import _checks
+from fastnn._engine.gradients import mean_gradients
+from fastnn._engine.layers import evaluate_tile
+from fastnn._engine.losses import softmax
+from fastnn._engine.tiles import for_each_tile
+from fastnn._engine.workspace import Rows, Workspace
+from fastnn._runtime.signals import numpy_errors
 from fastnn.comp7015 import _arrays
 from fastnn.comp7015._arrays import Array
 from fastnn.networks import MLP
@@ -54,19 +59,30 @@ def forward_prop(
     Notes
     -----
     ``h = sigmoid(x W1 + b1)``, ``y = softmax(h W2 + b2)``; the loss is the mean over the rows of
-    ``-log(y_k + 1e-16)`` with k the true class, and y_k taken from the logits.
+    ``-log(y_k + 1e-16)``, where k is the true class and y_k is computed from the logits.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.comp7015 import forward_prop
+    >>> params = {"W1": np.eye(2), "b1": np.zeros((1, 2)), "W2": np.zeros((2, 2))}
+    >>> params |= {"b2": np.zeros((1, 2)), "lambda": 0}
+    >>> data, labels = np.zeros((1, 2)), np.array([[1, 0]])
+    >>> h, y, loss = forward_prop(data, labels, params)
+    >>> h, y, round(loss, 3)
+    (array([[0.5, 0.5]]), array([[0.5, 0.5]]), 0.693)
     """
     net, rows, truth = _samples(data, labels, params)
     h = np.empty((len(rows), net.sizes[1]), net.dtype)
     y = np.empty((len(rows), net.sizes[2]), net.dtype)
     losses = np.empty(len(rows), net.dtype)
 
-    def work(ws: _passes.Workspace, tile: _passes.Rows) -> None:
-        _passes.evaluate_tile(ws, truth, tile)
+    def work(ws: Workspace, tile: Rows) -> None:
+        evaluate_tile(ws, truth, tile)
         h[tile], losses[tile] = ws.h[1], ws.losses
-        _kernels._softmax(ws.h[2], y[tile])
+        softmax(ws.h[2], y[tile])
 
-    _passes.for_each_tile(net, rows, work)
+    for_each_tile(net, rows, work)
     return h, y, mean_loss(losses)
 
 
@@ -94,10 +110,24 @@ def backward_prop(data: ArrayLike, labels: ArrayLike, params: Mapping[str, Any])
     -----
     ``delta_1 = y - labels`` without cancellation, ``delta_2 = delta_1 W2^T * h (1 - h)``;
     ``h^T delta_1`` and ``x^T delta_2`` are the sums of the gradients by the weights.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.comp7015 import backward_prop
+    >>> params = {"W1": np.eye(2), "b1": np.zeros((1, 2)), "W2": np.zeros((2, 2))}
+    >>> params |= {"b2": np.zeros((1, 2)), "lambda": 0}
+    >>> data, labels = np.zeros((1, 2)), np.array([[1, 0]])
+    >>> grad = backward_prop(data, labels, params)
+    >>> grad["W2"]
+    array([[-0.25,  0.25],
+           [-0.25,  0.25]])
+    >>> grad["b2"]
+    array([[-0.5,  0.5]])
     """
     penalty = _checks.real(_arrays.entries(params, ["lambda"])[0], "params['lambda']")
     net, rows, truth = _samples(data, labels, params)
-    w1, w2, b1, b2 = _gradients.mean_gradients(net, rows, truth)
+    w1, w2, b1, b2 = mean_gradients(net, rows, truth)
     if penalty > 0:
         with numpy_errors(under="ignore"):
             l2 = net.dtype.type(penalty / len(rows))
@@ -112,7 +142,7 @@ def backward_prop(data: ArrayLike, labels: ArrayLike, params: Mapping[str, Any])
 def update_params(params: Mapping[str, Any], grad: Mapping[str, Any], learning_rate: float) -> None:
     """``w -= learning_rate * dL/dw`` for ``W1 b1 W2 b2``, in the arrays of `params` themselves.
 
-    All four are changed, or, where there is an error, none.
+    If there is an error, none of the four is changed.
 
     Parameters
     ----------
@@ -125,10 +155,21 @@ def update_params(params: Mapping[str, Any], grad: Mapping[str, Any], learning_r
     Raises
     ------
     TypeError
-        A parameter is no array of floats, a gradient not of numbers.
+        A parameter is not an array of floats, or a gradient does not hold numbers.
     ValueError
-        A key is missing; a gradient has not the shape of its parameter, or an entry that is NaN or
-        infinite; a parameter is read-only; `learning_rate` is not finite.
+        A key is missing; a gradient has another shape than its parameter, or an entry that is NaN
+        or infinite; a parameter is read-only; `learning_rate` is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.comp7015 import backward_prop, update_params
+    >>> params = {"W1": np.eye(2), "b1": np.zeros((1, 2)), "W2": np.zeros((2, 2))}
+    >>> params |= {"b2": np.zeros((1, 2)), "lambda": 0}
+    >>> grad = backward_prop(np.zeros((1, 2)), np.array([[1, 0]]), params)
+    >>> update_params(params, grad, learning_rate=2)
+    >>> params["b2"]
+    array([[ 1., -1.]])
     """
     rate = _checks.real(learning_rate, "learning_rate", lower=-math.inf)
     arrays = _arrays.entries(params, _KEYS)
@@ -147,7 +188,7 @@ def update_params(params: Mapping[str, Any], grad: Mapping[str, Any], learning_r
         if not np.isfinite(step).all():
             place = tuple(int(k) for k in np.argwhere(~np.isfinite(step))[0])
             raise ValueError(f"grad[{key!r}]{list(place)} is {step[place]}")
-    # All are computed before one is written: numpy may be set to raise where one overflows.
+    # Compute all before writing one: numpy may be set to raise an error at an overflow.
     with numpy_errors(under="ignore"):
         changed = [array - rate * step for array, step in zip(arrays, steps, strict=True)]
     for array, values in zip(arrays, changed, strict=True):
@@ -171,14 +212,24 @@ def nn_test(data: ArrayLike, labels: ArrayLike, params: Mapping[str, Any]) -> in
     ------
     TypeError, ValueError, FloatingPointError
         As `forward_prop`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.comp7015 import nn_test
+    >>> params = {"W1": np.eye(2), "b1": np.zeros((1, 2)), "W2": np.zeros((2, 2))}
+    >>> params |= {"b2": np.zeros((1, 2)), "lambda": 0}
+    >>> data, labels = np.zeros((2, 2)), np.array([[1, 0], [0, 1]])
+    >>> nn_test(data, labels, params)
+    1
     """
     net, rows, truth = _samples(data, labels, params)
     hits: list[int] = []
 
-    def work(ws: _passes.Workspace, tile: _passes.Rows) -> None:
-        hits.append(_passes.evaluate_tile(ws, truth, tile))
+    def work(ws: Workspace, tile: Rows) -> None:
+        hits.append(evaluate_tile(ws, truth, tile))
 
-    _passes.for_each_tile(net, rows, work)
+    for_each_tile(net, rows, work)
     return sum(hits)
 
 

@@ -1,19 +1,20 @@
-"""The library once more, for one sample at a time: plain, slow, straight from the formulas.
+"""The library for one sample at a time: plain and slow code that follows the formulas.
 
-Every fast path of `fastnn` is held to the function of the same name here, so nothing here may lean
-on the fast code: these modules import numpy and each other. There are no batches: what takes
-several samples loops over them. The assignment's names and signatures are in
-`fastnn.reference.comp7015`, since two of them (`cross_entropy`, `softmax`) mean something else.
+The tests compare every fast path of `fastnn` with the function of the same name here. So these
+modules use nothing of the fast code: they import numpy and each other. There are no batches;
+functions of several samples loop over them. The assignment's names and signatures are in
+`fastnn.reference.comp7015`, because two of them (`cross_entropy`, `softmax`) differ.
 
 A network is ``(weights, biases, activation)``: `weights` of shape ``(d_in, d_out)``, `biases` of
-shape ``(d_out,)``, one pair a layer, and ``"relu"`` or ``"sigmoid"`` between the layers.
+shape ``(d_out,)``, one pair a layer, and ``"relu"``, ``"sigmoid"`` or ``"tanh"`` between
+the layers.
 
-Two rules hold throughout. Arrays of float32 or float64 keep their dtype, anything else is read as
-float64, and numbers come back as Python's ``float``, ``int`` or ``bool``. Arguments are neither
-checked nor changed: the checks are the business of the functions people call.
+Two rules hold for all functions. Arrays of float32 or float64 keep their dtype, anything else is
+converted to float64, and single numbers are returned as Python's ``float``, ``int`` or ``bool``.
+Arguments are neither checked nor changed.
 """
 
-from .attacks import adversarial_accuracy, fgsm
+from .attacks import adversarial_accuracy, fgsm, iterated_fgsm
 from .functional import (
     attack_residual,
     cross_entropy,
@@ -25,6 +26,7 @@ from .functional import (
     residual_cancelling,
     sigmoid,
     softmax,
+    tanh,
 )
 from .networks import gradients, input_gradient, logits, loss, predict, predict_proba
 from .training import mean_gradients, sgd_step
@@ -36,6 +38,7 @@ __all__ = [
     "fgsm",
     "gradients",
     "input_gradient",
+    "iterated_fgsm",
     "log_softmax",
     "logits",
     "loss",
@@ -50,4 +53,5 @@ __all__ = [
     "sgd_step",
     "sigmoid",
     "softmax",
+    "tanh",
 ]

@@ -1,4 +1,4 @@
-"""The fast gradient sign method on one image, and on one image after another."""
+"""The fast gradient sign method, once or iterated, on one image; FGSM on one after another."""
 
 import numpy as np
 import numpy.typing as npt
@@ -52,10 +52,72 @@ def fgsm(
     Notes
     -----
     Goodfellow, Shlens and Szegedy (2015), arXiv:1412.6572, section 4. The signs are taken from
-    `attack_residual`, so that they are right however sure of itself the network is.
+    `attack_residual`, so that they are right however confident the network is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import reference
+    >>> weights, biases = [np.eye(2)], [np.array([0.0, 1.0])]
+    >>> x = np.array([5.0, 4.0])
+    >>> reference.fgsm(weights, biases, x, 0, eps=0.5)
+    array([4.5, 4.5])
     """
     outputs = forward(weights, biases, x, activation)[1]
     return _step(x, _ascent(weights, outputs, label, activation), eps, bounds)
+
+
+def iterated_fgsm(
+    weights: Arrays,
+    biases: Arrays,
+    x: Array,
+    label: int,
+    eps: float,
+    *,
+    steps: int = 10,
+    step_size: float | None = None,
+    bounds: Bounds | None = None,
+    activation: str = "relu",
+) -> Array:
+    """``x_(t+1) = clip(x_t + step_size * sign(dL/dx_t))``, to within eps of `x` and the bounds.
+
+    Parameters
+    ----------
+    weights, biases, x, label, eps, bounds, activation
+        As for `fgsm`.
+    steps : int, optional
+        Number of steps.
+    step_size : float, optional
+        Length of a step in every entry. Default: ``2.5 * eps / steps``.
+
+    Returns
+    -------
+    ndarray, shape (D,), dtype of `x`
+        The result of the last step, a new array.
+
+    Notes
+    -----
+    Kurakin, Goodfellow and Bengio (2017), arXiv:1607.02533, section 2.2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import reference
+    >>> weights, biases = [np.eye(2)], [np.array([0.0, 1.0])]
+    >>> x = np.array([5.0, 4.0])
+    >>> reference.iterated_fgsm(weights, biases, x, 0, eps=0.5)
+    array([4.5, 4.5])
+    """
+    size = 2.5 * eps / steps if step_size is None else step_size
+    clean = as_float(x)
+    moved = clean.copy()
+    for _ in range(steps):
+        outputs = forward(weights, biases, moved, activation)[1]
+        moved = _step(moved, _ascent(weights, outputs, label, activation), size, None)
+        moved = np.clip(moved, clean - eps, clean + eps)
+        if bounds is not None:
+            moved = np.clip(moved, bounds[0], bounds[1])
+    return moved
 
 
 def adversarial_accuracy(
@@ -83,6 +145,15 @@ def adversarial_accuracy(
     Returns
     -------
     clean_correct, adversarial_correct : int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import reference
+    >>> weights, biases = [np.eye(2)], [np.array([0.0, 1.0])]
+    >>> x, labels = np.array([[5.0, 3.5], [9.0, 4.0]]), np.array([0, 0])
+    >>> reference.adversarial_accuracy(weights, biases, x, labels, eps=0.5)
+    (2, 1)
     """
     clean_correct = adversarial_correct = 0
     for row, true in zip(x, labels, strict=True):

@@ -2,8 +2,8 @@
 
 Names, arguments and results are the assignment's: parameters are a dict with ``W1 b1 W2 b2
 lambda``, biases have shape ``(1, H)``, labels are one-hot rows. Part 1 is the sigmoid network with
-one hidden layer, part 2 the ReLU network with three. Reading and shuffling its files is left out,
-and so is the printing.
+one hidden layer, part 2 the ReLU network with three. There are no functions that read files, and
+nothing is printed.
 """
 
 from typing import Any
@@ -45,6 +45,13 @@ def one_hot_labels(labels: npt.NDArray[np.integer]) -> Array:
     Returns
     -------
     ndarray, shape (N, 10), float64
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.reference.comp7015 import one_hot_labels
+    >>> one_hot_labels(np.array([5]))
+    array([[0., 0., 0., 0., 0., 1., 0., 0., 0., 0.]])
     """
     rows = np.zeros((labels.size, 10))
     for row, label in zip(rows, labels, strict=True):
@@ -62,6 +69,14 @@ def softmax(x: Array) -> Array:
     Returns
     -------
     ndarray, shape (N, K)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.reference.comp7015 import softmax
+    >>> softmax(np.array([[0.0, 0.0], [1000.0, 0.0]]))
+    array([[0.5, 0.5],
+           [1. , 0. ]])
     """
     return np.array([functional.softmax(row) for row in x])
 
@@ -76,6 +91,13 @@ def sigmoid(x: Array) -> Array:
     Returns
     -------
     ndarray, shape (N, H)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.reference.comp7015 import sigmoid
+    >>> sigmoid(np.array([[-1000.0, 0.0, 1000.0]]))
+    array([[0. , 0.5, 1. ]])
     """
     return np.array([functional.sigmoid(row) for row in x])
 
@@ -97,6 +119,16 @@ def forward_prop(data: Array, labels: Array, params: Params) -> tuple[Array, Arr
     y : ndarray, shape (N, K)
     loss : float
         ``-(1/N) sum_i sum_k labels_ik log(y_ik + 1e-16)``, without the penalty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.reference.comp7015 import forward_prop
+    >>> params = {"W1": np.eye(2), "b1": np.zeros((1, 2)), "W2": np.zeros((2, 2))}
+    >>> params |= {"b2": np.zeros((1, 2)), "lambda": 0}
+    >>> h, y, loss = forward_prop(np.zeros((1, 2)), np.array([[1, 0]]), params)
+    >>> h, y, round(loss, 3)
+    (array([[0.5, 0.5]]), array([[0.5, 0.5]]), 0.693)
     """
     hidden, probs, loss = [], [], 0.0
     for x, label in zip(data, labels, strict=True):
@@ -128,6 +160,16 @@ def backward_prop(data: Array, labels: Array, params: Params) -> dict[str, Array
     For one row ``delta_1 = y - label`` and ``delta_2 = (W2 delta_1) * h (1 - h)``; then ``dL/dW2 =
     outer(h, delta_1)`` and ``dL/dW1 = outer(x, delta_2)``. The penalty is divided by N as well, so
     it is that of ``l2 = lambda / N`` in `fastnn.reference.mean_gradients`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.reference.comp7015 import backward_prop
+    >>> params = {"W1": np.eye(2), "b1": np.zeros((1, 2)), "W2": np.zeros((2, 2))}
+    >>> params |= {"b2": np.zeros((1, 2)), "lambda": 0}
+    >>> grad = backward_prop(np.zeros((1, 2)), np.array([[1, 0]]), params)
+    >>> grad["b2"]
+    array([[-0.5,  0.5]])
     """
     hidden, probs, _ = forward_prop(data, labels, params)
     grad = {name: np.zeros_like(params[name]) for name in ("W1", "b1", "W2", "b2")}
@@ -145,7 +187,7 @@ def backward_prop(data: Array, labels: Array, params: Params) -> dict[str, Array
 
 
 def calc_accuracy(y: Array, labels: Array) -> float:
-    """Share of the rows whose largest entry, the first of equals, is where the label's 1 is.
+    """Share of the rows whose largest entry (the first, if equal) is where the label's 1 is.
 
     Parameters
     ----------
@@ -156,6 +198,14 @@ def calc_accuracy(y: Array, labels: Array) -> float:
     Returns
     -------
     float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.reference.comp7015 import calc_accuracy, one_hot_labels
+    >>> y = np.eye(10)[[3, 1, 4, 1]]
+    >>> calc_accuracy(y, one_hot_labels(np.array([3, 1, 4, 0])))
+    0.75
     """
     return _count_correct(y, labels) / len(y)
 
@@ -175,6 +225,17 @@ def update_params(params: Params, grad: dict[str, Array], learning_rate: float) 
     grad : dict
         From `backward_prop`.
     learning_rate : float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.reference.comp7015 import backward_prop, update_params
+    >>> params = {"W1": np.eye(2), "b1": np.zeros((1, 2)), "W2": np.zeros((2, 2))}
+    >>> params |= {"b2": np.zeros((1, 2)), "lambda": 0}
+    >>> grad = backward_prop(np.zeros((1, 2)), np.array([[1, 0]]), params)
+    >>> update_params(params, grad, learning_rate=2)
+    >>> params["b2"]
+    array([[ 1., -1.]])
     """
     for name in ("W1", "b1", "W2", "b2"):
         params[name] -= learning_rate * grad[name]
@@ -215,6 +276,17 @@ def nn_train(
         ``W1 b1 W2 b2 lambda`` after the last epoch.
     tr_loss, tr_metric, dev_loss, dev_metric : list of float
         Loss and accuracy after every epoch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.reference.comp7015 import nn_train
+    >>> data, labels = np.eye(2), np.eye(2)
+    >>> params, tr_loss, tr_metric, dev_loss, dev_metric = nn_train(
+    ...     data, labels, data, labels, learning_rate=1, batch_size=2, num_epochs=20, seed=0
+    ... )
+    >>> tr_loss[-1] < tr_loss[0], dev_metric[-1]
+    (True, 1.0)
     """
     if params is None:
         rng = np.random.default_rng(seed)
@@ -253,6 +325,15 @@ def nn_test(data: Array, labels: Array, params: Params) -> int:
     Returns
     -------
     int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.reference.comp7015 import nn_test
+    >>> params = {"W1": np.eye(2), "b1": np.zeros((1, 2)), "W2": np.zeros((2, 2))}
+    >>> params |= {"b2": np.zeros((1, 2)), "lambda": 0}
+    >>> nn_test(np.zeros((2, 2)), np.array([[1, 0], [0, 1]]), params)
+    1
     """
     return _count_correct(forward_prop(data, labels, params)[1], labels)
 
@@ -271,6 +352,13 @@ def cross_entropy(y: int, y_hat: Array) -> float:
     -------
     float
         In nats.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.reference.comp7015 import cross_entropy
+    >>> cross_entropy(1, np.array([1.0, 0.0]))
+    inf
     """
     with np.errstate(divide="ignore"):
         return float(-np.log(y_hat)[y])

@@ -24,14 +24,20 @@ def one_hot(label: int, n_classes: int) -> Array:
     Returns
     -------
     ndarray, shape (n_classes,), float64
+
+    Examples
+    --------
+    >>> from fastnn import reference
+    >>> reference.one_hot(2, 3)
+    array([0., 0., 1.])
     """
     y = np.zeros(n_classes)
     y[label] = 1.0
     return y
 
 
-def relu(z: npt.ArrayLike) -> Array:
-    """``max(0, z)``, entry by entry; a zero keeps no particular sign.
+def tanh(z: npt.ArrayLike) -> Array:
+    """``(e**z - e**-z) / (e**z + e**-z)``, entry by entry.
 
     Parameters
     ----------
@@ -40,6 +46,34 @@ def relu(z: npt.ArrayLike) -> Array:
     Returns
     -------
     ndarray, shape and dtype of `z`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import reference
+    >>> reference.tanh(np.array([-1000.0, 1000.0]))
+    array([-1.,  1.])
+    """
+    return np.tanh(as_float(z))
+
+
+def relu(z: npt.ArrayLike) -> Array:
+    """``max(0, z)``, entry by entry; a result of zero may have either sign.
+
+    Parameters
+    ----------
+    z : ndarray, shape (D,)
+
+    Returns
+    -------
+    ndarray, shape and dtype of `z`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import reference
+    >>> reference.relu(np.array([-2.0, 0.0, 3.0]))
+    array([0., 0., 3.])
     """
     return np.maximum(as_float(z), 0.0)
 
@@ -55,6 +89,13 @@ def relu_grad(z: npt.ArrayLike) -> Array:
     Returns
     -------
     ndarray, shape and dtype of `z`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import reference
+    >>> reference.relu_grad(np.array([-2.0, 0.0, 3.0]))
+    array([0., 0., 1.])
     """
     z = as_float(z)
     return (z > 0).astype(z.dtype)
@@ -71,6 +112,13 @@ def sigmoid(z: npt.ArrayLike) -> Array:
     -------
     ndarray, shape and dtype of `z`
         In [0, 1].
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import reference
+    >>> reference.sigmoid(np.array([-1000.0, 0.0, 1000.0]))
+    array([0. , 0.5, 1. ])
     """
     z = as_float(z)
     s = np.empty_like(z)
@@ -97,6 +145,13 @@ def softmax(z: npt.ArrayLike) -> Array:
     Notes
     -----
     Goodfellow, Bengio and Courville (2016), *Deep Learning*, section 4.1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import reference
+    >>> reference.softmax(np.array([1000.0, 0.0]))
+    array([1., 0.])
     """
     z = as_float(z)
     e = np.exp(z - np.max(z))
@@ -119,7 +174,14 @@ def log_softmax(z: npt.ArrayLike) -> Array:
     Notes
     -----
     With ``m = max(z)`` the sum is ``e^m (1 + s)``, `s` being the sum of ``e^(z_j - m)`` over the
-    entries but the largest; ``log1p(s)`` keeps what ``log(1 + s)`` rounds away for a small `s`.
+    other entries; ``log1p(s)`` is exact for a small `s`, where ``log(1 + s)`` rounds to 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import reference
+    >>> reference.log_softmax(np.array([0.0, 1000.0]))
+    array([-1000.,     0.])
     """
     z = as_float(z)
     top = int(np.argmax(z))
@@ -141,6 +203,13 @@ def cross_entropy(logits: npt.ArrayLike, label: int) -> float:
     -------
     float
         At least 0, and finite for finite logits.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import reference
+    >>> reference.cross_entropy(np.array([0.0, 1000.0]), 0)
+    1000.0
     """
     return abs(float(log_softmax(logits)[label]))
 
@@ -159,6 +228,17 @@ def residual(logits: npt.ArrayLike, label: int) -> Array:
     ndarray, shape (C,), dtype of `logits`
         The probabilities `p`; for the true class minus the sum of the others, which is
         ``p_label - 1``.
+
+    Examples
+    --------
+    The true class leads by 40, and the residual is still not 0:
+
+    >>> import numpy as np
+    >>> from fastnn import reference
+    >>> logits = np.array([40.0, 0.0], dtype=np.float32)
+    >>> r = reference.residual(logits, 0)
+    >>> float(r[0]) == -float(r[1]) < 0
+    True
     """
     r = softmax(logits)
     r[label] = 0.0
@@ -167,7 +247,7 @@ def residual(logits: npt.ArrayLike, label: int) -> Array:
 
 
 def residual_cancelling(logits: npt.ArrayLike, label: int) -> Array:
-    """``p - y`` as it is usually written, to show what goes wrong; nothing is computed from it.
+    """``p - y`` as it is usually written, to show what goes wrong; fastnn never uses it.
 
     Parameters
     ----------
@@ -180,6 +260,16 @@ def residual_cancelling(logits: npt.ArrayLike, label: int) -> Array:
     ndarray, shape (C,), dtype of `logits`
         As `residual`, but 0 for the true class once its probability rounds to 1: from a lead of
         about 17 in float32 and of about 37 in float64.
+
+    Examples
+    --------
+    The same logits as in the example of `residual`:
+
+    >>> import numpy as np
+    >>> from fastnn import reference
+    >>> logits = np.array([40.0, 0.0], dtype=np.float32)
+    >>> float(reference.residual_cancelling(logits, 0)[0])
+    0.0
     """
     p = softmax(logits)
     return p - one_hot(label, p.size).astype(p.dtype)
@@ -203,7 +293,16 @@ def attack_residual(logits: npt.ArrayLike, label: int) -> Array:
     Notes
     -----
     ``p_k / (1 - p_y) = e^z_k / sum_{j != y} e^z_j``. A positive factor changes no sign of a
-    gradient, and however far the true class leads, this one does not underflow as a whole.
+    gradient, and this residual never underflows as a whole, however far the true class leads.
+
+    Examples
+    --------
+    No lead is too large, as the logit of the true class plays no part:
+
+    >>> import numpy as np
+    >>> from fastnn import reference
+    >>> reference.attack_residual(np.array([1000.0, 0.0, 0.0]), 0)
+    array([-1. ,  0.5,  0.5])
     """
     z = as_float(logits)
     return np.insert(softmax(np.delete(z, label)), label, -1.0)

@@ -2,45 +2,21 @@
 
 import numpy as np
 
-from .functional import (
-    Array,
-    as_float,
-    cross_entropy,
-    relu,
-    relu_grad,
-    residual,
-    sigmoid,
-    softmax,
-)
+from .activations import activation_named
+from .functional import Array, as_float, cross_entropy, residual, softmax
 
 Arrays = tuple[Array, ...] | list[Array]
-
-
-def _activate(z: Array, activation: str) -> Array:
-    """Apply the activation called `activation`."""
-    if activation == "relu":
-        return relu(z)
-    if activation == "sigmoid":
-        return sigmoid(z)
-    raise ValueError(f"activation is {activation!r}; expected 'relu' or 'sigmoid'")
-
-
-def _slope(z: Array, activation: str) -> Array:
-    """Return the activation's derivative, given the values before activation."""
-    if activation == "relu":
-        return relu_grad(z)
-    # sigmoid(-z) is 1 - sigmoid(z) without the cancellation.
-    return sigmoid(z) * sigmoid(-z)
 
 
 def forward(
     weights: Arrays, biases: Arrays, x: Array, activation: str
 ) -> tuple[list[Array], list[Array]]:
     """Return every layer's input and its output before activation; the last is the logits."""
+    function = activation_named(activation).function
     inputs: list[Array] = []
     outputs: list[Array] = []
     for k in range(len(weights)):
-        inputs.append(as_float(x) if k == 0 else _activate(outputs[k - 1], activation))
+        inputs.append(as_float(x) if k == 0 else function(outputs[k - 1]))
         outputs.append(np.dot(inputs[k], weights[k]) + biases[k])
     return inputs, outputs
 
@@ -50,9 +26,10 @@ def backward(weights: Arrays, outputs: Arrays, delta: Array, activation: str) ->
 
     ``delta_k = (W_{k+1} delta_{k+1}) * activation'(z_k)``.
     """
+    derivative = activation_named(activation).derivative
     deltas = [delta]
     for k in range(len(weights) - 1, 0, -1):
-        deltas.append(np.dot(weights[k], deltas[-1]) * _slope(outputs[k - 1], activation))
+        deltas.append(np.dot(weights[k], deltas[-1]) * derivative(outputs[k - 1]))
     return deltas[::-1]
 
 
@@ -64,7 +41,7 @@ def logits(weights: Arrays, biases: Arrays, x: Array, activation: str = "relu") 
     weights : sequence of ndarray, shape (d_in, d_out)
     biases : sequence of ndarray, shape (d_out,)
     x : ndarray, shape (D,)
-    activation : {"relu", "sigmoid"}
+    activation : {"relu", "sigmoid", "tanh"}
 
     Returns
     -------
@@ -73,17 +50,35 @@ def logits(weights: Arrays, biases: Arrays, x: Array, activation: str = "relu") 
     Raises
     ------
     ValueError
-        `activation` is neither of the two.
+        `activation` is none of the three.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import reference
+    >>> weights, biases = [np.eye(2)], [np.array([0.0, 1.0])]
+    >>> x = np.array([5.0, 4.0])
+    >>> reference.logits(weights, biases, x)
+    array([5., 5.])
     """
     return forward(weights, biases, x, activation)[1][-1]
 
 
 def predict(weights: Arrays, biases: Arrays, x: Array, activation: str = "relu") -> int:
-    """``argmax_k z_k``, the first of equals; parameters as for `logits`.
+    """``argmax_k z_k``, the lowest k if several are equal; parameters as for `logits`.
 
     Returns
     -------
     int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import reference
+    >>> weights, biases = [np.eye(2)], [np.array([0.0, 1.0])]
+    >>> x = np.array([5.0, 4.0])
+    >>> reference.predict(weights, biases, x)
+    0
     """
     return int(np.argmax(logits(weights, biases, x, activation)))
 
@@ -94,6 +89,15 @@ def predict_proba(weights: Arrays, biases: Arrays, x: Array, activation: str = "
     Returns
     -------
     ndarray, shape (C,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import reference
+    >>> weights, biases = [np.eye(2)], [np.array([0.0, 1.0])]
+    >>> x = np.array([5.0, 4.0])
+    >>> reference.predict_proba(weights, biases, x)
+    array([0.5, 0.5])
     """
     return softmax(logits(weights, biases, x, activation))
 
@@ -105,6 +109,15 @@ def loss(weights: Arrays, biases: Arrays, x: Array, label: int, activation: str 
     -------
     float
         In nats.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import reference
+    >>> weights, biases = [np.eye(2)], [np.array([0.0, 1.0])]
+    >>> x = np.array([5.0, 4.0])
+    >>> round(reference.loss(weights, biases, x, 0), 3)
+    0.693
     """
     return cross_entropy(logits(weights, biases, x, activation), label)
 
@@ -130,6 +143,19 @@ def gradients(
     -----
     ``dL/dW_k = outer(h_{k-1}, delta_k)`` and ``dL/db_k = delta_k``. Rumelhart, Hinton and Williams
     (1986), *Nature* 323, 533-536.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import reference
+    >>> weights, biases = [np.eye(2)], [np.array([0.0, 1.0])]
+    >>> x = np.array([5.0, 4.0])
+    >>> of_weights, of_biases = reference.gradients(weights, biases, x, 0)
+    >>> of_weights
+    (array([[-2.5,  2.5],
+           [-2. ,  2. ]]),)
+    >>> of_biases
+    (array([-0.5,  0.5]),)
     """
     inputs, outputs = forward(weights, biases, x, activation)
     deltas = backward(weights, outputs, residual(outputs[-1], label), activation)
@@ -151,6 +177,15 @@ def input_gradient(
     Returns
     -------
     ndarray, shape (D,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import reference
+    >>> weights, biases = [np.eye(2)], [np.array([0.0, 1.0])]
+    >>> x = np.array([5.0, 4.0])
+    >>> reference.input_gradient(weights, biases, x, 0)
+    array([-0.5,  0.5])
     """
     outputs = forward(weights, biases, x, activation)[1]
     deltas = backward(weights, outputs, residual(outputs[-1], label), activation)

@@ -16,20 +16,57 @@ class MultiLayerPerceptron:
         Weights (d_in, d_out) and biases, (d_out,) or (1, d_out), from `load_params`.
     z1, z2, z3, z4, h1, h2, h3, p : ndarray
         Values before and after activation and the probabilities, from the last `forward`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.reference.comp7015 import MultiLayerPerceptron
+    >>> params = {f"fc{i}.weight": np.eye(2) for i in range(1, 5)}
+    >>> params |= {f"fc{i}.bias": np.zeros(2) for i in range(1, 5)}
+    >>> clf = MultiLayerPerceptron()
+    >>> clf.load_params(params)
+    >>> clf.set_attack_budget(0.5)
+    >>> x = np.array([3.0, 3.0])
+    >>> clf.predict(x)
+    0
+    >>> clf.attack(x, 0)
+    array([2.5, 3.5])
     """
 
     def __init__(self) -> None:
         self.eps = 0.1
 
     def load_params(self, params: dict[str, Array]) -> None:
-        """Take the arrays ``fc1.weight``, ``fc1.bias``, ..., ``fc4.bias``."""
+        """Take the arrays ``fc1.weight``, ``fc1.bias``, ..., ``fc4.bias``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastnn.reference.comp7015 import MultiLayerPerceptron
+        >>> params = {f"fc{i}.weight": np.eye(2) for i in range(1, 5)}
+        >>> params |= {f"fc{i}.bias": np.zeros(2) for i in range(1, 5)}
+        >>> clf = MultiLayerPerceptron()
+        >>> clf.load_params(params)
+        >>> clf.W4
+        array([[1., 0.],
+               [0., 1.]])
+        """
         self.W1, self.b1 = params["fc1.weight"], params["fc1.bias"]
         self.W2, self.b2 = params["fc2.weight"], params["fc2.bias"]
         self.W3, self.b3 = params["fc3.weight"], params["fc3.bias"]
         self.W4, self.b4 = params["fc4.weight"], params["fc4.bias"]
 
     def set_attack_budget(self, eps: float) -> None:
-        """Set the largest change of a pixel, in the units of the image."""
+        """Set the largest change of a pixel, in the units of the image.
+
+        Examples
+        --------
+        >>> from fastnn.reference.comp7015 import MultiLayerPerceptron
+        >>> clf = MultiLayerPerceptron()
+        >>> clf.set_attack_budget(0.3)
+        >>> clf.eps
+        0.3
+        """
         self.eps = eps
 
     def forward(self, x: Array) -> Array:
@@ -44,6 +81,17 @@ class MultiLayerPerceptron:
         -------
         ndarray, shape (C,)
             The probabilities `p`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastnn.reference.comp7015 import MultiLayerPerceptron
+        >>> params = {f"fc{i}.weight": np.eye(2) for i in range(1, 5)}
+        >>> params |= {f"fc{i}.bias": np.zeros(2) for i in range(1, 5)}
+        >>> clf = MultiLayerPerceptron()
+        >>> clf.load_params(params)
+        >>> clf.forward(np.array([2.0, 2.0]))
+        array([0.5, 0.5])
         """
         self.z1 = np.dot(x, self.W1) + np.ravel(self.b1)
         self.h1 = relu(self.z1)
@@ -56,7 +104,19 @@ class MultiLayerPerceptron:
         return self.p
 
     def predict(self, x: Array) -> int:
-        """Return the class of the largest probability, an int, for one image of shape (D,)."""
+        """Return the class of the largest probability, an int, for one image of shape (D,).
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastnn.reference.comp7015 import MultiLayerPerceptron
+        >>> params = {f"fc{i}.weight": np.eye(2) for i in range(1, 5)}
+        >>> params |= {f"fc{i}.bias": np.zeros(2) for i in range(1, 5)}
+        >>> clf = MultiLayerPerceptron()
+        >>> clf.load_params(params)
+        >>> clf.predict(np.array([1.0, 2.0]))
+        1
+        """
         return int(np.argmax(self.forward(x)))
 
     def gradient(self, x: Array, y: int) -> Array:
@@ -77,6 +137,17 @@ class MultiLayerPerceptron:
         -----
         The difference ``p - one_hot(y)`` is formed by `fastnn.reference.residual`, without
         cancellation: the same formula, and the right signs where ``p_y`` rounds to 1.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastnn.reference.comp7015 import MultiLayerPerceptron
+        >>> params = {f"fc{i}.weight": np.eye(2) for i in range(1, 5)}
+        >>> params |= {f"fc{i}.bias": np.zeros(2) for i in range(1, 5)}
+        >>> clf = MultiLayerPerceptron()
+        >>> clf.load_params(params)
+        >>> clf.gradient(np.array([2.0, 2.0]), 0)
+        array([-0.5,  0.5])
         """
         self.forward(x)
         return self._back(residual(self.z4, y))
@@ -95,6 +166,17 @@ class MultiLayerPerceptron:
         -------
         ndarray, shape (D,)
             The adversarial image.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastnn.reference.comp7015 import MultiLayerPerceptron
+        >>> params = {f"fc{i}.weight": np.eye(2) for i in range(1, 5)}
+        >>> params |= {f"fc{i}.bias": np.zeros(2) for i in range(1, 5)}
+        >>> clf = MultiLayerPerceptron()
+        >>> clf.load_params(params)
+        >>> clf.attack(np.array([2.0, 2.0]), 0)
+        array([1.9, 2.1])
         """
         self.forward(x)
         return x + self.eps * np.sign(self._back(attack_residual(self.z4, y)))

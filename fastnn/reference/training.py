@@ -34,11 +34,21 @@ def mean_gradients(
     Returns
     -------
     tuple of tuples
-        One array a layer, shaped like `weights`, and like `biases`.
+        One array for each layer, in the shapes of `weights` and of `biases`.
 
     Notes
     -----
     ``(1/N) sum_i dL_i/dW_k + l2 * W_k`` and ``(1/N) sum_i dL_i/db_k``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import reference
+    >>> weights, biases = [np.eye(2)], [np.array([0.0, 1.0])]
+    >>> x, labels = np.array([[5.0, 4.0], [5.0, 4.0]]), np.array([0, 0])
+    >>> of_weights, of_biases = reference.mean_gradients(weights, biases, x, labels)
+    >>> of_biases
+    (array([-0.5,  0.5]),)
     """
     of_weights = [np.zeros_like(w) for w in weights]
     of_biases = [np.zeros_like(b) for b in biases]
@@ -74,19 +84,31 @@ def sgd_step(
         As for `mean_gradients`, which gives `g`; `x` and `labels` are the minibatch.
     learning_rate : float
     velocity : tuple of tuples, shaped like (weights, biases), optional
-        What the step before returned. Default: zeros, for the first step.
+        The velocity that the previous step returned. Default: zeros, for the first step.
     momentum : float, optional
         In [0, 1).
 
     Returns
     -------
     weights, biases, velocity
-        New arrays; what was given is left alone.
+        New arrays; the arguments are not changed.
 
     Notes
     -----
     Polyak (1964), *USSR Computational Mathematics and Mathematical Physics* 4(5), 1-17, with the
     learning rate outside the velocity.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import reference
+    >>> weights, biases = [np.eye(2)], [np.array([0.0, 1.0])]
+    >>> x, labels = np.array([[5.0, 4.0], [5.0, 4.0]]), np.array([0, 0])
+    >>> weights, biases, velocity = reference.sgd_step(
+    ...     weights, biases, x, labels, learning_rate=1.0
+    ... )
+    >>> biases
+    (array([0.5, 0.5]),)
     """
     of_weights, of_biases = mean_gradients(weights, biases, x, labels, activation, l2=l2)
     if velocity is not None:

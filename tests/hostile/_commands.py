@@ -38,7 +38,7 @@ def save(place: str, times: str) -> int:
 def attack() -> int:
     """Run `fastnn attack` with a network that is trained in a moment and kept."""
     from fastnn import _recipe
-    from fastnn.cli import main
+    from fastnn.cli.main import main
 
     _recipe.SAMPLE = _recipe.Recipe(sizes=SMALL, epochs=1)
     return main(["attack", "--source", "sample", "--json", "attack.json"])
@@ -46,13 +46,13 @@ def attack() -> int:
 
 def fetch(address: str) -> int:
     """Run `fastnn fetch` for small files from a server of our own."""
-    from fastnn import fetch
+    from fastnn.datasets import _download
 
-    fetch._FILES = {
+    _download._FILES = {
         name: (len(content), hashlib.sha256(content).hexdigest())
         for name, content in FETCHED.items()
     }
-    fetch.fetch_mnist("mnist", mirrors=[address])
+    _download.fetch_mnist("mnist", mirrors=[address])
     return 0
 
 

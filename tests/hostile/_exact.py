@@ -87,7 +87,7 @@ class Exact:
         self.arithmetic = Arithmetic.of(net.weights[0].dtype)
         self.weights = [w.astype(np.float64) for w in net.weights]
         self.biases = [b.astype(np.float64) for b in net.biases]
-        self.sigmoid = net.activation == "sigmoid"
+        self.activation = net.activation
 
     def forward(self, x: Bounded, reach: Array | None = None) -> Pass:
         """Go forward; `reach` has the magnitudes of the inputs' terms, if not their own."""
@@ -117,11 +117,14 @@ class Exact:
 
     def _activate(self, z: Bounded) -> Bounded:
         """Return ``activation(z)``."""
-        if not self.sigmoid:
+        if self.activation == "relu":
             return Bounded(np.maximum(z.value, 0), np.where(z.value < -z.error, 0, z.error))
-        h = _sigmoid(z.value)
-        near = np.minimum(z.error / 4, 1)
-        return Bounded(h, near + _FEW_ULPS * self.arithmetic.unit * h + self.arithmetic.eta)
+        if self.activation == "tanh":  # its slope is at most 1, that of a sigmoid 1/4
+            h, near = np.tanh(z.value), np.minimum(z.error, 2)
+        else:
+            h, near = _sigmoid(z.value), np.minimum(z.error / 4, 1)
+        rounding = _FEW_ULPS * self.arithmetic.unit * np.abs(h) + self.arithmetic.eta
+        return Bounded(h, near + rounding)
 
     def residual(self, run: Pass, labels: Array, *, direction: bool) -> Bounded:
         """Return ``softmax - one_hot``; for a `direction`, divided by minus its true entry."""
@@ -173,14 +176,17 @@ class Exact:
 
     def _deactivate(self, z: Bounded, g: Bounded) -> Bounded:
         """Return ``g * activation'(z)``."""
-        if not self.sigmoid:
+        if self.activation == "relu":
             on, off = z.value > z.error, z.value <= -z.error
             unsure = np.where(off, 0, np.abs(g.value) + g.error)
             return Bounded(np.where(z.value > 0, g.value, 0), np.where(on, g.error, unsure))
-        h = _sigmoid(-np.abs(z.value))
-        slope = h * (1 - h)
-        relative = np.expm1(z.error) + _FEW_ULPS * self.arithmetic.unit * (1 + np.abs(z.value))
-        unsure = np.minimum(_no_nan(slope * relative) + 4 * self.arithmetic.eta, 0.25)
+        # 1 - tanh(z)**2 = 4 s (1 - s) with s = sigmoid(2 z).
+        steep, most = (2, 1.0) if self.activation == "tanh" else (1, 0.25)
+        far = steep * np.abs(z.value)
+        h = _sigmoid(-far)
+        slope = 4 * most * h * (1 - h)
+        relative = np.expm1(steep * z.error) + _FEW_ULPS * self.arithmetic.unit * (1 + far)
+        unsure = np.minimum(_no_nan(slope * relative) + 4 * self.arithmetic.eta, most)
         error = g.error * (slope + unsure) + np.abs(g.value) * unsure
         error += np.where(np.abs(g.value) + g.error > 0, self.arithmetic.eta, 0)
         return Bounded(g.value * slope, _no_nan(error))

@@ -63,7 +63,7 @@ def make_net(rng: np.random.Generator) -> Any:
     sizes = [max(1, int(widest ** rng.random())) for _ in range(depth + 1)]
     sizes[-1] = max(2, sizes[-1] if rng.random() < 0.3 else int(rng.integers(2, 13)))
     kind = rng.choice([np.float32, np.float64], p=[0.7, 0.3])
-    activation = str(rng.choice(["relu", "sigmoid"], p=[0.7, 0.3]))
+    activation = str(rng.choice(["relu", "sigmoid", "tanh"], p=[0.6, 0.2, 0.2]))
     odd = rng.random() < 0.5
     scale = float(rng.choice(_SCALES)) if odd and rng.random() < 0.5 else None
     weights, biases = [], []

@@ -222,7 +222,7 @@ def controller() -> Any:
 
 def state() -> dict[str, Any]:
     """Return what a call may not change."""
-    from fastnn._parallel import thread_count
+    from fastnn._runtime.threads import thread_count
 
     found = {
         "BLAS threads": [one.get_num_threads() for one in controller().lib_controllers],

@@ -1,0 +1,31 @@
+"""foolbox, on the network of PyTorch."""
+
+import foolbox
+import numpy as np
+import torch
+
+from peers.attack_base import TorchAttack, require_bounds
+from peers.eager_torch import count_correct
+
+
+class Foolbox(TorchAttack):
+    def __init__(self, weights, biases, activation):
+        super().__init__(weights, biases, activation)
+        self._model = foolbox.PyTorchModel(self.net, bounds=(0, 1), device="cpu")
+        self._attack = foolbox.attacks.LinfFastGradientAttack(random_start=False)
+
+    def fgsm(self, x, labels, eps, bounds):
+        require_bounds(bounds)
+        return self._attack(self._model, x, labels, epsilons=eps)[1]
+
+    def accuracy(self, x, labels, eps, bounds):
+        require_bounds(bounds)
+        with torch.inference_mode():
+            clean = count_correct(self._model(x), labels)
+        fooled = self._attack(self._model, x, labels, epsilons=eps)[2]
+        return np.array([clean, len(x) - int(fooled.sum())])
+
+    def sweep(self, x, labels, eps, bounds):
+        require_bounds(bounds)
+        fooled = self._attack(self._model, x, labels, epsilons=list(eps))[2]
+        return len(x) - fooled.sum(dim=1).numpy()

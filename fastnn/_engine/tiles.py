@@ -1,0 +1,107 @@
+"""Tiles: a batch is cut into tiles of rows, and every tile goes through the network on one thread.
+
+Tiles depend on the number of rows alone, never on the number of threads.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn._engine.network import Network
+from fastnn._engine.workspace import Rows, Workspace, Workspaces
+from fastnn._runtime.progress import Progress
+from fastnn._runtime.team import Team
+from fastnn._runtime.threads import thread_count
+
+# A tile has to be tall enough to earn back the reading of all weights, and low enough for its
+# activations to stay in the cache.
+MOST_ROWS = 500
+SPLIT_FROM = 64  # from here on there are two tiles at least, so that two threads have work
+_GOOD_ROWS = 128  # up to _FEW tiles, more of them only where each keeps this height
+_FEW = 8
+_EVEN = 4  # beyond, a multiple of this many, so that a few threads have as much to do each
+
+Work = Callable[[Workspace, Rows], None]
+
+
+def tiles(rows: int) -> list[slice]:
+    """Return slices that cut `rows` into tiles of nearly equal height."""
+    if rows > _FEW * MOST_ROWS:
+        count = -(-rows // (_EVEN * MOST_ROWS)) * _EVEN
+    elif rows >= SPLIT_FROM:
+        count = min(_FEW, 1 << max(1, (rows // _GOOD_ROWS).bit_length() - 1))
+    else:
+        count = 1
+    edges = [rows * i // count for i in range(count + 1)]
+    return [slice(a, b) for a, b in itertools.pairwise(edges)]
+
+
+def cut(rows: int, height: int) -> list[slice]:
+    """Return slices of `height` rows, the last of which may have fewer."""
+    return [slice(start, min(start + height, rows)) for start in range(0, rows, height)]
+
+
+def for_each_tile(
+    net: Network,
+    x: NDArray[Any],
+    work: Work,
+    *,
+    to: int | None = None,
+    direction: bool = False,
+    variants: int = 1,
+    order: NDArray[np.int64] | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Call ``work(workspace, rows)`` for every tile of `x`, loaded; one workspace a thread.
+
+    Rows are taken in the order of `x`, or in the `order` given. Gradients go back to layer `to`;
+    for `direction` see `Workspace`. `work` sends every row through the network in so many
+    `variants`.
+    """
+    every_tile = tiles(len(x))
+    height = max(tile.stop - tile.start for tile in every_tile)
+    capacity = max(height, min(len(x) * variants, MOST_ROWS))
+    with Team(min(thread_count(threads), len(every_tile))) as team:
+        workspaces = Workspaces(net, capacity, to, direction=direction)
+        run_tiles(team, workspaces, x, work, variants=variants, order=order, progress=progress)
+
+
+def run_tiles(
+    team: Team,
+    workspaces: Workspaces,
+    x: NDArray[Any],
+    work: Work,
+    *,
+    variants: int = 1,
+    order: NDArray[np.int64] | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Do the work of `for_each_tile` with a team and workspaces that are there already."""
+
+    def task(worker: int, tile: slice) -> None:
+        rows = tile if order is None else order[tile]
+        workspaces[worker].load(x, rows)
+        work(workspaces[worker], rows)
+        if progress is not None and worker == 0:  # only the calling thread draws
+            progress.update(tile.stop)
+
+    workspaces.pack(team, len(x) * variants)
+    team.run(task, tiles(len(x)) if len(x) else [])
+
+
+def numbers_of(rows: Rows) -> NDArray[np.int64]:
+    """Return the numbers of the rows of a tile."""
+    return np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
+
+
+def labels_of(ws: Workspace, labels: NDArray[np.int64], rows: Rows) -> NDArray[np.int64]:
+    """Return the labels of a tile."""
+    if isinstance(rows, slice):
+        return labels[rows]
+    return np.take(labels, rows, out=ws.spare("labels", len(rows), dtype=np.int64), mode="clip")

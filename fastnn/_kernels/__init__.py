@@ -1,0 +1,15 @@
+"""Everything that numba compiles: one decorator, and kernels by what they work on.
+
+- `jit` has the decorator `kernel`, `cache` keeps what it compiled on disk.
+- `elementwise` works on entries and on a layer's bias and activation, `exponentials` on those that
+  need e**x, `logits` on rows of logits, `attack_steps` on adversarial inputs, `descent` on
+  parameters, and `masked_products` multiplies matrices and leaves out zeros.
+
+A kernel takes contiguous arrays of one floating type, checks nothing, and writes into its last
+argument or, where its docstring says so, in place. Each works on the rows that it is given, on one
+thread and without the GIL: `fastnn._runtime.team` runs them on several. A kernel calls no kernel of
+another file, since numba's cache does not notice a change made there.
+
+A NaN that comes in goes out: comparisons are written so that a NaN fails them, and no flag lets
+LLVM assume that there is none.
+"""

@@ -1,0 +1,95 @@
+"""Kernels for attacks: signed steps, and the first layer's products for many eps at a time."""
+
+from __future__ import annotations
+
+from fastnn._kernels.jit import kernel
+
+
+@kernel
+def _signed_step(clean, x, gradient, step, eps, lower, upper, out):
+    """out = x + step * sign(gradient), no further than eps from `clean` and within the bounds."""
+    source, start, slope, target = clean.ravel(), x.ravel(), gradient.ravel(), out.ravel()
+    for i in range(target.size):
+        g = slope[i]
+        v = start[i] + (step if g > 0 else (-step if g < 0 else g))
+        least, most = source[i] - eps, source[i] + eps
+        v = least if v < least else v
+        v = most if v > most else v
+        v = lower if v < lower else v
+        target[i] = upper if v > upper else v
+
+
+@kernel
+def _zero_rows(gradient):
+    """Return the number of rows that are all zero."""
+    rows, width = gradient.shape
+    count = 0
+    for i in range(rows):
+        j = 0
+        while j < width and gradient[i, j] == 0:
+            j += 1
+        count += j == width
+    return count
+
+
+@kernel
+def _direction_and_room(lower, upper, x, gradient, room):
+    """gradient becomes its sign, 0 where a bound is in the way; room = how far it is."""
+    zero, one = x.dtype.type(0), x.dtype.type(1)
+    rows, width = x.shape
+    for i in range(rows):
+        for j in range(width):
+            g = gradient[i, j]
+            sign = one if g > 0 else (-one if g < 0 else g)
+            space = upper - x[i, j] if g > 0 else x[i, j] - lower
+            gradient[i, j] = sign if space > 0 else zero * sign
+            room[i, j] = space
+
+
+@kernel
+def _still_moving(direction, room, most, out):
+    """out = direction where the room is beyond a step of `most`, 0 where a bound stops it."""
+    source, space, target = direction.ravel(), room.ravel(), out.ravel()
+    zero = out.dtype.type(0)
+    for i in range(source.size):
+        target[i] = source[i] if space[i] > most else zero * source[i]
+
+
+@kernel
+def _shift_by_every_eps(direction, room, reached, eps, weights, stops, stopping, z, slope, out):
+    """out[i * K + k] = the first layer's products for row i, moved by eps[k] within its bounds.
+
+    `eps` ascends from `reached`, the largest eps of the call before, 0 in the first. On entry, z is
+    the product of the inputs, with direction * room added for those that have met their bound;
+    slope is the product of the directions that `_still_moving` leaves at the last eps. An input
+    that meets its bound on the way adds its row of the weights to the slopes of all eps before
+    that, and direction * room of it to z. Nothing is ever subtracted: the rounding that a
+    difference leaves behind would be multiplied by eps. On exit z belongs to the last eps, and
+    slope is used up. `stops` has place for the columns of a row, `stopping` for K rows.
+    """
+    rows, width = direction.shape
+    count = eps.size
+    for i in range(rows):
+        base, change = z[i], slope[i]
+        previous = reached
+        for k in range(count):
+            found = 0
+            for j in range(width):
+                stops[found] = j
+                found += (room[i, j] > previous) & (room[i, j] <= eps[k]) & (direction[i, j] != 0)
+            stopped = stopping[k]
+            stopped[:] = 0
+            for p in range(found):
+                sign = direction[i, stops[p]]
+                way = sign * room[i, stops[p]]
+                row = weights[stops[p]]
+                for c in range(row.size):
+                    stopped[c] += sign * row[c]
+                    base[c] += way * row[c]
+            out[i * count + k] = base
+            previous = eps[k]
+        for k in range(count - 1, -1, -1):
+            target, stopped = out[i * count + k], stopping[k]
+            for c in range(change.size):
+                target[c] += eps[k] * change[c]
+                change[c] += stopped[c]

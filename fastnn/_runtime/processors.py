@@ -1,0 +1,68 @@
+"""The processors: how many this process may use, by affinity and CPU quota, and their vectors."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+from pathlib import Path
+
+
+def available_threads() -> int:
+    """Return the number of processors this process may use: its affinity, cut to its CPU quota."""
+    if hasattr(os, "sched_getaffinity"):
+        allowed = len(os.sched_getaffinity(0))
+    else:  # not on Linux
+        allowed = os.cpu_count() or 1
+    quota = cpu_quota()
+    return allowed if quota is None else max(1, min(allowed, math.ceil(quota)))
+
+
+@functools.cache
+def cpu_quota(root: Path = Path("/")) -> float | None:
+    """Return the processors that the control groups of this process grant it, None where unlimited.
+
+    A quota anywhere above the process binds it, so every level up to the mount is read: `cpu.max`
+    in version 2, `cpu.cfs_quota_us` over `cpu.cfs_period_us` in version 1. It is read once, as
+    every call of the library asks for it.
+    """
+    groups = root / "proc/self/cgroup"
+    mount = root / "sys/fs/cgroup"
+    if not groups.is_file():
+        return None
+    quotas = []
+    for line in groups.read_text().splitlines():
+        _, controllers, name = line.split(":", 2)
+        top = mount if not controllers else mount / "cpu"
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        folder = top / name.lstrip("/")
+        for level in (folder, *folder.parents):
+            quotas.append(_quota_of(level))
+            if level == top:
+                break
+    return min((quota for quota in quotas if quota is not None), default=None)
+
+
+def _quota_of(folder: Path) -> float | None:
+    """Return the quota that one control group sets, in processors."""
+    try:
+        if (folder / "cpu.max").is_file():
+            quota, period = (folder / "cpu.max").read_text().split()
+        else:
+            quota = (folder / "cpu.cfs_quota_us").read_text().strip()
+            period = (folder / "cpu.cfs_period_us").read_text().strip()
+        return None if quota in ("max", "-1") else int(quota) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+
+
+def vector_bytes() -> int:
+    """Return the bytes of the widest vectors that the processor and the system offer.
+
+    LLVM names the features, since it is LLVM that compiles for them.
+    """
+    import llvmlite.binding
+
+    features = llvmlite.binding.get_host_cpu_features()
+    return 64 if features.get("avx512f") else 32 if features.get("avx") else 16

@@ -1,0 +1,182 @@
+"""Adversarial accuracy of a whole test set in one call: tiles go through any attack, and count."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastnn import _checks
+from fastnn._engine.layers import require_finite
+from fastnn._engine.losses import predictions
+from fastnn._engine.masked import PACK_FROM
+from fastnn._engine.tiles import for_each_tile, numbers_of
+from fastnn._engine.workspace import Rows, Workspace
+from fastnn._runtime.progress import Progress
+from fastnn._runtime.signals import numpy_errors
+from fastnn._runtime.threads import thread_count
+from fastnn.attacks import ATTACKS, Attack, Tile
+from fastnn.networks import MLP
+from fastnn.reports import AdversarialReport
+
+
+def adversarial_accuracy(
+    net: MLP,
+    x: ArrayLike,
+    labels: ArrayLike,
+    eps: Any = 0.1,
+    bounds: tuple[float, float] | None = None,
+    threads: int | None = None,
+    progress: bool = False,
+    *,
+    attack: str | Attack = "fgsm",
+) -> AdversarialReport:
+    """Attack every sample, by default with FGSM, and count those that the network still gets right.
+
+    Parameters
+    ----------
+    net : MLP
+    x : ndarray, shape (N, D) or (D,), type of the network or uint8
+        Inputs, in the units that `eps` is given in; uint8 pixels are divided by 255.
+    labels : ndarray of int, shape (N,), or int
+        True classes, each in [0, C).
+    eps : float or sequence of float, shape (K,), optional
+        Largest change of any entry, >= 0. Several share one gradient.
+    bounds : tuple (lower, upper), optional
+        Valid range of an input; adversarial inputs are clipped to it. Default: no clipping, as the
+        assignment has it.
+    threads : int, optional
+        Number of threads; what `fastnn.threads` set by default, else all that may be used.
+    progress : bool, optional
+        Draw a bar on standard error.
+    attack : str or Attack, optional
+        A name in `fastnn.attacks.ATTACKS`, for that attack with its default settings, or an object
+        such as ``fastnn.attacks.IteratedFGSM(steps=40)``.
+
+    Returns
+    -------
+    AdversarialReport
+        No count depends on the number of threads. Memory beyond the result: the weights once or
+        twice more, as products read them, and a few hundred rows for every thread.
+
+    Raises
+    ------
+    TypeError, ValueError, FloatingPointError
+        As `fastnn.fgsm`; `threads` is not a positive integer; `attack` is none.
+
+    Notes
+    -----
+    The clean prediction is that of the gradient's own forward pass. With one eps, the
+    adversarial input goes through the network as it is. With several, the first layer's products
+    are shared: ``z_1(eps) = z_1 + eps * (sign(g) W_1)``. An input that has met its bound no longer
+    depends on eps; it contributes a constant, so that nothing changes once every input has met its
+    bound. Rounding differs from that of a call for each eps, so where two logits are equal up to
+    rounding a prediction may differ too.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastnn
+    >>> net = fastnn.MLP([np.array([[2.0, -2.0]])], [np.array([-1.0, 1.0])])
+    >>> x, labels = np.array([[0.25], [0.45], [0.55], [0.75]]), [1, 1, 0, 0]
+    >>> report = fastnn.adversarial_accuracy(net, x, labels, eps=[0, 0.1, 0.3], bounds=(0, 1))
+    >>> report.clean_correct, report.adversarial_correct.tolist()
+    (4, [4, 2, 0])
+    """
+    limits = _checks.bounds(bounds)
+    rows = _checks.inputs(x, net.sizes[0], net.dtype, limits=limits)
+    truth = _checks.labels(labels, len(rows), net.sizes[-1])
+    budget = _checks.eps(eps)
+    chosen = attack_of(attack)
+    count = thread_count(threads)
+    start = time.perf_counter()
+    tally = _Tally(net, chosen, truth, np.atleast_1d(budget), limits)
+    with Progress("attack", len(rows), enabled=progress) as bar:
+        for_each_tile(
+            net,
+            rows,
+            tally.add,
+            to=0,
+            direction=True,
+            variants=np.size(budget),
+            # Samples of a class have zeros in the same places, which products leave out.
+            order=np.argsort(truth, kind="stable"),
+            threads=count,
+            progress=bar,
+        )
+        bar.update(len(rows))
+    hits = np.count_nonzero(tally.adversarial == truth, axis=1)
+    single = isinstance(budget, float)
+    return AdversarialReport(
+        n=len(rows),
+        eps=budget,
+        bounds=None if bounds is None else (limits.lower, limits.upper),
+        clean_correct=int(np.count_nonzero(tally.clean == truth)),
+        adversarial_correct=int(hits[0]) if single else hits.astype(np.int64),
+        clean_prediction=tally.clean,
+        adversarial_prediction=tally.adversarial[0] if single else tally.adversarial,
+        zero_gradient_rows=sum(tally.zero_gradient_rows),
+        saturated_rows=sum(tally.saturated_rows),
+        seconds=time.perf_counter() - start,
+    )
+
+
+def attack_of(attack: str | Attack) -> Attack:
+    """Return an attack given by name or as an object.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is neither, or no attack has that name.
+    """
+    if isinstance(attack, Attack):
+        return attack
+    if not isinstance(attack, str):
+        raise TypeError(f"attack must be a name or an Attack, got {attack!r}")
+    if attack not in ATTACKS:
+        raise ValueError(f"attack must be one of {tuple(ATTACKS)}, got {attack!r}")
+    return ATTACKS[attack]()
+
+
+def warm_up(net: MLP, x: ArrayLike, labels: ArrayLike, eps: Any, *, attack: str | Attack) -> None:
+    """Load or compile every kernel of such a call, so that a time is that of the work.
+
+    Fewer rows would not do: their products are left to BLAS.
+    """
+    rows = slice(0, PACK_FROM)
+    adversarial_accuracy(net, np.asarray(x)[rows], np.asarray(labels)[rows], eps, attack=attack)
+
+
+class _Tally:
+    """Predictions and counts, filled tile by tile."""
+
+    def __init__(
+        self,
+        net: MLP,
+        attack: Attack,
+        labels: NDArray[np.int64],
+        budgets: NDArray[np.float64],
+        limits: _checks.Bounds,
+    ) -> None:
+        self._attack, self._labels, self._limits = attack, labels, limits
+        with numpy_errors():  # an eps of 1e-50 is 0 in float32
+            self._budgets = budgets.astype(net.dtype)
+        self.clean = np.empty(len(labels), np.int64)
+        self.adversarial = np.empty((len(budgets), len(labels)), np.int64)
+        self.zero_gradient_rows: list[int] = []  # of every tile
+        self.saturated_rows: list[int] = []
+
+    def add(self, ws: Workspace, rows: Rows) -> None:
+        """Attack the samples in `ws` with every eps and note what the network says."""
+        tile, numbers = Tile(ws, self._labels, rows, self._limits), numbers_of(rows)
+        for some, ks, logits in self._attack.answers(tile, self._budgets):
+            chosen = numbers[some]
+            require_finite(logits, np.repeat(chosen, len(ks)), "logits")
+            found = predictions(logits, ws.spare("predictions", len(logits), dtype=np.int64))
+            self.adversarial[ks[:, None], chosen] = found.reshape(-1, len(ks)).T
+        clean = tile.clean_logits()
+        self.clean[rows] = predictions(clean, np.empty(len(clean), np.int64))
+        self.zero_gradient_rows.append(tile.zero_gradient_rows)
+        self.saturated_rows.append(tile.saturated_rows)

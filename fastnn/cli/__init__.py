@@ -1,0 +1,1 @@
+"""The command line: `main` chooses a command, each is a module, `options` has what they share."""

@@ -1,0 +1,233 @@
+"""Read images and labels from single files: MNIST's IDX format, raw or gzip, and NumPy arrays.
+
+Images are converted block by block, so that memory holds the result and one block. Only an `.npz`
+archive is read as a whole, as it cannot be mapped into memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn._checks import units_hint
+from fastnn._runtime.signals import numpy_errors
+from fastnn.io._npy import DEFLATE_LIMIT, StoredArray, open_npy
+
+SIDE = 28
+PIXELS = SIDE * SIDE
+CLASSES = 10
+_BLOCK_ROWS = 1000
+_MAGIC = {2049: "labels", 2051: "images"}
+_BLOCK_LABELS = 1 << 20
+
+
+def is_numpy_file(path: Path) -> bool:
+    """Return whether the suffix is that of a NumPy file; any other file is read as IDX."""
+    return path.suffix in {".npy", ".npz"}
+
+
+def read_pair(
+    images: Path, labels: Path, dtype: np.dtype[Any]
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return images (N, 784) and labels (N,).
+
+    The headers must agree on N before either file is read. `dtype` is for the images: floats in
+    [0, 1], or pixels as stored for uint8. Files of floats cannot become uint8 without loss, and are
+    returned as float32.
+    """
+    with _image_blocks(images) as (count, stored, blocks), _label_blocks(labels) as (others, rows):
+        if count != others:
+            raise ValueError(f"{images} holds {count:,} images but {labels.name} {others:,} labels")
+        if not count:
+            raise ValueError(f"{images} holds no images, expected at least one")
+        truth = _checked_labels(rows, count, labels)
+        if dtype == np.uint8 and stored.kind == "f":
+            dtype = np.dtype(np.float32)
+        return _converted_images(blocks, count, dtype, images), truth
+
+
+def read_labels(path: Path) -> NDArray[np.int64]:
+    """Return labels (N,), each in 0..9; NumPy files may hold whole floats or one-hot rows."""
+    with _label_blocks(path) as (count, blocks):
+        return _checked_labels(blocks, count, path)
+
+
+def _converted_images(
+    blocks: Iterator[NDArray[Any]], count: int, dtype: np.dtype[Any], path: Path
+) -> NDArray[Any]:
+    """Return `count` images (N, 784) of `dtype`."""
+    images = np.empty((count, PIXELS), dtype)
+    start = 0
+    for block in blocks:
+        rows = block.reshape(len(block), PIXELS)
+        out = images[start : start + len(rows)]
+        if rows.dtype.kind == "f":
+            _check_unit_range(rows, start, path)
+            with numpy_errors():
+                out[...] = rows
+        elif dtype == np.uint8:
+            out[...] = rows
+        else:
+            np.divide(rows, 255, out=out, dtype=dtype)
+        start += len(rows)
+    return images
+
+
+def _checked_labels(blocks: Iterator[NDArray[Any]], count: int, path: Path) -> NDArray[np.int64]:
+    """Return `count` labels after checking that each is a whole number from 0 to 9."""
+    labels = np.empty(count, np.int64)
+    start = 0
+    for block in blocks:
+        if block.ndim == 2:
+            good = ((block == 0) | (block == 1)).all(axis=1)
+            good &= (block != 0).sum(axis=1) == 1
+            found, wanted = block.argmax(axis=1), "one 1 among nine 0"
+        else:
+            good = np.logical_or.reduce([block == label for label in range(CLASSES)])
+            found, wanted = block, "a whole number from 0 to 9"
+        if not good.all():
+            row = int(np.argmin(good))
+            value = block[row].tolist()
+            raise ValueError(f"{path}: label {start + row} is {value}, expected {wanted}")
+        labels[start : start + len(block)] = found
+        start += len(block)
+    return labels
+
+
+@contextlib.contextmanager
+def _label_blocks(path: Path) -> Iterator[tuple[int, Iterator[NDArray[Any]]]]:
+    """Open a file of labels: their number, and blocks of labels (n,) or one-hot rows (n, 10)."""
+    if not is_numpy_file(path):
+        with _open_idx(path, "labels") as (count, blocks):
+            yield count, blocks
+        return
+    with open_npy(path) as stored:
+        shape, dtype = stored.shape, stored.dtype
+        if dtype.kind not in "biuf":
+            raise ValueError(f"{path} has dtype {dtype}, expected whole numbers 0 to 9")
+        if len(shape) != 1 and shape[1:] != (CLASSES,):
+            raise ValueError(f"{path} has shape {shape}, expected (N,), or (N, 10) for one-hot")
+        yield shape[0], _blocks_of(stored, _BLOCK_LABELS)
+
+
+def _blocks_of(stored: StoredArray, height: int) -> Iterator[NDArray[Any]]:
+    """Yield blocks of the rows of an array; it is read when the first is asked for."""
+    array = stored.read()
+    for start in range(0, len(array), height):
+        yield array[start : start + height]
+
+
+@contextlib.contextmanager
+def _image_blocks(
+    path: Path,
+) -> Iterator[tuple[int, np.dtype[Any], Iterator[NDArray[Any]]]]:
+    """Open a file of images: their number, the dtype stored, and blocks of rows."""
+    if not is_numpy_file(path):
+        with _open_idx(path, "images") as (count, blocks):
+            yield count, np.dtype(np.uint8), blocks
+        return
+    with open_npy(path, mmap=True) as stored:
+        shape, dtype = stored.shape, stored.dtype
+        if shape[1:] not in {(PIXELS,), (SIDE, SIDE)}:
+            raise ValueError(f"{path} has shape {shape}, expected (N, 784) or (N, 28, 28)")
+        if dtype != np.uint8 and dtype.kind != "f":
+            raise ValueError(f"{path} has dtype {dtype}, expected uint8 (0-255) or floats (0-1)")
+        yield shape[0], dtype, _image_blocks_of(stored)
+
+
+def _image_blocks_of(stored: StoredArray) -> Iterator[NDArray[Any]]:
+    """Yield blocks of images."""
+    array = stored.read()
+    # Mapped again for every block: the pages of a map take memory until it is released.
+    again = isinstance(array, np.memmap)
+    for start in range(0, len(array), _BLOCK_ROWS):
+        yield (stored.read() if again else array)[start : start + _BLOCK_ROWS]
+
+
+def _check_unit_range(rows: NDArray[Any], start: int, path: Path) -> None:
+    """Raise ValueError unless all entries are in [0, 1]; `start` is the first row's number."""
+    low, high = rows.min(), rows.max()
+    if low >= 0 and high <= 1:
+        return
+    bad = np.argwhere(~((rows >= 0) & (rows <= 1)))[0]
+    where = f"{path}: row {start + bad[0]}, pixel {bad[1]} is {rows[tuple(bad)]:.6g}"
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ValueError(f"{where}, expected finite floats in [0, 1]")
+    raise ValueError(f"{where}, expected floats in [0, 1]{units_hint(low, high)}")
+
+
+@contextlib.contextmanager
+def _open_idx(path: Path, kind: str) -> Iterator[tuple[int, Iterator[NDArray[np.uint8]]]]:
+    """Open an IDX file of "images" or "labels": the number of rows, and blocks of rows.
+
+    The content decides whether the file is compressed, not the name, as browsers unpack downloads.
+    """
+    with contextlib.ExitStack() as stack:
+        raw = stack.enter_context(path.open("rb"))
+        packed = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        file: BinaryIO = raw
+        limit = os.fstat(raw.fileno()).st_size
+        if packed:
+            file = stack.enter_context(gzip.GzipFile(fileobj=raw))  # type: ignore[assignment]
+            limit *= DEFLATE_LIMIT
+        item = (SIDE, SIDE) if kind == "images" else ()
+        count = _read_header(file, path, kind)
+        size = 8 + 4 * len(item) + count * (PIXELS if item else 1)
+        # Checked before memory is allocated: a damaged header may announce any size.
+        if size > limit:
+            found = "" if packed else f", found {limit:,}"
+            raise ValueError(f"{path} is truncated: {count:,} {kind} take {size:,} bytes{found}")
+        yield count, _idx_blocks(file, path, count, item)
+
+
+def _read_header(file: BinaryIO, path: Path, kind: str) -> int:
+    """Return the number of rows after checking the magic number and the size of an image."""
+    magic = struct.unpack(">I", _read(file, 4, path))[0]
+    if _MAGIC.get(magic) != kind:
+        expected = next(number for number, name in _MAGIC.items() if name == kind)
+        meaning = f" ({_MAGIC[magic]})" if magic in _MAGIC else ""
+        raise ValueError(
+            f"{path} has magic number {magic}{meaning}, expected {expected} (IDX {kind})"
+        )
+    count: int = struct.unpack(">I", _read(file, 4, path))[0]
+    if kind == "images":
+        height, width = struct.unpack(">II", _read(file, 8, path))
+        if (height, width) != (SIDE, SIDE):
+            raise ValueError(f"{path} has images of {height} x {width}, expected 28 x 28")
+    return count
+
+
+def _idx_blocks(
+    file: BinaryIO, path: Path, count: int, item: tuple[int, ...]
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield the rows, 1000 at a time, and check that nothing follows the last."""
+    width = PIXELS if item else 1
+    for start in range(0, count, _BLOCK_ROWS):
+        rows = min(_BLOCK_ROWS, count - start)
+        content = _read(file, rows * width, path)
+        yield np.frombuffer(content, np.uint8).reshape(rows, *item)
+    if _read(file, 1, path, exactly=False):
+        raise ValueError(
+            f"{path} is too long: there is data after the {count:,} rows in its header"
+        )
+
+
+def _read(file: BinaryIO, size: int, path: Path, *, exactly: bool = True) -> bytes:
+    """Read `size` bytes; ValueError if the file is truncated or damaged."""
+    try:
+        content = file.read(size)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{path} is truncated or damaged, expected a whole gzip file") from error
+    if exactly and len(content) < size:
+        raise ValueError(f"{path} is truncated: expected {size:,} more bytes, found {len(content)}")
+    return content

@@ -1,0 +1,171 @@
+"""What holds for the source of every kernel, and a violation of each rule."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import fastnn
+
+PACKAGE = Path(fastnn.__file__).parent
+DECORATOR = "_kernels/jit.py"
+COMPILERS = {"cfunc", "guvectorize", "jit", "jit_module", "njit", "stencil", "vectorize"}
+OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
+
+
+@pytest.fixture
+def sources():
+    """Return the source of every module that may have kernels, by its file."""
+    paths = [*PACKAGE.glob("_kernels/*.py"), PACKAGE / "bench" / "ceilings.py"]
+    return {path.relative_to(PACKAGE).as_posix(): path.read_text("utf-8") for path in paths}
+
+
+def every_source():
+    """Return the sources of the whole package, by file."""
+    return {p.relative_to(PACKAGE).as_posix(): p.read_text("utf-8") for p in PACKAGE.rglob("*.py")}
+
+
+# --- a kernel uses nothing of another file
+
+
+def kernels_in(tree):
+    """Return the functions that the decorator compiles."""
+    return [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+        and any(ast.unparse(d).split(".")[-1] == "kernel" for d in node.decorator_list)
+    ]
+
+
+def names_in(node):
+    """Return the names that a piece of source reads or binds."""
+    return {name.id for name in ast.walk(node) if isinstance(name, ast.Name)}
+
+
+def foreign_names(tree):
+    """Return the names of a module that come from other modules of fastnn, also under new names."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.level or node.module.startswith("fastnn")):
+            found |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            ours = [alias for alias in node.names if alias.name.split(".")[0] == "fastnn"]
+            found |= {alias.asname or "fastnn" for alias in ours}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and names_in(node.value) & found:
+            found |= set().union(*map(names_in, node.targets))
+    return found
+
+
+def uses_of_other_files(sources):
+    """Return each kernel that uses a name of another file, with the name."""
+    found = set()
+    for file, source in sources.items():
+        tree = ast.parse(source)
+        foreign = foreign_names(tree)
+        for function in kernels_in(tree):
+            used = set().union(*map(names_in, function.body))
+            found |= {(file, function.name, name) for name in used & foreign}
+    return found
+
+
+def test_a_kernel_uses_nothing_of_another_file(sources):
+    """numba's cache would not notice a change made there."""
+    assert sum(len(kernels_in(ast.parse(source))) for source in sources.values()) > 30
+    assert all(not kernels_in(ast.parse(s)) for f, s in every_source().items() if f not in sources)
+    assert uses_of_other_files(sources) == set()
+
+
+CALLS = {
+    "from fastnn._kernels.logits import _argmax": "_argmax(z, out)",
+    "from fastnn._kernels.logits import _argmax as best": "best(z, out)",
+    "from .logits import _argmax": "_argmax(z, out)",
+    "from fastnn._kernels import logits": "logits._argmax(z, out)",
+    "import fastnn._kernels.logits": "fastnn._kernels.logits._argmax(z, out)",
+    "import fastnn._kernels.logits as l": "l._argmax(z, out)",
+    "from . import logits\nbest = logits._argmax": "best(z, out)",
+    "from fastnn._kernels.masked_products import WIDE": "out[:] = WIDE",
+}
+
+
+@pytest.mark.parametrize("imports", CALLS)
+@pytest.mark.parametrize("decorator", ["kernel", "jit.kernel"])
+def test_a_use_of_another_file_is_found(sources, imports, decorator):
+    planted = f"{imports}\n@{decorator}\ndef _new(z, out):\n    {CALLS[imports]}\n"
+    sources["_kernels/elementwise.py"] += planted
+    ((file, function, _),) = uses_of_other_files(sources)
+    assert (file, function) == ("_kernels/elementwise.py", "_new")
+
+
+# --- one decorator, with the options that keep NaN and infinity
+
+
+def compilers_in(sources):
+    """Return where a function of numba that compiles is named, with its options."""
+    found = []
+    for file, source in sources.items():
+        tree = ast.parse(source)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("numba"):
+                names = {alias.name for alias in node.names}
+            elif isinstance(node, ast.Attribute) and names_in(node.value) & {"numba", "nb"}:
+                names = {node.attr}
+            else:
+                continue
+            found += [file] * len(names & COMPILERS)
+    return found
+
+
+def options_of(source):
+    """Return the options in the decorator's source, and those that its calls add."""
+    tree = ast.parse(source)
+    (options,) = [
+        ast.literal_eval(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "options"
+    ]
+    added = [
+        (keyword.arg, ast.unparse(keyword.value))
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "numba.njit"
+        for keyword in node.keywords
+    ]
+    return options, sorted(added, key=str)
+
+
+def test_one_decorator_compiles_with_the_options_that_are_allowed():
+    found = every_source()
+    assert compilers_in(found) == [DECORATOR] * 2
+    options, added = options_of(found[DECORATOR])
+    assert options == OPTIONS
+    assert added == [("cache", "True"), (None, "options"), (None, "options")]
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "import numba\n@numba.njit\ndef f(): pass",
+        "import numba as nb\n@nb.njit(parallel=True)\ndef f(): pass",
+        "from numba import njit as fast",
+        "from numba import vectorize",
+        "from numba.core.decorators import jit",
+    ],
+)
+def test_another_compiler_is_found(sources, planted):
+    sources["_kernels/elementwise.py"] += f"\n{planted}\n"
+    assert "_kernels/elementwise.py" in compilers_in(sources)
+
+
+@pytest.mark.parametrize(
+    ("option", "becomes"),
+    [
+        ('{"contract", "nsz"}', '{"contract", "nsz", "nnan"}'),
+        ('"nogil": True', '"nogil": True, "parallel": True'),
+        ("cache=True", "cache=True, fastmath=True"),
+    ],
+)
+def test_another_option_is_found(sources, option, becomes):
+    changed = sources[DECORATOR].replace(option, becomes, 1)
+    assert changed != sources[DECORATOR]
+    assert options_of(changed) != options_of(sources[DECORATOR])

@@ -1,0 +1,135 @@
+"""Products that leave zeros out, against plain matrix products in float64."""
+
+import numba
+import numpy as np
+import pytest
+
+from fastnn._engine import masked
+from fastnn._kernels import masked_products
+from fastnn._kernels.masked_products import _ABREAST, DEPTH, VECTOR_BYTES, VECTORS, WIDE
+
+MOST_DENSE = masked._MOST_DENSE  # of this processor
+
+
+@pytest.fixture(autouse=True)
+def _however_dense(monkeypatch):
+    """Leave nothing to BLAS, whatever the processor."""
+    monkeypatch.setattr(masked, "_MOST_DENSE", 1.0)
+
+
+def mostly_zeros(rng, rows, depth, dtype, share=0.2):
+    """Return a matrix of which `share` is not zero, in the same columns for neighbouring rows."""
+    there = rng.random((1, depth)) < 2 * share
+    there = there & (rng.random((rows, depth)) < 0.5)
+    return np.where(there, rng.standard_normal((rows, depth)), 0).astype(dtype)
+
+
+def multiply(a, b, *, transposed=False):
+    """Return a @ b, or a @ b.T, by way of panels, in a buffer that was full of NaN."""
+    width = b.shape[0] if transposed else b.shape[1]
+    panels = np.full(masked.panels_shape(a.shape[1], width, a.dtype), np.nan, a.dtype)
+    masked.pack(b, panels, transposed=transposed)
+    masks = np.full(masked.masks_shape(*a.shape), 2**64 - 1, np.uint64)
+    out = np.full((len(a), width), np.nan, a.dtype)
+    assert masked.masked_product(a, panels, masks, out)
+    return out
+
+
+def widths(dtype):
+    """Return the widths of a block of every number of vectors, and wider ones that leave some."""
+    blocks = [vectors * VECTOR_BYTES // np.dtype(dtype).itemsize for vectors in VECTORS]
+    return [*blocks, blocks[0] + 1, 2 * blocks[-1] - 1, 784]
+
+
+# Below, at and above a pair of rows and a chunk of columns.
+@pytest.mark.parametrize("rows", [1, 2, 3, 10, 11])
+@pytest.mark.parametrize("depth", [1, DEPTH - 1, DEPTH, DEPTH + 1, 2 * DEPTH + 33])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_products_agree_with_dense_ones(rng, rows, depth, dtype):
+    for width in widths(dtype):
+        a = mostly_zeros(rng, rows, depth, dtype)
+        b = rng.standard_normal((depth, width)).astype(dtype)
+        tolerance = 40 * np.finfo(dtype).eps
+        exact = a.astype(np.float64) @ b.astype(np.float64)
+        np.testing.assert_allclose(multiply(a, b), exact, rtol=tolerance, atol=tolerance)
+        turned = multiply(a, np.ascontiguousarray(b.T), transposed=True)
+        np.testing.assert_allclose(turned, exact, rtol=tolerance, atol=tolerance)
+
+
+def test_blocks_leave_few_columns_over():
+    for dtype in (np.float32, np.float64):
+        for vectors in VECTORS:  # a matrix is turned so many rows at a time
+            assert vectors * VECTOR_BYTES // np.dtype(dtype).itemsize % _ABREAST == 0
+        few, *_, many = sorted({VECTORS[0], VECTORS[-1], max(VECTORS) + 1})
+        per_vector = VECTOR_BYTES // np.dtype(dtype).itemsize
+        for vectors in VECTORS:
+            blocks = masked.panels_shape(5, 3 * vectors * per_vector, np.dtype(dtype))
+            assert blocks == (3, 5, vectors * per_vector)
+        assert masked.panels_shape(5, few * per_vector - 1, np.dtype(dtype)) is None
+        count, depth, across = masked.panels_shape(5, many * per_vector, np.dtype(dtype))
+        assert (count, depth) == (2, 5)
+        assert count * across >= many * per_vector
+
+
+def test_rows_of_nothing_but_zeros_give_zeros(rng):
+    b = rng.standard_normal((9, 200)).astype(np.float32)
+    assert not multiply(np.zeros((7, 9), np.float32), b).any()
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_no_zero(rng, broken):
+    a = mostly_zeros(rng, 5, 70, np.float32)
+    a[2, 66] = broken
+    out = multiply(a, rng.standard_normal((70, 200)).astype(np.float32))
+    assert not np.isfinite(out[2]).any()
+    assert np.isfinite(np.delete(out, 2, axis=0)).all()
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7])
+@pytest.mark.parametrize("depth", [1, DEPTH, DEPTH + 1, 2 * DEPTH + 33])
+def test_masks_have_a_bit_for_every_column_of_a_pair_that_is_not_all_zero(rng, rows, depth):
+    a = mostly_zeros(rng, rows, depth, np.float32)
+    a[:, 0] = 1  # the lowest bit of the first masks
+    a[-1, -1] = np.nan  # the highest bit of the last mask
+    masks = np.full(masked.masks_shape(rows, depth), 2**64 - 1, np.uint64)
+    assert masks.shape == (len(range(0, depth, DEPTH)), len(range(0, rows, 2)))
+    count = masked_products._mark(a, masks)
+    for (chunk, pair), mask in np.ndenumerate(masks):
+        block = a[2 * pair : 2 * pair + 2, DEPTH * chunk : DEPTH * (chunk + 1)]
+        assert int(mask) == sum(1 << int(k) for k in np.flatnonzero((block != 0).any(axis=0)))
+    assert count == sum(int(mask).bit_count() for mask in masks.flat)
+
+
+def test_a_matrix_with_too_few_zeros_is_refused(rng, monkeypatch):
+    monkeypatch.setattr(masked, "_MOST_DENSE", 0.75)
+    b = rng.standard_normal((40, 200)).astype(np.float32)
+    panels = np.empty(masked.panels_shape(40, 200, b.dtype), b.dtype)
+    masked.pack(b, panels)
+    for entering, done in ((30, True), (31, False)):
+        a = np.zeros((3, 40), np.float32)
+        a[0, : entering - 5] = a[1, 5:entering] = a[2, :entering] = 1
+        out = np.full((3, 200), np.nan, np.float32)
+        masks = np.empty(masked.masks_shape(*a.shape), np.uint64)
+        assert masked.masked_product(a, panels, masks, out) is done
+        assert np.isnan(out).all() != done
+
+
+def test_only_beside_wide_vectors_a_dense_matrix_is_never_refused(rng, monkeypatch):
+    monkeypatch.setattr(masked, "_MOST_DENSE", MOST_DENSE)
+    b = rng.standard_normal((40, 200)).astype(np.float32)
+    panels = np.empty(masked.panels_shape(40, 200, b.dtype), b.dtype)
+    masked.pack(b, panels)
+    out, masks = np.empty((4, 200), np.float32), np.empty(masked.masks_shape(4, 40), np.uint64)
+    for columns, done in ((40, WIDE), (32, WIDE), (28, True), (0, True)):
+        a = np.zeros((4, 40), np.float32)
+        a[:, :columns] = 1
+        assert masked.masked_product(a, panels, masks, out) is done
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="the stand-in is a product of numpy's")
+def test_a_row_does_not_depend_on_its_neighbour(rng):
+    a = mostly_zeros(rng, 11, 150, np.float32)
+    b = rng.standard_normal((150, 200)).astype(np.float32)
+    order = rng.permutation(11)
+    np.testing.assert_array_equal(multiply(a[order], b), multiply(a, b)[order])
+    np.testing.assert_array_equal(multiply(a[3:4], b), multiply(a, b)[3:4])

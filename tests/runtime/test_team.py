@@ -1,0 +1,662 @@
+"""Threads: the same results for any number of them, and nothing left behind, whoever calls."""
+
+import contextlib
+import os
+import platform
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from threadpoolctl import ThreadpoolController, threadpool_limits
+
+import fastnn
+from fastnn._engine import tiles
+from fastnn._runtime import processors
+from fastnn._runtime.processors import available_threads, cpu_quota
+from fastnn._runtime.team import Team
+from fastnn._runtime.threads import thread_count
+
+THREADS = (1, 2, 3, 5)
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+
+
+def blas_threads():
+    """Return on how many threads each BLAS library runs."""
+    blas = ThreadpoolController().select(user_api="blas")
+    return [library["num_threads"] for library in blas.info()]
+
+
+@pytest.fixture
+def blas_of_3():
+    """Let BLAS have three threads, whatever the machine, so that a change shows."""
+    with threadpool_limits(3, user_api="blas"):
+        if not blas_threads():
+            pytest.skip("this numpy's BLAS has no threads to control")
+        yield
+        assert set(blas_threads()) == {3}
+
+
+@pytest.fixture
+def samples(rng):
+    return rng.random((1203, 20), dtype=np.float32), rng.integers(0, 10, 1203)
+
+
+# --- the same results
+
+
+@pytest.fixture(params=["relu", "sigmoid", "tanh"])
+def net(request, make_net):
+    return make_net((20, 33, 17, 10), request.param)
+
+
+def attacked(net, x, labels):
+    one = fastnn.adversarial_accuracy(net, x, labels, 0.1, bounds=(0, 1))
+    many = fastnn.adversarial_accuracy(net, x, labels, [0.1, 0.05, 0.3])
+    counts = [one.zero_gradient_rows, one.saturated_rows, many.zero_gradient_rows]
+    return [one.clean_prediction, one.adversarial_prediction, many.adversarial_prediction, counts]
+
+
+def stepped(net, x, labels):
+    return [fastnn.fgsm(net, x, labels, 0.1)]
+
+
+def evaluated(net, x, labels):
+    return [net.logits(x), net.predict_proba(x), net.loss(x, labels), net.accuracy(x, labels)]
+
+
+def differentiated(net, x, labels):
+    return [net.input_gradient(x, labels), *sum(net.gradients(x, labels, l2=0.1), ())]
+
+
+def trained(net, x, labels):
+    net = net.astype(np.float32)
+    settings = {"epochs": 2, "batch_size": 300, "learning_rate": 0.1, "momentum": 0.9}
+    history = fastnn.train(net, x, labels, validation=(x[:500], labels[:500]), **settings)
+    return [*net.weights, *net.biases, *vars(history).values()]
+
+
+@pytest.mark.parametrize("results", [attacked, stepped, evaluated, differentiated, trained])
+def test_results_do_not_depend_on_the_number_of_threads(net, samples, results):
+    with fastnn.threads(1):
+        alone = results(net, *samples)
+    for n in THREADS[1:]:
+        with fastnn.threads(n):
+            for found, expected in zip(results(net, *samples), alone, strict=True):
+                np.testing.assert_array_equal(found, expected)
+
+
+def test_digits_give_the_same_for_any_number_of_threads():
+    # Their zeros are left out of the first layer's products.
+    digits = fastnn.load_mnist(source="sample")
+    net = fastnn.MLP.random((784, 96, 10))
+    x, labels = digits.x_test, digits.y_test
+    alone, *others = (fastnn.adversarial_accuracy(net, x, labels, 0.1, threads=n) for n in THREADS)
+    for report in others:
+        np.testing.assert_array_equal(report.adversarial_prediction, alone.adversarial_prediction)
+    with fastnn.threads(1):
+        alone = trained(net, x, labels)
+    with fastnn.threads(3):
+        for found, expected in zip(trained(net, x, labels), alone, strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
+# --- the number of threads
+
+
+def test_threads_set_the_number_until_they_end():
+    outside = thread_count()
+    with fastnn.threads(3):
+        assert thread_count() == 3
+        with fastnn.threads(2):
+            assert thread_count() == 2
+        assert thread_count() == 3
+        assert thread_count(7) == 7
+    assert thread_count() == outside == available_threads()
+
+
+def test_threads_hold_for_one_python_thread():
+    with fastnn.threads(7), ThreadPoolExecutor(1) as pool:
+        assert pool.submit(thread_count).result() == available_threads()
+
+
+def test_threads_end_with_an_error(blas_of_3):
+    with pytest.raises(KeyError), fastnn.threads(2):
+        raise KeyError
+    assert thread_count() == available_threads()
+
+
+@pytest.mark.parametrize(("n", "kind"), [(0, ValueError), (-1, ValueError), (1.0, TypeError)])
+def test_threads_refuse(blas_of_3, n, kind):
+    with pytest.raises(kind, match=r"^threads must be "), fastnn.threads(n):
+        pass
+    assert thread_count() == available_threads()
+
+
+@pytest.mark.parametrize(
+    ("quota", "expected"), [(None, 6), (2.0, 2), (2.1, 3), (0.2, 1), (64.0, 6)]
+)
+def test_the_default_is_what_affinity_and_quota_allow(monkeypatch, quota, expected):
+    mine = {0: set(range(6))}  # 0 stands for the calling process
+    monkeypatch.setattr(os, "sched_getaffinity", mine.__getitem__, raising=False)
+    monkeypatch.setattr(processors, "cpu_quota", lambda: quota)
+    assert available_threads() == expected
+
+
+@pytest.mark.parametrize(("present", "expected"), [(4, 4), (None, 1)])
+def test_the_default_without_affinity_is_all_processors(monkeypatch, present, expected):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: present)
+    monkeypatch.setattr(processors, "cpu_quota", lambda: None)
+    assert available_threads() == expected
+
+
+# --- CPU quotas of control groups
+
+
+V1 = "12:memory:/jobs/mine\n4:cpu,cpuacct:/jobs/mine\n"
+V2 = "0::/jobs/mine\n"
+
+
+def quota_of(root, groups, files):
+    """Return the quota read from a made-up file system."""
+    for name, text in ({"proc/self/cgroup": groups} | files).items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return cpu_quota(root)
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ({"jobs/mine": "150000 100000\n"}, 1.5),
+        ({"jobs/mine": "max 100000\n"}, None),
+        ({"jobs/mine": "max 100000\n", "jobs": "200000 100000\n"}, 2),
+        ({"jobs/mine": "400000 100000\n", "jobs": "200000 100000\n"}, 2),
+        ({"jobs/mine": "50000 100000\n", "jobs": "200000 100000\n"}, 0.5),
+        ({".": "300000 100000\n"}, 3),  # a container sees its own group as the top
+        ({"other": "100000 100000\n"}, None),
+        ({}, None),
+    ],
+)
+def test_the_lowest_quota_above_the_process_counts(tmp_path, limits, expected):
+    files = {f"sys/fs/cgroup/{folder}/cpu.max": text for folder, text in limits.items()}
+    assert quota_of(tmp_path, V2, files) == expected
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ({"jobs/mine": "250000"}, 2.5),
+        ({"jobs/mine": "-1"}, None),
+        ({"jobs/mine": "-1", "jobs": "100000"}, 1),
+        ({".": "300000"}, 3),
+        ({}, None),
+    ],
+)
+def test_quotas_of_version_1(tmp_path, limits, expected):
+    files = {}
+    for folder, quota in limits.items():
+        files[f"sys/fs/cgroup/cpu/{folder}/cpu.cfs_quota_us"] = quota + "\n"
+        files[f"sys/fs/cgroup/cpu/{folder}/cpu.cfs_period_us"] = "100000\n"
+    assert quota_of(tmp_path, V1, files) == expected
+
+
+def test_a_quota_is_read_once(tmp_path):
+    for text in ("150000 100000\n", "300000 100000\n"):
+        assert quota_of(tmp_path, "0::/\n", {"sys/fs/cgroup/cpu.max": text}) == 1.5
+
+
+def test_the_name_of_a_control_group_may_have_colons(tmp_path):
+    files = {"sys/fs/cgroup/a:b/cpu.max": "150000 100000\n"}
+    assert quota_of(tmp_path, "0::/a:b\n", files) == 1.5
+
+
+@pytest.mark.parametrize("text", ["", "much", "100000", "much 100000", "1 2 3", "100000 0"])
+def test_a_quota_that_cannot_be_read_is_none(tmp_path, text):
+    assert quota_of(tmp_path, V2, {"sys/fs/cgroup/jobs/mine/cpu.max": text}) is None
+
+
+def test_a_quota_of_version_1_without_its_period_is_none(tmp_path):
+    files = {"sys/fs/cgroup/cpu/jobs/mine/cpu.cfs_quota_us": "100000\n"}
+    assert quota_of(tmp_path, V1, files) is None
+
+
+def test_no_control_groups_give_no_quota(tmp_path):
+    assert cpu_quota(tmp_path) is None
+
+
+# --- a team
+
+
+@pytest.mark.parametrize("size", THREADS)
+def test_every_item_is_done_once_by_workers_of_the_team(size):
+    done, lock = [], threading.Lock()
+
+    def task(worker, item):
+        with lock:
+            done.append((worker, item))
+
+    before = threading.active_count()
+    with Team(size) as team:
+        for start in (0, 100):  # a team serves many runs
+            team.run(task, range(start, start + 100))
+    assert sorted(item for _, item in done) == list(range(200))
+    assert {worker for worker, _ in done} <= set(range(size))
+    assert threading.active_count() == before
+
+
+def test_a_team_works_at_the_same_time():
+    meeting = threading.Barrier(3, timeout=30)
+    with Team(3) as team:
+        team.run(lambda *_: meeting.wait(), range(3))
+
+
+@pytest.mark.parametrize("worker", [0, 1])
+@pytest.mark.parametrize("kind", [KeyError, KeyboardInterrupt])
+def test_the_first_error_ends_the_run_and_is_raised(worker, kind):
+    meeting, begun = threading.Barrier(2, timeout=30), []
+
+    def task(me, item):
+        begun.append(item)
+        if len(begun) <= 2:
+            meeting.wait()  # both have an item
+        if me == worker:
+            raise kind
+        time.sleep(0.01)
+
+    with Team(2) as team, pytest.raises(kind):
+        team.run(task, range(1000))
+    assert len(begun) < 1000
+
+
+@pytest.mark.parametrize("size", [1, 2])
+@pytest.mark.parametrize(
+    "overflow",
+    [lambda: np.float32(1e30) * np.float32(1e30), lambda: np.float32(np.inf) - np.float32(np.inf)],
+    ids=["overflow", "invalid"],
+)
+def test_no_warning_of_what_overflows_comes_out_of_a_team(size, overflow):
+    meeting = threading.Barrier(size, timeout=30)  # every thread has an item
+
+    def task(*_):
+        meeting.wait()
+        assert not np.isfinite(overflow())
+
+    with Team(size) as team:
+        team.run(task, range(size))
+
+
+@pytest.mark.parametrize("rows", [1, 5, 500])
+@pytest.mark.parametrize("count", [1, 2])
+def test_products_of_infinities_end_in_an_error_alone(rows, count):
+    # Both hidden units overflow, and the logits are their difference, inf - inf.
+    weights = [np.full((1, 2), 3e38, np.float32), np.array([[1, -1], [-1, 1]], np.float32)]
+    net = fastnn.MLP(weights, [np.zeros(2, np.float32)] * 2)
+    x = np.full((rows, 1), 2, np.float32)
+    for call in (net.logits, lambda x: fastnn.fgsm(net, x, np.zeros(rows, int), 0.1)):
+        with fastnn.threads(count), pytest.raises(FloatingPointError, match="logits are not"):
+            call(x)
+
+
+@pytest.fixture
+def affinities(monkeypatch):
+    """Return what threads asked to be kept on, by their idents, on a machine of processors 3-5."""
+    asked = {}
+
+    def keep(_, processors):
+        asked.setdefault(threading.get_ident(), []).append(processors)
+
+    def current(thread):
+        return {0: set(asked.get(threading.get_ident(), [{5, 3, 4}])[-1])}[thread]
+
+    monkeypatch.setattr(os, "sched_getaffinity", current, raising=False)
+    monkeypatch.setattr(os, "sched_setaffinity", keep, raising=False)
+    return asked
+
+
+def test_a_team_of_all_processors_has_every_thread_on_its_own(affinities):
+    me, meeting = threading.get_ident(), threading.Barrier(3, timeout=30)
+    with Team(3) as team:
+        for _ in range(2):
+            team.run(lambda *_: meeting.wait(), range(3))
+        assert sorted(asks[-1] for asks in affinities.values()) == [[3], [4], [5]]
+    assert sorted(affinities[me][-1]) == [3, 4, 5]  # the caller's are given back
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_a_team_of_another_size_runs_where_the_system_puts_it(affinities, size):
+    with Team(size) as team:
+        team.run(lambda *_: None, range(8))
+    assert not affinities
+
+
+def test_the_caller_may_run_anywhere_again_after_an_error(affinities):
+    def fail(*_):
+        raise KeyError
+
+    with pytest.raises(KeyError), Team(3) as team:
+        team.run(fail, range(3))
+    assert sorted(affinities[threading.get_ident()][-1]) == [3, 4, 5]
+
+
+def test_an_affinity_that_is_set_from_outside_meanwhile_stays(affinities):
+    with Team(3) as team:
+        os.sched_setaffinity(0, [3, 4])
+        team.run(lambda *_: None, range(3))
+    assert affinities[threading.get_ident()][-1] == [3, 4]
+
+
+def test_a_team_that_cannot_begin_leaves_blas_as_it_was(monkeypatch, blas_of_3):
+    def fail(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "sched_setaffinity", fail, raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", fail, raising=False)
+    with pytest.raises(KeyboardInterrupt), Team(2):
+        pass
+    assert set(blas_threads()) == {3}
+
+
+def test_a_processor_that_is_taken_away_meanwhile_is_done_without(monkeypatch, affinities):
+    def refuse(_, processors):
+        raise OSError(22, "Invalid argument")
+
+    monkeypatch.setattr(os, "sched_setaffinity", refuse)
+    done = []
+    with Team(3) as team:
+        team.run(lambda _, item: done.append(item), range(9))
+    assert sorted(done) == list(range(9))
+
+
+@pytest.mark.parametrize("started", [0, 1])
+def test_a_team_that_gets_no_more_threads_does_the_work_with_those_it_has(monkeypatch, started):
+    submit, pools = ThreadPoolExecutor.submit, []
+
+    def refuse(pool, *task):
+        pools.append(pool)
+        if len(pools) > started:
+            raise RuntimeError("can't create new thread at interpreter shutdown")
+        return submit(pool, *task)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", refuse)
+    done = []
+    with Team(3) as team:
+        team.run(lambda _, item: done.append(item), range(9))
+    assert sorted(done) == list(range(9))
+    assert len(pools) == started + 1
+
+
+# --- BLAS
+
+
+def test_blas_has_one_thread_while_a_team_works(blas_of_3):
+    seen = []
+    with Team(2) as team:
+        team.run(lambda *_: seen.extend(blas_threads()), range(4))
+    assert set(seen) == {1}
+    assert set(blas_threads()) == {3}
+
+
+def test_blas_gets_its_threads_back_after_an_error(blas_of_3, make_net):
+    net = make_net((4, 3))
+    net.weights[0][:] = np.finfo(np.float32).max
+    x = np.full((1000, 4), 2, np.float32)
+    for call in (net.logits, lambda x: fastnn.fgsm(net, x, np.zeros(1000, int), 0.1)):
+        with pytest.raises(FloatingPointError):
+            call(x)
+        assert set(blas_threads()) == {3}
+
+
+def test_threads_limit_blas_as_well(blas_of_3):
+    with fastnn.threads(2):
+        assert set(blas_threads()) == {2}
+        with fastnn.threads(1):
+            assert set(blas_threads()) == {1}
+        assert set(blas_threads()) == {2}
+    assert set(blas_threads()) == {3}
+
+
+@pytest.mark.parametrize("first_out", [0, 1])
+def test_callers_that_overlap_leave_blas_as_it_was(blas_of_3, first_out):
+    # Two Python threads hold limits of 2 and 1; whichever ends first, the other's stays.
+    limits, inside = (2, 1), threading.Barrier(3, timeout=30)
+    leave = [threading.Event(), threading.Event()]
+
+    def hold(i):
+        with fastnn.threads(limits[i]):
+            inside.wait()
+            leave[i].wait(30)
+
+    with ThreadPoolExecutor(2) as pool:
+        held = [pool.submit(hold, i) for i in range(2)]
+        inside.wait()
+        assert set(blas_threads()) == {1}
+        leave[first_out].set()
+        held[first_out].result(30)
+        assert set(blas_threads()) == {limits[1 - first_out]}
+        leave[1 - first_out].set()
+    assert set(blas_threads()) == {3}
+
+
+# --- several callers, each case in a process of its own: a deadlock must not stop the tests
+
+
+START = """
+import multiprocessing, os, signal, sys, threading
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np
+import fastnn
+from threadpoolctl import ThreadpoolController
+def blas_threads():
+    return [one["num_threads"] for one in ThreadpoolController().select(user_api="blas").info()]
+rng = np.random.default_rng(0)
+net = fastnn.MLP.random((20, 33, 10))
+x, labels = rng.random((1203, 20), np.float32), rng.integers(0, 10, 1203)
+before = blas_threads()
+def attack(*_):
+    with fastnn.threads(3):
+        return fastnn.adversarial_accuracy(net, x, labels, [0.1, 0.2]).adversarial_correct.tolist()
+expected = attack()
+def in_child(work):
+    "Fork; the child works for at most a minute, and fails or hangs alone."
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)
+        try:
+            work()
+        except BaseException as error:
+            print(repr(error), file=sys.stderr, flush=True)
+            os._exit(1)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0, "the child failed or was stopped"
+"""
+
+
+def run(code, end="fine\n"):
+    """Run `code` after START, in a new process; it prints "fine" at its end."""
+    done = subprocess.run(
+        [sys.executable, "-c", START + textwrap.dedent(code) + "\nprint('fine')"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, end), done.stderr
+
+
+def test_several_python_threads_may_call_at_once():
+    run("""
+        def train(_):
+            mine = net.astype(np.float32)
+            fastnn.train(mine, x, labels, epochs=1, batch_size=300, learning_rate=0.1)
+            return mine.weights[0].tobytes()
+        alone = train(0)
+        with ThreadPoolExecutor(4) as pool:
+            attacks, trainings = pool.map(attack, range(12)), pool.map(train, range(12))
+            assert all(found == expected for found in attacks)
+            assert all(found == alone for found in trainings)
+        assert blas_threads() == before
+        assert threading.active_count() == 1
+    """)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="not on this system")
+def test_callers_may_run_anywhere_afterwards():
+    run("""
+        everywhere = os.sched_getaffinity(0)
+        def attack_on_all(_):
+            fastnn.adversarial_accuracy(net, x, labels)
+            return os.sched_getaffinity(0)
+        assert attack_on_all(0) == everywhere
+        with ThreadPoolExecutor(3) as pool:
+            assert all(found == everywhere for found in pool.map(attack_on_all, range(9)))
+    """)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc's malloc alone")
+def test_memory_that_was_freed_is_there_for_the_next_call():
+    run("""
+        import resource
+        def faults():
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            for buffer in [np.empty(10**7, np.uint8) for _ in range(3)]:
+                buffer.fill(1)
+            del buffer
+            return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+        faults()
+        assert faults() < 10
+    """)
+
+
+@pytest.mark.parametrize("method", ["spawn", pytest.param("fork", marks=forks)])
+def test_processes_of_multiprocessing_may_call(method):
+    run(f"""
+        jobs = [(net, x, labels, [0.1, 0.2], None, 2)] * 4
+        with multiprocessing.get_context({method!r}).Pool(2) as pool:
+            for report in pool.starmap_async(fastnn.adversarial_accuracy, jobs).get(100):
+                assert report.adversarial_correct.tolist() == expected
+        assert blas_threads() == before
+    """)
+
+
+@forks
+def test_a_child_forked_while_a_team_is_at_work_may_call():
+    run("""
+        stop = threading.Event()
+        def keep_working():
+            while not stop.is_set():
+                assert attack() == expected
+        def work(generations=2):
+            assert attack() == expected
+            assert blas_threads() == before
+            if generations > 1:
+                in_child(lambda: work(generations - 1))
+        with ThreadPoolExecutor(2) as pool:
+            busy = [pool.submit(keep_working) for _ in range(2)]
+            for _ in range(5):
+                in_child(work)
+            stop.set()
+            for one in busy:
+                one.result()
+        assert blas_threads() == before
+    """)
+
+
+@forks
+def test_a_child_forked_inside_the_limit_keeps_it_and_may_leave_it():
+    run("""
+        def work():
+            assert blas_threads() == [1] * len(before)
+            assert attack() == expected
+            limit.__exit__(None, None, None)
+            assert blas_threads() == before
+            assert attack() == expected
+        limit = fastnn.threads(1)
+        limit.__enter__()
+        in_child(work)
+        limit.__exit__(None, None, None)
+        assert blas_threads() == before
+    """)
+
+
+def test_a_call_works_while_the_interpreter_shuts_down():
+    run(
+        """
+        import atexit
+        def at_the_end():
+            assert attack() == expected
+            assert np.array_equal(net.predict(x), predicted)
+            print("late")
+        predicted = net.predict(x)
+        atexit.register(at_the_end)
+    """,
+        end="fine\nlate\n",
+    )
+
+
+def test_the_callers_errstate_does_not_reach_inside():
+    run("""
+        from fastnn.comp7015 import MultiLayerPerceptron
+        tiny = fastnn.MLP.random((20, 33, 10), "sigmoid")
+        tiny.weights[0][:] *= 1e-30
+        tiny.weights[1][:] *= 1e-30
+        x[::2] *= 1e-20
+        x[0] = 1e-45
+        def results():
+            mine = tiny.astype(np.float32)
+            history = fastnn.train(mine, x, labels, epochs=2, batch_size=301, learning_rate=1e-20,
+                                   momentum=0.5, l2=1e-40, validation=(x, labels))
+            logits = tiny.logits(x) * 1000 - 1e30
+            out = [logits, tiny.predict(x), tiny.predict_proba(x), tiny.loss(x, labels),
+                   tiny.accuracy(x, labels), tiny.input_gradient(x, labels), vars(history),
+                   *tiny.gradients(x, labels, l2=1e-40).weights, mine.weights]
+            for eps in (1e-50, [1e-50, 0.1, 1e30]):
+                for bounds in (None, (0, 1), (-1e-60, 1e60)):
+                    report = fastnn.adversarial_accuracy(tiny, x, labels, eps, bounds)
+                    out += [report.to_dict() | {"seconds": 0}, str(report.adversarial_prediction)]
+            out += [fastnn.fgsm(tiny, x, labels, eps) for eps in (0, 1e-50)]
+            for name in ("softmax", "log_softmax", "sigmoid", "tanh", "relu", "relu_grad"):
+                values = np.array([[-1e30, 0, 1e-45], [1e-40, -100, 700]], np.float32)
+                out.append(getattr(fastnn, name)(values))
+            out.append(fastnn.cross_entropy(values, [0, 1]))
+            out.append(tiny.astype(np.float64).astype(np.float32).weights)
+            out.append(fastnn.MLP.random((5, 3)).weights)
+            return out
+        usual = results()
+        with np.errstate(all="raise"):
+            strict = results()
+        for one, other in zip(usual, strict, strict=True):
+            assert repr(one) == repr(other), (one, other)
+    """)
+
+
+def test_threads_may_be_left_by_another_python_thread():
+    before = blas_threads()
+    block = fastnn.threads(1)
+    block.__enter__()
+    assert set(blas_threads()) <= {1}
+    with ThreadPoolExecutor(1) as pool, contextlib.suppress(ValueError):
+        # Python's own context variable cannot be reset from there; BLAS can.
+        pool.submit(block.__exit__, None, None, None).result()
+    assert blas_threads() == before
+
+
+def test_the_innermost_threads_count_for_blas_too():
+    with fastnn.threads(1), fastnn.threads(2):
+        assert set(blas_threads()) <= {2}
+
+
+@pytest.mark.parametrize("rows", [0, 1, 63, 64, 127, 128, 500, 1000, 4000, 4001, 10_000, 60_001])
+def test_tiles_are_all_rows_in_order_and_of_one_height(rows):
+    cut = tiles.tiles(rows)
+    assert [row for tile in cut for row in range(tile.start, tile.stop)] == list(range(rows))
+    heights = {tile.stop - tile.start for tile in cut}
+    assert max(heights) <= tiles.MOST_ROWS
+    assert max(heights) - min(heights) <= 1
+    assert len(cut) % 2 == 0 or rows < tiles.SPLIT_FROM  # two threads have as much to do

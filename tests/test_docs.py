@@ -1,0 +1,236 @@
+"""The documentation: each public name is listed and has an example; all code and commands run."""
+
+import contextlib
+import doctest
+import importlib
+import inspect
+import io
+import pkgutil
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import fastnn
+from fastnn.cli.main import build_parser
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+MODULES = sorted(
+    found.name
+    for found in pkgutil.walk_packages(fastnn.__path__, "fastnn.")
+    if not found.name.endswith("__main__")
+)
+# Their public functions and classes must be in the reference, each with an example.
+PUBLIC = (
+    "fastnn",
+    "fastnn.attacks",
+    "fastnn.comp7015",
+    "fastnn.datasets",
+    "fastnn.io",
+    "fastnn.plots",
+    "fastnn.reference",
+    "fastnn.reference.comp7015",
+)
+# The examples of `Attack` and `Tile` show what their methods are for.
+SHOWN_BY_THEIR_CLASS = {
+    "fastnn.attacks.Attack.answers",
+    "fastnn.attacks.Attack.perturb_tile",
+    "fastnn.attacks.FGSM.answers",
+    "fastnn.attacks.FGSM.perturb_tile",
+    "fastnn.attacks.IteratedFGSM.perturb_tile",
+    "fastnn.attacks.Tile.buffer",
+    "fastnn.attacks.Tile.clean_logits",
+    "fastnn.attacks.Tile.gradient",
+    "fastnn.attacks.Tile.logits",
+    "fastnn.attacks.Tile.step",
+}
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path, monkeypatch):
+    """Run examples on the bundled digits, and let them write where nothing else is."""
+    monkeypatch.setenv("FASTNN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("FASTNN_DATA", raising=False)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+
+def documented():
+    """Return the names for which the pages of the reference have an entry."""
+    names = []
+    for page in sorted((ROOT / "docs" / "api").glob("*.rst")):
+        module = ""
+        for line in page.read_text(encoding="utf-8").splitlines():
+            if found := re.fullmatch(r"\.\. currentmodule:: (\S+)", line):
+                module = found[1]
+            elif found := re.fullmatch(r"\.\. auto(?:function|class):: (\S+)", line):
+                names.append(found[1] if found[1].startswith("fastnn.") else f"{module}.{found[1]}")
+    return names
+
+
+def own_methods(name):
+    """Return the dotted names of the public methods that a class itself defines."""
+    kind = pkgutil.resolve_name(name)
+    members = vars(kind).items() if inspect.isclass(kind) else ()
+    kinds = (classmethod, staticmethod)
+    return [
+        f"{name}.{member}"
+        for member, value in members
+        if not member.startswith("_") and (inspect.isfunction(value) or isinstance(value, kinds))
+    ]
+
+
+def without_example(names):
+    """Return those of the names, and of their methods, whose docstring has no example."""
+    everything = [each for name in names for each in (name, *own_methods(name))]
+    return {
+        name
+        for name in everything
+        if ">>>" not in (inspect.getdoc(pkgutil.resolve_name(name)) or "")
+    }
+
+
+def unlisted(module, names):
+    """Return the public functions and classes of a module that have none of the `names`."""
+    loaded = importlib.import_module(module)
+    listed = [pkgutil.resolve_name(name) for name in names]
+    public = {name: getattr(loaded, name) for name in loaded.__all__}
+    return {name for name, value in public.items() if callable(value) and value not in listed}
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_the_reference_has_every_public_name(module):
+    assert unlisted(module, documented()) == set()
+
+
+def test_every_public_name_has_an_example():
+    assert without_example(documented()) == SHOWN_BY_THEIR_CLASS
+
+
+def test_a_missing_entry_and_a_missing_example_are_found(monkeypatch):
+    names = documented()
+    names.remove("fastnn.train")
+    assert unlisted("fastnn", names) == {"train"}
+    monkeypatch.setattr(fastnn.train, "__doc__", "Train.")
+    monkeypatch.setattr(fastnn.MLP.loss, "__doc__", None)
+    found = without_example(["fastnn.train", "fastnn.MLP", "fastnn.softmax"])
+    assert found == {"fastnn.train", "fastnn.MLP.loss"}
+
+
+def failures(examples):
+    """Run doctests; return what fails, as text, empty where nothing does."""
+    report = io.StringIO()
+    runner = doctest.DocTestRunner(verbose=False)
+    for test in examples:
+        runner.run(test, out=report.write, clear_globs=False)
+    return report.getvalue()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_examples_in_docstrings(module):
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    assert failures(finder.find(importlib.import_module(module), module)) == ""
+
+
+def blocks(text):
+    """Return language, first line number and content of every block of code in a page."""
+    pattern = re.compile(r"^```([a-z]+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    return [(m[1], text.count("\n", 0, m.start()) + 1, m[2]) for m in pattern.finditer(text)]
+
+
+def run_page(text, name):
+    """Run the Python of a page from top to bottom; return what fails in its examples.
+
+    Blocks of ``python`` are scripts, blocks of ``pycon`` doctests; ``py`` marks a fragment of a
+    file, which does not run alone.
+    """
+    namespace = {"__name__": "__page__"}
+    report = ""
+    for language, line, code in blocks(text):
+        if language == "python":
+            # Padded, so that a traceback has the line numbers of the page.
+            compiled = compile("\n" * line + code, name, "exec")
+            with contextlib.redirect_stdout(io.StringIO()):
+                exec(compiled, namespace)
+        elif language == "pycon":
+            test = doctest.DocTestParser().get_doctest(code, namespace, name, name, line)
+            test.globs = namespace  # later blocks use what this one defines
+            report += failures([test])
+    return report
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_code_in_pages(page):
+    assert run_page(page.read_text(encoding="utf-8"), page.name) == ""
+
+
+def commands(text):
+    """Return the arguments of every fastnn command in the shell blocks of a page."""
+    found = []
+    for language, _, code in blocks(text):
+        for line in code.replace("\\\n", " ").splitlines() if language == "sh" else ():
+            words = shlex.split(line, comments=True)
+            while words:
+                end = words.index("&&") if "&&" in words else len(words)
+                command, words = words[:end], words[end + 1 :]
+                if "fastnn" in command:
+                    found.append(command[command.index("fastnn") + 1 :])
+    return found
+
+
+def refused(text):
+    """Return the commands of a page that fastnn does not take, with the message."""
+    wrong = []
+    for words in commands(text):
+        errors = io.StringIO()
+        try:
+            with contextlib.redirect_stderr(errors):
+                build_parser(words[0]).parse_args(words)
+        except SystemExit:
+            wrong.append(errors.getvalue())
+    return wrong
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_commands_in_pages(page):
+    assert refused(page.read_text(encoding="utf-8")) == []
+
+
+def test_pages_have_code_and_commands():
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    kinds = [language for language, _, _ in blocks(text)]
+    assert min(kinds.count(kind) for kind in ("python", "pycon", "sh")) >= 5
+    assert {words[0] for words in commands(text)} == {"attack", "train", "fetch", "bench", "doctor"}
+
+
+def test_a_wrong_example_and_a_wrong_command_are_found():
+    page = "```python\na = 1\n```\n\n```pycon\n>>> a + 1\n3\n```\n\n```sh\nx && fastnn fly\n```\n"
+    assert re.search(r"Expected:\s+3\s+Got:\s+2", run_page(page, "page"))
+    assert run_page(page.replace("\n3\n", "\n2\n"), "page") == ""
+    assert ["invalid choice: 'fly'" in message for message in refused(page)] == [True]
+    assert refused(page.replace("fly", "fetch")) == []
+    with pytest.raises(NameError, match="'b'"):
+        run_page(page.replace("a = 1", "b"), "page")
+
+
+def links(text):
+    """Return the files that a page of Markdown links to or shows, without their anchors."""
+    targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text)
+    return [target for target in targets if not re.match(r"[a-z]+:", target)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_links_in_pages(page):
+    missing = [
+        target
+        for target in links(page.read_text(encoding="utf-8"))
+        if not (page.parent / target).exists()
+    ]
+    assert missing == []
+
+
+def test_links_are_found():
+    text = "[a](b.md#c), ![d](../e.png), [f](https://example.org/g), [h](#i)"
+    assert links(text) == ["b.md", "../e.png"]
