@@ -84,6 +84,14 @@ def test_no_row_is_passed_over(value, why):
         x[row, 1] = 0
 
 
+def test_rows_of_any_width_are_taken():
+    for width in (1, 255, 1000):
+        x = np.zeros((2, width), np.float32)
+        assert _checks.inputs(x, width, x.dtype).shape == (2, width)
+        with pytest.raises(ValueError, match=rf"shape \(N, {width + 1}\)"):
+            _checks.inputs(x, width + 1, x.dtype)
+
+
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("shape", [(7, 5), (5,), (7, 2, 2), (), (4, 7), (0, 5)])
 def test_another_shape_is_refused(net, name, shape):

@@ -193,6 +193,15 @@ def test_a_sweep_to_huge_eps_is_as_many_single_calls(net, samples, bounds):
         np.testing.assert_array_equal(one.adversarial_prediction, many.adversarial_prediction[k])
 
 
+def test_more_eps_than_are_swept_at_once_go_on_from_the_last(net, samples):
+    # Nearly all inputs meet their bound between the last two eps of the first 64.
+    eps = (*np.linspace(0, 1e-3, 63), 0.9, 0.95, 2)
+    many = adversarial_accuracy(net, *samples, eps, bounds=(0, 1))
+    for k in (62, 63, 64, 65):
+        one = adversarial_accuracy(net, *samples, eps[k], bounds=(0, 1))
+        np.testing.assert_array_equal(one.adversarial_prediction, many.adversarial_prediction[k])
+
+
 @pytest.mark.parametrize("bounds", [None, (0, 1)])
 def test_order_and_number_of_eps_and_rows_change_nothing_else(net, samples, rng, bounds):
     x, labels = samples

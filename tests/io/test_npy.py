@@ -42,6 +42,15 @@ def test_an_array_is_found_under_either_spelling(tmp_path, rng, asked, stored, a
     np.testing.assert_array_equal(load(tmp_path / f"fc1.weight{asked}", mmap=mmap), array)
 
 
+@pytest.mark.parametrize("mmap", [False, True])
+@pytest.mark.parametrize("version", [(1, 0), (2, 0)])
+def test_both_versions_of_the_header_are_read(tmp_path, rng, version, mmap):
+    array = rng.normal(size=(4, 3))
+    with (tmp_path / "a.npy").open("wb") as file:
+        np.lib.format.write_array(file, array, version)
+    np.testing.assert_array_equal(load(tmp_path / "a.npy", mmap=mmap), array)
+
+
 def test_the_name_asked_for_comes_before_its_twin(tmp_path):
     for number, suffix in enumerate((".npy", ".npz")):
         save_as(tmp_path / f"a{suffix}", np.array([number]), archive=False)

@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -200,19 +201,38 @@ def test_where_files_cannot_be_locked_only_old_ones_are_stale(tmp_path, monkeypa
 
 @pytest.mark.skipif(sys.platform == "win32", reason="locks of another kind")
 def test_a_file_that_was_taken_for_stale_before_its_lock_is_made_again(tmp_path, monkeypatch):
-    flock, removed = files.fcntl.flock, []
+    flock, removed, cleaner = files.fcntl.flock, [], []
 
     def remove_first(file, how):
+        """Lock the first file as another process does, and remove it a moment later."""
         if not removed:
             removed.append(Path(file.name))
-            removed[0].unlink()
+            other = removed[0].open("rb")
+            flock(other, how)
+            cleaner.append(threading.Timer(0.1, lambda: (removed[0].unlink(), other.close())))
+            cleaner[0].start()
         flock(file, how)
 
     monkeypatch.setattr(files.fcntl, "flock", remove_first)
     with atomic_write(tmp_path / "out.bin") as file:
+        cleaner[0].join()
         file.write(b"whole")
-    assert removed
     assert (tmp_path / "out.bin").read_bytes() == b"whole"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="locks of another kind")
+def test_a_file_is_locked_until_it_has_its_name(tmp_path, monkeypatch):
+    replace, locked = Path.replace, []
+
+    def noted(path, target):
+        with path.open("rb") as other:
+            locked.append(files._lock(other, wait=False) is False)
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", noted)
+    with atomic_write(tmp_path / "out.bin") as file:
+        file.write(b"whole")
+    assert locked == [True]
 
 
 # --- the disk
