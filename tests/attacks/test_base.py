@@ -200,3 +200,11 @@ def test_every_attack_has_a_name_and_defaults(net, batch):
         report = adversarial_accuracy(net, *batch, attack=name)
         same = adversarial_accuracy(net, *batch, attack=kind())
         np.testing.assert_array_equal(report.adversarial_prediction, same.adversarial_prediction)
+
+
+def test_an_attack_without_its_one_method_cannot_be_made():
+    class Idle(Attack):
+        """Does nothing."""
+
+    with pytest.raises(TypeError, match="perturb_tile"):
+        Idle()

@@ -111,3 +111,9 @@ def test_the_inputs_are_left_alone(net, samples):
 def test_settings_are_checked(settings, kind, message):
     with pytest.raises(kind, match=message):
         IteratedFGSM(**settings)
+
+
+def test_settings_cannot_be_changed_past_their_checks():
+    attack = IteratedFGSM(steps=3)
+    with pytest.raises(AttributeError, match="cannot assign"):
+        attack.steps = 0

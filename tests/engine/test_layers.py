@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastnn import MLP
-from fastnn._engine import layers, masked, memory, tiles, workspace
+from fastnn._engine import activations, layers, masked, memory, tiles, workspace
 from fastnn._runtime.team import Team
 
 
@@ -152,3 +152,9 @@ def test_few_rows_go_to_blas_one_by_one(make_net, rng, monkeypatch, rows, produc
     layers.layer_product(ws, a, 0, out, transposed=transposed)
     assert len(done) == products
     np.testing.assert_allclose(out, exact, rtol=1e-5, atol=1e-5)
+
+
+def test_activations_cannot_be_changed():
+    for one in activations.ACTIVATIONS.values():
+        with pytest.raises(AttributeError, match="cannot assign"):
+            one.forward = one.backward

@@ -181,6 +181,7 @@ def quota_of(root, groups, files):
         ({"jobs/mine": "50000 100000\n", "jobs": "200000 100000\n"}, 0.5),
         ({".": "300000 100000\n"}, 3),  # a container sees its own group as the top
         ({"other": "100000 100000\n"}, None),
+        ({"jobs/mine": "150000 100000\n", "..": "100000 100000\n"}, 1.5),  # beyond the mount
         ({}, None),
     ],
 )
