@@ -218,3 +218,9 @@ def test_other_types_of_network_are_refused(make_net, dtype):
     for call in (make_net((4, 3)).astype, lambda kind: MLP.random((4, 3), dtype=kind)):
         with refuses(TypeError, f"dtype must be float32 or float64, got {dtype}"):
             call(dtype)
+
+
+def test_a_network_is_equal_to_itself_alone(make_net):
+    net = make_net((4, 3))
+    assert net != copy.deepcopy(net)
+    assert {net: 1}[net] == 1

@@ -1,5 +1,6 @@
 """Adversarial accuracy: counts of the truth, whatever the type, the eps and the number of rows."""
 
+import dataclasses
 import json
 import math
 import tracemalloc
@@ -263,6 +264,12 @@ def test_the_fields_of_a_report(net, samples):
     assert 0 < report.seconds < 60
     with pytest.raises(AttributeError, match="cannot assign"):
         report.n = 3
+
+
+def test_a_report_is_equal_to_itself_alone(net, samples):
+    report = adversarial_accuracy(net, *samples, EPS)
+    assert report != dataclasses.replace(report)
+    assert {report: 1}[report] == 1
 
 
 def test_the_defaults_are_the_assignments(net, samples):

@@ -16,7 +16,7 @@ from threadpoolctl import ThreadpoolController, threadpool_limits
 
 import fastnn
 from fastnn._engine import tiles
-from fastnn._runtime import processors
+from fastnn._runtime import blas, processors
 from fastnn._runtime.processors import available_threads, cpu_quota
 from fastnn._runtime.team import Team
 from fastnn._runtime.threads import thread_count
@@ -567,6 +567,17 @@ def test_a_child_forked_while_a_team_is_at_work_may_call():
                 one.result()
         assert blas_threads() == before
     """)
+
+
+@pytest.mark.parametrize("other", [-1, 1])
+def test_a_child_drops_the_limits_of_every_other_thread(blas_of_3, other):
+    limits, mine = blas.BlasLimits(), threading.get_ident()
+    kept = limits.enter(2)
+    limits._asked[object()] = mine + other, 1
+    limits.before_fork()
+    limits.after_fork_in_child()
+    assert limits._asked == {kept: (mine, 2)}
+    limits.leave(kept)
 
 
 @forks
