@@ -30,7 +30,7 @@ class AdversarialReport:
     clean_prediction : ndarray of int64, shape (n,)
     adversarial_prediction : ndarray of int64, shape (n,) or (K, n)
     zero_gradient_rows : int
-        Samples whose gradient is all zero: the attack leaves them as they are.
+        Samples whose gradient at the clean input is all zero; FGSM leaves them as they are.
     saturated_rows : int
         Samples whose true class has a probability that rounds to 1 in the network's type. There
         `p - one_hot` would lose the true class; fastnn's residual keeps it.

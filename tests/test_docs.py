@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import fastnn
-from fastnn.cli.main import build_parser
+from fastnn.cli._main import build_parser
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -198,6 +198,8 @@ def test_another_activation_is_refused():
         MLP(ones((4, 3)), ones(3), "softplus")
     with refuses(ValueError, message):
         MLP.random((4, 3), "softplus")
+    with pytest.raises(ValueError, match=r"activation must be one of .*, got \['relu'\]"):
+        MLP.random((4, 3), ["relu"])
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,6 @@ ACTIVATIONS = {
 
 def activation_named(name: str) -> Activation:
     """Return the activation of that name, or raise ValueError."""
-    if name not in ACTIVATIONS:
+    if not isinstance(name, str) or name not in ACTIVATIONS:
         raise ValueError(f"activation must be one of {tuple(ACTIVATIONS)}, got {name!r}")
     return ACTIVATIONS[name]

@@ -63,9 +63,11 @@ class Temporary:
 
     def commit(self) -> None:
         """Flush the content to the disk and give the file its name."""
-        self.sync()
-        self.rename()
-        sync_folder(self._target.parent)
+        self.file.flush()
+        if _WINDOWS:
+            self.file.close()
+        publish(self._path, self._target)
+        self.file.close()  # which ends the lock
 
     def discard(self) -> None:
         """Remove the file, unless it has its name already."""

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from fastnn.attacks._base import Attack, Tile
+from fastnn.attacks._base import Answer, Attack
 from fastnn.attacks._fgsm import FGSM, fgsm
 from fastnn.attacks._iterated_fgsm import IteratedFGSM
+from fastnn.attacks._tile import Tile
 
 ATTACKS: dict[str, type[Attack]] = {
     "fgsm": FGSM,
     "iterated-fgsm": IteratedFGSM,
 }
 
-__all__ = ["ATTACKS", "FGSM", "Attack", "IteratedFGSM", "Tile", "fgsm"]
+__all__ = ["ATTACKS", "FGSM", "Answer", "Attack", "IteratedFGSM", "Tile", "fgsm"]

@@ -10,164 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _checks
-from fastnn._engine import layers, losses
-from fastnn._engine.tiles import for_each_tile, labels_of, numbers_of
+from fastnn._engine.layers import require_finite
+from fastnn._engine.tiles import for_each_tile
 from fastnn._engine.workspace import Rows, Workspace
-from fastnn._kernels import attack_steps
+from fastnn.attacks._tile import Tile
 from fastnn.networks import MLP
 
 Array = NDArray[Any]
-
-
-class Tile:
-    """Some samples under attack: their clean inputs, and the network's answers to any inputs.
-
-    Results are views of buffers: the next call overwrites them. An attack may overwrite them, too,
-    but not `x`.
-
-    Attributes
-    ----------
-    x : ndarray, shape (n, D), float32 or float64
-        The clean inputs, C-contiguous.
-    labels : ndarray of int64, shape (n,)
-        True classes.
-    numbers : ndarray of int64, shape (n,)
-        The position of each sample in the batch.
-    lower, upper : float of the type of `x`
-        Bounds of every input; infinite where there are none.
-    workspace : Workspace
-        For attacks that share work below the level of logits and gradients.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import fastnn
-    >>> class HalfAStep(fastnn.attacks.Attack):
-    ...     def perturb_tile(self, tile, eps):
-    ...         out = tile.buffer("adversarial")
-    ...         return tile.step(tile.x, tile.gradient(tile.x), eps / 2, eps, out)
-    >>> net = fastnn.MLP.random((2, 8, 3))
-    >>> x = np.full((1, 2), 0.5, np.float32)
-    >>> np.abs(HalfAStep().perturb(net, x, [0], eps=0.5) - x)
-    array([[0.25, 0.25]], dtype=float32)
-    """
-
-    def __init__(
-        self, workspace: Workspace, labels: NDArray[np.int64], rows: Rows, bounds: _checks.Bounds
-    ) -> None:
-        kind = workspace.net.dtype.type
-        self.workspace = workspace
-        self.x = workspace.h[0]
-        self.labels = labels_of(workspace, labels, rows)
-        self.lower, self.upper = kind(bounds.lower), kind(bounds.upper)
-        self.numbers = numbers_of(rows)
-        self._clean_logits: Array | None = None
-        self._counts: tuple[int, int] | None = None
-        self._at_clean = False  # whether the layers' values are those of the clean inputs
-
-    def buffer(self, name: str) -> Array:
-        """Return a buffer of the shape and type of `x`, the same for the same name.
-
-        It holds the values of the tile before.
-        """
-        return self.workspace.spare(name, *self.x.shape)
-
-    def logits(self, x: Array, *, products: Array | None = None) -> Array:
-        """Return the logits of `x`, shape (n, C).
-
-        Parameters
-        ----------
-        x : ndarray, shape (n, D)
-            Copied where it is not of the network's type or not C-contiguous.
-        products : ndarray, shape (n, width of the first layer), optional
-            ``x W_1``, for a caller that has computed it.
-
-        Raises
-        ------
-        TypeError, ValueError
-            `x` is no array, or has another shape.
-        FloatingPointError
-            The logits of a row are not finite.
-        """
-        ws = self.workspace
-        ws.resize(len(self.x))
-        ws.h[0] = self.like_clean(x)
-        if products is None:
-            out = layers.forward(ws)
-        else:
-            np.copyto(ws.h[1], products)
-            layers.activate(ws, 0)
-            out = layers.forward(ws, first=1)
-        layers.require_finite(out, self.numbers, "logits")
-        self._at_clean = x is self.x
-        if self._at_clean and self._clean_logits is None:
-            self._clean_logits = out.copy()
-        return out
-
-    def clean_logits(self) -> Array:
-        """Return the logits of the clean inputs, shape (n, C), a copy."""
-        if self._clean_logits is None:
-            self.logits(self.x)
-        assert self._clean_logits is not None
-        return self._clean_logits
-
-    def gradient(self, x: Array) -> Array:
-        """Return a positive multiple of every row's gradient of the cross-entropy, shape (n, D).
-
-        The multiple differs from row to row and from call to call; a row may be all zero. The signs
-        are right however sure the network is and however small the gradient is; see `fastnn.fgsm`.
-
-        Parameters
-        ----------
-        x : ndarray, shape (n, D)
-            As for `logits`.
-
-        Raises
-        ------
-        TypeError, ValueError, FloatingPointError
-            As `logits`; a derivative is not finite.
-        """
-        ws = self.workspace
-        if not (x is self.x and self._at_clean):
-            self.logits(x)
-        saturated = losses.attack_residual(ws.h[-1], self.labels, ws.g[-1])
-        layers.backward(ws, to=0)
-        gradient = ws.g[0]
-        layers.require_finite(gradient, self.numbers, "derivatives")
-        if x is self.x:
-            self._counts = saturated, int(attack_steps._zero_rows(gradient))
-        return gradient
-
-    def step(self, x: Array, gradient: Array, size: Any, eps: Any, out: Array) -> Array:
-        """Write ``x + size * sign(gradient)`` to `out` and return it.
-
-        The result is within `eps` of the clean inputs in every entry, and within the bounds. `out`
-        may be `x`, unless that is the clean one; `gradient` may be any array of that shape.
-        """
-        kind = self.workspace.net.dtype.type
-        attack_steps._signed_step(
-            self.x, x, gradient, kind(size), kind(eps), self.lower, self.upper, out
-        )
-        return out
-
-    def counts(self) -> tuple[int, int]:
-        """Return two numbers of rows: where `p - one_hot` would cancel, and where nothing moves.
-
-        In the first, the true class has a probability that rounds to 1; in the second, the gradient
-        is all zero; both at the clean inputs.
-        """
-        if self._counts is None:
-            self.gradient(self.x)
-        assert self._counts is not None
-        return self._counts
-
-    def like_clean(self, x: Array) -> Array:
-        """Return `x`, or a copy that has the type and the layout of the clean inputs."""
-        if not isinstance(x, np.ndarray):
-            raise TypeError(f"an attack works on arrays, got {type(x).__name__}")
-        if x.shape != self.x.shape:
-            raise ValueError(f"an attack keeps the shape {self.x.shape} of a tile, got {x.shape}")
-        return np.ascontiguousarray(x, self.x.dtype)
 
 
 class Answer(NamedTuple):
@@ -177,22 +26,39 @@ class Answer(NamedTuple):
     ----------
     rows : slice
         Of the tile.
-    eps : ndarray of int64, shape (K,)
-        Positions in the list of all eps.
+    positions : ndarray of int64, shape (K,)
+        Which of the eps: positions in the array that `Attack.answers` got.
     logits : ndarray, shape (number of rows * K, C)
         First the K rows of logits of the first sample, then those of the second, and so on.
+
+    Examples
+    --------
+    An attack that moves nothing, and so computes the logits once for all eps:
+
+    >>> import numpy as np
+    >>> import fastnn
+    >>> class Nothing(fastnn.attacks.Attack):
+    ...     def perturb_tile(self, tile, eps):
+    ...         return tile.x
+    ...     def answers(self, tile, eps):
+    ...         logits = np.repeat(tile.clean_logits(), len(eps), axis=0)
+    ...         yield fastnn.attacks.Answer(slice(0, len(tile.x)), np.arange(len(eps)), logits)
+    >>> net, x = fastnn.MLP.random((2, 8, 3)), np.full((1, 2), 0.5, np.float32)
+    >>> report = fastnn.adversarial_accuracy(net, x, [0], eps=[0.1, 0.2], attack=Nothing())
+    >>> (report.adversarial_prediction == report.clean_prediction).all().item()
+    True
     """
 
     rows: slice
-    eps: NDArray[np.int64]
+    positions: NDArray[np.int64]
     logits: Array
 
 
 class Attack(ABC):
     """An attack: its settings are attributes, and its work is `perturb_tile`.
 
-    An attack knows nothing of threads, files or counting: `fastnn.adversarial_accuracy` sends
-    tiles through any attack and counts. What changes from step to step belongs in local variables
+    An attack has no part in threads, files or counting: `fastnn.adversarial_accuracy` sends tiles
+    through any attack and counts. What changes from step to step belongs in local variables
     or buffers of the tile, since one object serves several threads.
 
     Examples
@@ -223,7 +89,8 @@ class Attack(ABC):
         Returns
         -------
         ndarray, shape (n, D)
-            Within `eps` of ``tile.x`` and within the bounds. It may be a buffer of the tile.
+            Within `eps` of ``tile.x``, up to rounding, and within the bounds. It may be a buffer
+            of the tile.
         """
 
     def answers(self, tile: Tile, eps: Array) -> Iterator[Answer]:
@@ -285,8 +152,8 @@ class Attack(ABC):
 
         def work(ws: Workspace, numbers: Rows) -> None:
             tile = Tile(ws, truth, numbers, limits)
-            moved = tile.like_clean(self.perturb_tile(tile, net.dtype.type(budget)))
-            layers.require_finite(moved, numbers, "steps")
+            moved = tile.usable(self.perturb_tile(tile, net.dtype.type(budget)))
+            require_finite(moved, numbers, "steps")
             out[numbers] = moved
 
         for_each_tile(net, rows, work, to=0, direction=True)

@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from fastnn._engine.layers import activate, forward, layer_product
 from fastnn._engine.tiles import cut
 from fastnn._kernels import attack_steps
-from fastnn.attacks._base import Answer, Attack, Tile
+from fastnn.attacks._base import Answer, Attack
+from fastnn.attacks._tile import Tile
 from fastnn.networks import MLP
 
 _EPS_AT_ONCE = 64  # each takes a row of the first layer's width in the cache
@@ -110,8 +111,9 @@ class FGSM(Attack):
             return
         first = _FirstLayer(tile)
         ascending = np.argsort(eps, kind="stable")
-        for start in range(0, len(eps), _EPS_AT_ONCE):
-            yield from first.answers(eps, ascending[start : start + _EPS_AT_ONCE])
+        at_once = min(_EPS_AT_ONCE, tile.workspace.capacity)
+        for start in range(0, len(eps), at_once):
+            yield from first.answers(eps, ascending[start : start + at_once])
 
 
 class _FirstLayer:
@@ -120,7 +122,7 @@ class _FirstLayer:
     def __init__(self, tile: Tile) -> None:
         ws = self._ws = tile.workspace
         self._z = ws.spare("products of the inputs", *ws.h[1].shape)
-        layer_product(ws, tile.x, 0, self._z)
+        layer_product(ws, ws.h[0], 0, self._z)
         tile.logits(tile.x, products=self._z)
         # The gradient's signs, 0 where a bound is in the way, and the distance to that bound.
         self._direction, self._room = tile.gradient(tile.x), tile.buffer("room")
@@ -131,10 +133,10 @@ class _FirstLayer:
         self._reached = ws.net.dtype.type(0)
 
     def answers(self, budgets: NDArray[Any], ks: NDArray[np.int64]) -> Iterator[Answer]:
-        """Yield the logits at the eps with the numbers `ks`, which ascend from call to call.
+        """Yield the logits at the eps in the positions `ks`; these eps ascend from call to call.
 
-        As many rows at a time as fill the workspace with all their variants. The variants of a row
-        are neighbours in the products, as they have zeros in the same places.
+        It takes as many rows at a time as fit into the workspace, each with all its variants. The
+        variants of a row are neighbours, as they have zeros in the same places.
         """
         ws, eps, room = self._ws, budgets[ks], self._room
         weights = ws.net.weights[0]

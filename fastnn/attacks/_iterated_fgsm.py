@@ -8,7 +8,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from fastnn import _checks
-from fastnn.attacks._base import Attack, Tile
+from fastnn.attacks._base import Attack
+from fastnn.attacks._tile import Tile
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,10 @@ class IteratedFGSM(Attack):
 
     def perturb_tile(self, tile: Tile, eps: Any) -> NDArray[Any]:
         """Return the inputs after all steps."""
-        size = 2.5 * eps / self.steps if self.step_size is None else self.step_size
+        kind = tile.x.dtype
+        size = kind.type(2.5 * eps / self.steps if self.step_size is None else self.step_size)
+        if self.step_size and not size:
+            raise ValueError(f"step_size {self.step_size} is 0 in {kind}")
         x, out = tile.x, tile.buffer("adversarial")
         for _ in range(self.steps):
             x = tile.step(x, tile.gradient(x), size, eps, out)

@@ -43,7 +43,7 @@ def adversarial_accuracy(
     labels : ndarray of int, shape (N,), or int
         True classes, each in [0, C).
     eps : float or sequence of float, shape (K,), optional
-        Largest change of any entry, >= 0. Several in one call share work.
+        Largest change of any entry, >= 0. FGSM takes one gradient for all of them.
     bounds : tuple (lower, upper), optional
         Valid range of an input; adversarial inputs are clipped to it. Default: no clipping, as the
         assignment has it.
@@ -144,7 +144,7 @@ def attack_of(attack: str | Attack) -> Attack:
 def warm_up(net: MLP, x: ArrayLike, labels: ArrayLike, eps: Any, *, attack: str | Attack) -> None:
     """Load or compile every kernel of such a call, so that a time is that of the work.
 
-    Fewer rows would not do: their products are left to BLAS.
+    It takes as many rows as masked products need: BLAS multiplies fewer.
     """
     rows = slice(0, PACK_FROM)
     adversarial_accuracy(net, np.asarray(x)[rows], np.asarray(labels)[rows], eps, attack=attack)
@@ -170,7 +170,7 @@ class _Tally:
         self.saturated_rows: list[int] = []
 
     def add(self, ws: Workspace, rows: Rows) -> None:
-        """Attack the samples in `ws` with every eps and note what the network says."""
+        """Attack the samples in `ws` with every eps, and store the predictions."""
         tile = Tile(ws, self._labels, rows, self._limits)
         for some, ks, logits in self._attack.answers(tile, self._budgets):
             chosen = tile.numbers[some]

@@ -10,5 +10,5 @@ The command `fastnn bench` and the suite in `benchmarks/`, which adds the peers,
 - `statistics` turns times into a ratio with an interval, or into "not resolved";
 - `machine` and `ceilings` describe the machine and its highest rates;
 - `results` is a run as a document, made of `records`; `comparison`, `table` and `figures` show it;
-- `session` is the short run of the command, `cli` the command.
+- `session` is the short run of the command; `fastnn.cli.bench` is the command.
 """

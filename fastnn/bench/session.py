@@ -144,15 +144,15 @@ def make_setting(
     Parameters
     ----------
     weights : path, optional
-        A network of sizes 784-2048-512-512-10 that `fastnn.load_mlp` reads. Default: the one of
-        `fastnn attack`, which is trained when it is first used.
+        A ReLU network of sizes 784-2048-512-512-10 that `fastnn.load_mlp` reads. Default: the
+        network of `fastnn attack`, which is trained when it is first used.
     data, source : str, optional
         As for `fastnn.load_mnist`.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        The files are missing or damaged; the network has other sizes.
+        The files are missing or damaged; the network has other sizes or another activation.
     """
     x, labels, digits = load_split("test", data, source=source, dtype=np.float32)
     x_train, labels_train, _ = load_split("train", data, source=source, dtype=np.float32)
@@ -162,5 +162,9 @@ def make_setting(
         net = load_mlp(weights).astype(np.float32)
     if net.sizes != FULL.sizes:
         raise ValueError(f"{weights}: the network's sizes must be {FULL.sizes}, got {net.sizes}")
+    if net.activation != FULL.activation:
+        raise ValueError(
+            f"{weights}: the activation must be {FULL.activation}, got {net.activation}"
+        )
     origin = "the network of fastnn attack" if weights is None else "a network that was given"
     return Setting(f"{digits}; {origin}", net.weights, net.biases, x, labels, x_train, labels_train)

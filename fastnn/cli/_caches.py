@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -40,25 +42,11 @@ class Cache:
 
 def kernel_caches() -> list[Cache]:
     """Return the caches of compiled kernels, one for each folder; none if kernels are not kept."""
-    from fastnn._kernels import (
-        attack_steps,
-        descent,
-        elementwise,
-        exponentials,
-        logits,
-        masked_products,
-    )
+    from fastnn import _kernels
     from fastnn.bench import ceilings
 
-    modules = (
-        attack_steps,
-        descent,
-        elementwise,
-        exponentials,
-        logits,
-        masked_products,
-        ceilings,
-    )
+    names = [found.name for found in pkgutil.iter_modules(_kernels.__path__, "fastnn._kernels.")]
+    modules = [*map(importlib.import_module, names), ceilings]
     values = [value for module in modules for value in vars(module).values()]
     caches = [getattr(value, "_cache", None) for value in values]
     bases = {cache.base for cache in caches if isinstance(cache, KernelCache)}

@@ -142,6 +142,49 @@ def test_rows_are_counted_at_the_clean_inputs_whatever_the_attack(dtype, attack,
     assert report.zero_gradient_rows == 3
 
 
+class Overwriting(Attack):
+    """FGSM that writes to all that the tile returns."""
+
+    def perturb_tile(self, tile, eps):
+        tile.logits(tile.x)[:] = 7
+        tile.clean_logits()[:] = 7
+        out = tile.step(tile.x, tile.gradient(tile.x), eps, eps, tile.buffer("out")).copy()
+        tile.gradient(tile.x)[:] = 7
+        return out
+
+
+def test_an_attack_may_overwrite_all_that_it_gets(net, batch):
+    x, labels = batch
+    expected = adversarial_accuracy(net, x, labels, eps=0.1, bounds=(0, 1))
+    found = adversarial_accuracy(net, x, labels, eps=0.1, bounds=(0, 1), attack=Overwriting())
+    np.testing.assert_array_equal(found.clean_prediction, expected.clean_prediction)
+    np.testing.assert_array_equal(found.adversarial_prediction, expected.adversarial_prediction)
+    assert found.saturated_rows == expected.saturated_rows
+
+
+def test_clean_inputs_are_read_only(tile):
+    with pytest.raises(ValueError, match="read-only"):
+        tile.x[0] = 0
+    with pytest.raises(ValueError, match="out must be a buffer of the tile"):
+        tile.step(tile.x, tile.gradient(tile.x), 0.1, 0.1, tile.x)
+    with pytest.raises(ValueError, match="out must be a buffer of the tile"):
+        tile.step(tile.x, tile.gradient(tile.x), 0.1, 0.1, np.empty(tile.x.shape, np.float16))
+
+
+def test_more_eps_than_the_workspace_has_rows(net, batch):
+    x, labels = batch
+    ws = Workspace(net, 2, to=0, packed={}, direction=True)
+    ws.load(x, slice(0, 2))
+    tile = Tile(ws, labels, slice(0, 2), _checks.Bounds(0, 1))
+    eps = np.linspace(0, 1, 5, dtype=net.dtype)
+    found = np.empty((5, 2), int)
+    for rows, positions, logits in attacks.FGSM().answers(tile, eps):
+        count = rows.stop - rows.start
+        found[positions[:, None], np.arange(2)[rows]] = logits.argmax(1).reshape(count, -1).T
+    expected = adversarial_accuracy(net, x[:2], labels[:2], eps=eps, bounds=(0, 1))
+    np.testing.assert_array_equal(found, expected.adversarial_prediction)
+
+
 def test_numbers_are_positions_in_the_batch(net, batch, rng):
     seen = []
 

@@ -117,3 +117,11 @@ def test_settings_cannot_be_changed_past_their_checks():
     attack = IteratedFGSM(steps=3)
     with pytest.raises(AttributeError, match="cannot assign"):
         attack.steps = 0
+
+
+def test_a_step_that_is_0_in_the_networks_type_is_refused(make_net, rng):
+    net, x = make_net((5, 4, 3)), rng.random((2, 5), np.float32)
+    attack = IteratedFGSM(step_size=1e-60)
+    with pytest.raises(ValueError, match="step_size 1e-60 is 0 in float32"):
+        attack.perturb(net, x, [0, 1], 0.1)
+    attack.perturb(net.astype(np.float64), x.astype(np.float64), [0, 1], 0.1)

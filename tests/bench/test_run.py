@@ -20,6 +20,7 @@ from fastnn.bench.results import Case, Document, Speedup
 from fastnn.bench.setting import Setting
 from fastnn.bench.statistics import Ratio
 from fastnn.cli import bench as cli
+from fastnn.io import save_mlp
 from fastnn.networks import MLP
 
 compiled = pytest.mark.skipif(
@@ -436,3 +437,10 @@ def test_no_generation_is_begun_that_would_end_too_late(setting, tmp_path):
         [numpy_subject()], [("forward", 5)], Effort(processes=9, rounds=(1, 1)), within=0
     )
     assert len(measurement.timings["forward", 5, "numpy", 1].seconds) == 1
+
+
+def test_a_network_with_another_activation_is_refused(tmp_path):
+    net = MLP.random((784, 2048, 512, 512, 10), "tanh")
+    save_mlp(net, tmp_path / "tanh.npz")
+    with pytest.raises(ValueError, match="the activation must be relu, got tanh"):
+        session.make_setting(tmp_path / "tanh.npz", None, "sample")

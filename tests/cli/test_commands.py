@@ -15,8 +15,8 @@ from fastnn import _recipe, adversarial_accuracy, load_mlp, save_mlp
 from fastnn._engine import masked
 from fastnn._recipe import Recipe
 from fastnn.attacks import evaluate
+from fastnn.cli import main
 from fastnn.cli.attack import _table
-from fastnn.cli.main import main
 from fastnn.datasets import _download as fetch
 from fastnn.datasets import load_split
 
@@ -414,7 +414,7 @@ TWO_ATTACKS = textwrap.dedent(
     from fastnn._kernels import attack_steps, descent, elementwise, exponentials, logits
     from fastnn._kernels import masked_products
     from fastnn.attacks import evaluate
-    from fastnn.cli import main as cli
+    from fastnn import cli
 
     modules = attack_steps, descent, elementwise, exponentials, logits, masked_products
     names = {k: v for module in modules for k, v in vars(module).items()}

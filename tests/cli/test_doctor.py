@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fastnn import cli
 from fastnn._kernels.cache import seal
 from fastnn.bench import machine as machine_module
 from fastnn.bench.machine import Blas, Machine, machine_info
 from fastnn.cli import _caches, doctor
-from fastnn.cli import main as cli
 from fastnn.io import save_mlp
 
 

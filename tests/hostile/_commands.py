@@ -38,7 +38,7 @@ def save(place: str, times: str) -> int:
 def attack() -> int:
     """Run `fastnn attack` with a network that is trained in a moment and kept."""
     from fastnn import _recipe
-    from fastnn.cli.main import main
+    from fastnn.cli import main
 
     _recipe.SAMPLE = _recipe.Recipe(sizes=SMALL, epochs=1)
     return main(["attack", "--source", "sample", "--json", "attack.json"])
