@@ -83,6 +83,8 @@ def limited_memory(place: Path) -> Iterator[None]:
     size = sum(file.stat().st_size for file in place.iterdir())
     before = resource.getrlimit(resource.RLIMIT_AS)
     most = held + _MEMORY + _TIMES * _DEFLATE * size
+    if before[1] != resource.RLIM_INFINITY:
+        most = min(most, before[1])  # of the shell, which cannot be raised
     resource.setrlimit(resource.RLIMIT_AS, (most, before[1]))
     try:
         yield

@@ -55,6 +55,22 @@ def test_a_job_that_ignores_ctrl_c_may_attack():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux alone")
+def test_a_lower_limit_of_memory_stays(tmp_path):
+    script = (
+        "import pathlib, resource, sys\n"
+        "from tests.hostile import files\n"
+        "hard = 4 << 30\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (hard, hard))\n"
+        "with files.limited_memory(pathlib.Path(sys.argv[1])):\n"
+        "    assert resource.getrlimit(resource.RLIMIT_AS) == (hard, hard)\n"
+    )
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(10**7)  # unpacked, it may need more than the limit
+    done = run("-c", script, str(tmp_path))
+    assert done.returncode == 0, done.stderr
+
+
 def test_cases_of_a_long_run_damage_every_file_in_every_way(tmp_path):
     names = {"kernels": ("a.kernel", "b.kernel", "sub/c.kernel"), "network": ("d.npz",)}
     for kind, files in names.items():
