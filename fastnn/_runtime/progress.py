@@ -56,11 +56,14 @@ class Progress:
 @functools.cache
 def _tqdm() -> Any:
     """Return tqdm's class for where we are, without its thread and its lock between processes."""
-    from tqdm.std import TqdmWarning
+    if "ipykernel" not in sys.modules:  # as `tqdm.auto` decides, but without loading asyncio
+        from tqdm.std import tqdm
+    else:
+        from tqdm.std import TqdmWarning
 
-    with warnings.catch_warnings():  # a notebook without ipywidgets gets the bar of a terminal
-        warnings.simplefilter("ignore", TqdmWarning)
-        from tqdm.auto import tqdm
+        with warnings.catch_warnings():  # a notebook without ipywidgets gets a terminal's bar
+            warnings.simplefilter("ignore", TqdmWarning)
+            from tqdm.auto import tqdm
     bar: Any = type("Bar", (tqdm,), {"monitor_interval": 0})
     bar.set_lock(threading.RLock())
     return bar

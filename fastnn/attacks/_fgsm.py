@@ -102,7 +102,8 @@ class FGSM(Attack):
 
     def perturb_tile(self, tile: Tile, eps: Any) -> NDArray[Any]:
         """Return the inputs after one step."""
-        return tile.step(tile.x, tile.gradient(tile.x), eps, eps, tile.buffer("adversarial"))
+        gradient = tile.gradient(tile.x)
+        return tile.step(tile.x, gradient, eps, eps, out=gradient)  # in place: it is not used again
 
     def answers(self, tile: Tile, eps: NDArray[Any]) -> Iterator[Answer]:
         """Yield the logits at every eps, smallest first; more than one share the first layer."""

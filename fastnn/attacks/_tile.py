@@ -144,7 +144,7 @@ class Tile:
 
         Up to rounding, the result is within `eps` of the clean inputs in every entry; and it is
         within the bounds. `gradient` may be any array of that shape. `out` is a buffer of the tile,
-        perhaps `x` itself.
+        perhaps `x` or `gradient` itself.
         """
         kind = self.workspace.net.dtype.type
         start, slope = self.usable(x), self.usable(gradient)

@@ -94,6 +94,7 @@ def test_a_notebook_without_widgets_gets_a_bar_of_characters_and_no_warning():
         "import sys, types\n"
         "shell = types.SimpleNamespace(config={'IPKernelApp': {}})\n"
         "sys.modules['IPython'] = types.SimpleNamespace(get_ipython=lambda: shell)\n"
+        "sys.modules['ipykernel'] = types.ModuleType('ipykernel')\n"
         "sys.modules['ipywidgets'] = None\n"
         "from fastnn._runtime.progress import Progress\n"
         "with Progress('working', 3) as bar:\n    bar.update(3)\n"
