@@ -50,7 +50,7 @@ TESTS = {
     "_engine.losses": "kernels/test_logits.py test_networks.py attacks",
     "_engine.masked": "engine/test_masked.py kernels/test_masked_products.py engine",
     "_engine.passes": "test_networks.py engine/test_masked.py",
-    "_engine.tiles": "engine/test_masked.py engine/test_layers.py runtime/test_team.py test_networks.py attacks",
+    "_engine.tiles": "engine runtime/test_team.py test_networks.py attacks",
     "_engine.workspace": "engine/test_layers.py test_networks.py attacks test_training.py",
     "_kernels.attack_steps": "kernels attacks",
     "_kernels.descent": "kernels engine/test_descent.py test_training.py",
