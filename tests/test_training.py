@@ -85,7 +85,10 @@ def test_progress_is_drawn_on_standard_error_where_asked_for(make_net, samples, 
     train(net, *samples, **settings)
     assert capsys.readouterr() == ("", "")
     held_out = samples[0][:20], samples[1][:20]
+    for weights in net.weights:
+        weights[:] = -weights  # so that it learns, and the epochs differ
     seen = train(net, *samples, progress=True, validation=held_out, **settings)
+    assert seen.val_accuracy[0] != seen.val_accuracy[-1]
     drawn = capsys.readouterr()
     assert drawn.out == ""
     assert "3/3" in drawn.err

@@ -337,6 +337,16 @@ def test_ctrl_c_on_the_way_into_threads_sets_no_limit(monkeypatch):
     assert state() == before
 
 
+def test_an_error_before_threads_are_set_is_the_one_that_is_raised(monkeypatch):
+    def fails(context):
+        raise HandlerError("before anything was set")
+
+    block = fastnn.threads(1)
+    monkeypatch.setattr(DeferredSignals, "__enter__", fails)
+    with pytest.raises(HandlerError, match="before anything was set"):
+        block.__enter__()
+
+
 def test_threads_that_are_never_left_end_with_their_object():
     before, block = state(), fastnn.threads(1)
     block.__enter__()
