@@ -339,6 +339,7 @@ def test_ctrl_c_on_the_way_into_threads_sets_no_limit(monkeypatch):
 
 def test_an_error_before_threads_are_set_is_the_one_that_is_raised(monkeypatch):
     def fails(context):
+        monkeypatch.undo()  # the first time alone
         raise HandlerError("before anything was set")
 
     block = fastnn.threads(1)
