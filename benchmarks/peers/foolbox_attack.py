@@ -5,10 +5,12 @@ import numpy as np
 import torch
 
 from peers.attack_base import TorchAttack, require_bounds
-from peers.eager_torch import count_correct
+from peers.eager_torch import batches, count_correct
 
 
 class Foolbox(TorchAttack):
+    batch = None  # images in a batch of `accuracy` and `sweep`; None: all in one
+
     def __init__(self, weights, biases, activation):
         super().__init__(weights, biases, activation)
         self._model = foolbox.PyTorchModel(self.net, bounds=(0, 1), device="cpu")
@@ -20,6 +22,9 @@ class Foolbox(TorchAttack):
 
     def accuracy(self, x, labels, eps, bounds):
         require_bounds(bounds)
+        return sum(self._count(*batch, eps) for batch in batches(x, labels, self.batch))
+
+    def _count(self, x, labels, eps):
         with torch.inference_mode():
             clean = count_correct(self._model(x), labels)
         fooled = self._attack(self._model, x, labels, epsilons=eps)[2]
@@ -27,5 +32,8 @@ class Foolbox(TorchAttack):
 
     def sweep(self, x, labels, eps, bounds):
         require_bounds(bounds)
+        return sum(self._sweep(*batch, eps) for batch in batches(x, labels, self.batch))
+
+    def _sweep(self, x, labels, eps):
         fooled = self._attack(self._model, x, labels, epsilons=list(eps))[2]
         return len(x) - fooled.sum(dim=1).numpy()

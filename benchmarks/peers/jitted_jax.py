@@ -12,6 +12,8 @@ ACTIVATIONS = {"relu": jax.nn.relu, "sigmoid": jax.nn.sigmoid, "tanh": jnp.tanh}
 class Jax:
     exact = False
     dtype = np.float32
+    batch = None  # images in a batch of `accuracy`; None: all in one
+    constants = False  # True: the weights of `accuracy` are part of the compiled program
 
     def __init__(self, weights, biases, activation):
         self._parameters = [
@@ -19,6 +21,9 @@ class Jax:
             for w, b in zip(weights, biases, strict=True)
         ]
         self._activate = ACTIVATIONS[activation]
+        self._count_batch = functools.partial(_accuracy, self._parameters)
+        if self.constants:
+            self._count_batch = _jit(self._of_constants)
 
     def array(self, values):
         return jnp.asarray(values, jnp.float32 if values.dtype.kind == "f" else jnp.int32)
@@ -53,19 +58,27 @@ class Jax:
         return moved.block_until_ready()
 
     def accuracy(self, x, labels, eps, bounds):
-        return np.asarray(_accuracy(self._parameters, x, labels, eps, bounds, self._activate))
+        size = self.batch or len(x)
+        batches = [(x[i : i + size], labels[i : i + size]) for i in range(0, len(x), size)]
+        counts = [self._count_batch(*batch, eps, bounds, self._activate) for batch in batches]
+        return np.asarray(sum(counts[1:], counts[0]))
+
+    def _of_constants(self, x, labels, eps, bounds, activate):
+        return _accuracy.__wrapped__(self._parameters, x, labels, eps, bounds, activate)
 
     def sweep(self, x, labels, eps, bounds):
         return np.asarray(_sweep(self._parameters, x, labels, eps, bounds, self._activate))
 
-    def train(self, x, labels, x_val, labels_val, epochs, batch_size, learning_rate):
+    def train(self, x, labels, x_val, labels_val, epochs, batch_size, learning_rate, momentum):
         parameters = self._parameters
+        velocities = jax.tree.map(jnp.zeros_like, parameters)
         metrics = None
         for _ in range(epochs):
             for start in range(0, len(x), batch_size):
                 batch = slice(start, start + batch_size)
-                parameters = _descend(
-                    parameters, x[batch], labels[batch], learning_rate, self._activate
+                samples = x[batch], labels[batch]
+                parameters, velocities = _descend(
+                    parameters, velocities, *samples, learning_rate, momentum, self._activate
                 )
             metrics = [
                 *_metrics(parameters, x, labels, self._activate),
@@ -76,7 +89,7 @@ class Jax:
 
 def _jit(function):
     """Compile for a fixed activation, a fixed eps if it is one number, and fixed bounds."""
-    static = ("activate", "eps", "bounds", "rate")
+    static = ("activate", "eps", "bounds", "rate", "momentum")
     names = function.__code__.co_varnames[: function.__code__.co_argcount]
     return jax.jit(function, static_argnames=[name for name in names if name in static])
 
@@ -168,9 +181,10 @@ def _count(parameters, x, labels, signs, bounds, activate, eps):
 
 
 @_jit
-def _descend(parameters, x, labels, rate, activate):
+def _descend(parameters, velocities, x, labels, rate, momentum, activate):
     slopes = _gradients(parameters, x, labels, activate)
-    return jax.tree.map(lambda p, g: p - rate * g, parameters, slopes)
+    velocities = jax.tree.map(lambda v, g: momentum * v + g, velocities, slopes)
+    return jax.tree.map(lambda p, v: p - rate * v, parameters, velocities), velocities
 
 
 @_jit

@@ -169,17 +169,21 @@ class Numpy:
         epochs: int,
         batch_size: int,
         learning_rate: float,
+        momentum: float,
     ) -> Array:
         """Run minibatch descent from the first weights, with both metrics after every epoch."""
         net = type(self)(self.weights, self.biases, self.activation)
         parameters = (*net.weights, *net.biases)
+        velocities = [np.zeros_like(parameter) for parameter in parameters]
         metrics = np.empty(4)
         for _ in range(epochs):
             for start in range(0, len(x), batch_size):
                 batch = slice(start, start + batch_size)
                 slopes = net.gradients(x[batch], labels[batch])
-                for parameter, slope in zip(parameters, slopes, strict=True):
-                    np.subtract(parameter, self.dtype(learning_rate) * slope, out=parameter)
+                for parameter, v, slope in zip(parameters, velocities, slopes, strict=True):
+                    v *= self.dtype(momentum)
+                    v += slope
+                    parameter -= self.dtype(learning_rate) * v
             metrics[:2] = net._metrics(x, labels)
             metrics[2:] = net._metrics(x_val, labels_val)
         return metrics

@@ -110,6 +110,7 @@ class Fastnn32:
         epochs: int,
         batch_size: int,
         learning_rate: float,
+        momentum: float,
     ) -> Array:
         """Run minibatch descent from the first weights, with both metrics after every epoch."""
         history = train(
@@ -119,6 +120,7 @@ class Fastnn32:
             epochs=epochs,
             batch_size=batch_size,
             learning_rate=learning_rate,
+            momentum=momentum,
             validation=(x_val, labels_val),
             rng=_InOrder(np.random.PCG64(0)),
         )

@@ -11,8 +11,10 @@ the reason; the implementation is then left out of the job, too.
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, cast
 
@@ -116,8 +118,11 @@ class Training(Protocol):
         epochs: int,
         batch_size: int,
         learning_rate: float,
+        momentum: float,
     ) -> OwnArray:
-        """Train a copy of the network by plain minibatch descent, samples in their order.
+        """Train a copy of the network by minibatch descent, samples in their order.
+
+        ``v = momentum * v + mean gradient``; ``w = w - learning_rate * v``.
 
         Returns loss and accuracy on the training data, then on the validation data. Both are
         computed after every epoch; those after the last one are returned.
@@ -165,23 +170,47 @@ def load_implementation(path: str) -> type[Implementation]:
     Parameters
     ----------
     path : str
-        ``"package.module:Class"``.
+        ``"package.module:Class"``, or a form of it, ``"package.module:Class(batch=500)"``: a
+        subclass with other values of its class attributes.
 
     Raises
     ------
     ImportError
         The module cannot be imported, as when a library is not installed.
     AttributeError
-        The module has no such class.
+        The module has no such class, or the class no such attribute.
     TypeError
         The class differs from the protocols; the message names every difference.
+    ValueError
+        `path` has another format.
     """
-    module, _, name = path.partition(":")
-    found = getattr(importlib.import_module(module), name)
+    parts = re.fullmatch(r"([\w.]+):(\w+)(\(.*\))?", path)
+    if parts is None:
+        raise ValueError(f"expected 'package.module:Class' or a form of it, found {path!r}")
+    found = getattr(importlib.import_module(parts[1]), parts[2])
+    options = _options(parts[3] or "()")
+    for name in options:
+        getattr(found, name)
+    if options:
+        found = type(parts[2], (found,), options)
     differences = signature_differences(found)
     if differences:
         raise TypeError(f"{path} is not an implementation: {'; '.join(differences)}")
     return cast(type[Implementation], found)
+
+
+def form_of(path: str, **options: object) -> str:
+    """Return the path of the form of an implementation that has these class attributes."""
+    values = ", ".join(f"{name}={value!r}" for name, value in options.items())
+    return f"{path}({values})" if options else path
+
+
+def _options(text: str) -> dict[str, Any]:
+    """Return the names and values in parentheses: constants alone, nothing is evaluated."""
+    call = ast.parse(f"form{text}", mode="eval").body
+    if not isinstance(call, ast.Call) or call.args or not all(k.arg for k in call.keywords):
+        raise ValueError(f"expected (name=value, ...), found {text}")
+    return {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
 
 
 def signature_differences(implementation: type[Any]) -> list[str]:

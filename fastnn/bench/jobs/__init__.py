@@ -17,10 +17,20 @@ from fastnn.bench.jobs.arrays import relu, residual, sigmoid, softmax, step
 from fastnn.bench.jobs.inputs import EPS, PART_ONE_SEED, SWEEP, UNIT
 from fastnn.bench.jobs.job import Job
 from fastnn.bench.jobs.judges import WrongAnswerError, close, same_counts, same_steps
-from fastnn.bench.jobs.networks import PassJob, TrainingJob
+from fastnn.bench.jobs.networks import PassJob, TrainingJob, call
 from fastnn.bench.setting import Setting
 
-__all__ = ["EPS", "NAMES", "PART_ONE_SEED", "SWEEP", "UNIT", "Job", "WrongAnswerError", "make_job"]
+__all__ = [
+    "EPS",
+    "NAMES",
+    "PART_ONE_SEED",
+    "SWEEP",
+    "TRAINING_BATCHES",
+    "UNIT",
+    "Job",
+    "WrongAnswerError",
+    "make_job",
+]
 
 _IN_SWEEP = 2 + len(SWEEP)  # one forward and one backward pass, and a forward pass for every eps
 _MAKERS: dict[str, Callable[[str, Setting, int], Job]] = {
@@ -45,6 +55,17 @@ _MAKERS: dict[str, Callable[[str, Setting, int], Job]] = {
     "epoch": TrainingJob(1, epochs=1, batch_size=1000, learning_rate=5.0),
     "training": TrainingJob(1, epochs=30, batch_size=1000, learning_rate=5.0),
     "epoch-part2": TrainingJob(2, epochs=1, batch_size=100, learning_rate=0.05),
+    "call": call,
+}
+TRAINING_BATCHES = (16, 32, 64, 128, 256, 1000)
+# An epoch with momentum for each size of a batch, as part 2 of the assignment trains. The steps are
+# so short that rounding errors do not grow, and that the trained network of part 2 stays trained.
+_MAKERS |= {
+    f"epoch-part{part}-batch{size}": TrainingJob(
+        part, 1, size, rate * size**0.5, momentum=0.9, validation=1000
+    )
+    for part, rate in ((1, 0.01), (2, 0.0005))
+    for size in TRAINING_BATCHES
 }
 NAMES = tuple(_MAKERS)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from fastnn.bench.jobs.inputs import part_one, part_two, rows
+import numpy as np
+
+from fastnn.bench.jobs.inputs import EPS, UNIT, part_one, part_two, rows, smallest
 from fastnn.bench.jobs.job import Job
-from fastnn.bench.jobs.judges import Judge, same_training
+from fastnn.bench.jobs.judges import Judge, same_counts, same_training
 from fastnn.bench.protocol import Method, Network
 from fastnn.bench.setting import Setting
 
@@ -71,23 +73,31 @@ class TrainingJob:
     epochs : int
     batch_size : int
     learning_rate : float
+    momentum : float
+    validation : int
+        Samples of the test set, at most, for the second pair of metrics.
     """
 
     part: Literal[1, 2]
     epochs: int
     batch_size: int
     learning_rate: float
+    momentum: float = 0.0
+    validation: int = 10_000
 
     def __call__(self, name: str, setting: Setting, n: int) -> Job:
         """Return the job for `n` images of the training set."""
         network = part_one() if self.part == 1 else part_two(setting)
         first, products = network.weights[0].size, _products(network)
-        validation = min(len(setting.x), 10_000)
+        validation = min(len(setting.x), self.validation)
         per_epoch = 2.0 * n * (3 * products - first) + 2.0 * (n + validation) * products
-        epochs = f"{self.epochs} epoch{'s' * (self.epochs > 1)}"
+        title = f"part {self.part}, {self.epochs} epoch{'s' * (self.epochs > 1)}"
+        title += f" of {n:,} images with metrics"
+        if self.momentum:
+            title += f", batches of {self.batch_size:,}, momentum"
         return Job(
             name=name,
-            title=f"part {self.part}, {epochs} of {n:,} images with metrics",
+            title=title,
             method="train",
             network=network,
             arguments=(
@@ -98,12 +108,32 @@ class TrainingJob:
                 self.epochs,
                 self.batch_size,
                 self.learning_rate,
+                self.momentum,
             ),
             n=n,
             flops=self.epochs * per_epoch,
             bytes=4.0 * 784 * (2 * n + validation) * self.epochs,
             judge=same_training,
         )
+
+
+def call(name: str, _setting: Setting, n: int) -> Job:
+    """Return a job of hardly any work: its time is the fixed cost of a call."""
+    network = smallest()
+    rng = np.random.default_rng(4)
+    x, labels = rng.random((n, network.weights[0].shape[0])), rng.integers(0, 3, n)
+    products = _products(network)
+    return Job(
+        name=name,
+        title=f"clean and FGSM accuracy of a 4-8-3 network, {n:,} rows",
+        method="accuracy",
+        network=network,
+        arguments=(x, labels, EPS, UNIT),
+        n=n,
+        flops=6.0 * products * n,
+        bytes=4.0 * (x.size + products),
+        judge=same_counts,
+    )
 
 
 def _products(network: Network) -> int:
