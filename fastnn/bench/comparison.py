@@ -50,16 +50,34 @@ class Comparison:
     tolerance: float
 
     @property
-    def slower(self) -> bool:
-        """Whether a slow-down beyond the tolerance is resolved."""
-        return any(change.verdict == "SLOWER" for change in self.changes)
+    def slower(self) -> int:
+        """How many cases have become slower: the slow-down is resolved and above the tolerance."""
+        return sum(change.verdict == "SLOWER" for change in self.changes)
+
+    @property
+    def unknown(self) -> int:
+        """How many cases may have become slower, or not: their intervals are too wide to tell."""
+        return sum(change.verdict == "not resolved" for change in self.changes)
+
+    @property
+    def status(self) -> int:
+        """The exit status: 1 if a case is slower, else 3 if that is not known of a case, else 0."""
+        return 1 if self.slower else 3 if self.unknown or not self.changes else 0
 
     def __str__(self) -> str:
-        found = "slower than before" if self.slower else "nothing has become slower"
-        summary = f"{found}, measured by numpy, by more than {self.tolerance:.0%}"
-        if not self.changes:
-            summary = "no case in common with the older run"
-        return "\n".join([*self.differences, *map(str, self.changes), summary])
+        return "\n".join([*self.differences, *map(str, self.changes), self._summary()])
+
+    def _summary(self) -> str:
+        """Say how many cases have become slower, and for how many that is not known."""
+        cases, by = len(self.changes), f"by more than {self.tolerance:.0%}, measured by numpy"
+        if not cases:
+            return "could not tell: no case in common with the older run"
+        if self.unknown == cases:
+            return f"could not tell whether anything has become slower {by}: all were not resolved"
+        slower = f"{self.slower} of {cases} slower than before {by}" if self.slower else ""
+        unknown = f"could not tell for {self.unknown} of {cases}" if self.unknown else ""
+        others = "" if self.slower else f"nothing{' else' * bool(unknown)} has become slower {by}"
+        return "; ".join(filter(None, [slower, unknown, others]))
 
 
 def compare(old: Document, new: Document, *, tolerance: float = 0.1) -> Comparison:
@@ -101,7 +119,9 @@ def _change(before: Case, now: Case, tolerance: float) -> Change | None:
 def _verdict(change: Ratio, control: Ratio, tolerance: float) -> Verdict:
     """Return in words how many times as long something takes now."""
     if not is_resolved(change, control):
-        return "not resolved"
+        # An interval around 1 is an answer, too, where it ends below the tolerance.
+        most = max(change.high, spread(control))
+        return "the same within tolerance" if most <= 1 + tolerance else "not resolved"
     if change.median > 1 + tolerance:
         return "SLOWER"
     return "faster" if change.median < 1 / (1 + tolerance) else "the same within tolerance"

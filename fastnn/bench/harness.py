@@ -9,11 +9,13 @@ label: how the two differ in the same rounds is the noise, and a ratio has to ex
 from __future__ import annotations
 
 import contextlib
+import copy
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -22,6 +24,7 @@ from fastnn.bench.process import Process, Subject
 from fastnn.bench.setting import Setting
 
 Sized = tuple[str, int]  # the name of a job, and the number of its samples
+_GRACE = 4.0  # seconds after the end of a run in which a call may finish; then processes are killed
 
 
 class Key(NamedTuple):
@@ -109,7 +112,14 @@ class Measurement:
         self.timings: dict[Key, Timing] = {}
         self.skipped: dict[str, str] = {}
         self._rng = np.random.default_rng(seed)
+        self._end = float("inf")
         setting.save(folder)
+
+    def again(self) -> Self:
+        """Return a measurement of the same setting in the same folder, without any times."""
+        other = copy.copy(self)
+        other.timings, other.skipped = {}, {}
+        return other
 
     def run(
         self,
@@ -126,11 +136,13 @@ class Measurement:
         ----------
         subjects : sequence of Subject
         jobs : sequence of (str, int)
-            Names of jobs and numbers of samples.
+            Names of jobs and numbers of samples. What has to be left out for want of time is left
+            out from the end.
         effort : Effort
         within : float, optional
-            Seconds for all of it: after the first generation, none is begun that would probably
-            end later.
+            Seconds for all of it. After the first generation, none is begun that would probably
+            end later. At the end, a round is finished and no other one is begun; a process that
+            is still busy some seconds later is killed, and what it was measuring is dropped.
         report : callable, optional
             Called with a few words before every job.
 
@@ -141,31 +153,57 @@ class Measurement:
         ChildProcessError
             A process ended.
         """
-        self._keep_truths(subjects, jobs)
         # The bootstrap needs the same number of rounds from every generation: that of the first.
-        fixed: dict[Sized, tuple[int, int]] = {}
+        fixed: dict[Sized, int] = {}
         start = time.perf_counter()
+        self._end = start + within
         for generation in range(effort.processes):
             passed = time.perf_counter() - start
-            if generation and passed * (generation + 1) / generation > within:
+            if self._is_over() or (generation and passed * (generation + 1) / generation > within):
                 return
             with contextlib.ExitStack() as stack:
-                processes = self._start(subjects, stack)
-                for job in jobs:
-                    report(f"{job[0]}, process {generation + 1} of {effort.processes}")
-                    rounds = fixed.get(job, effort.rounds)
-                    done = self._measure(processes, *job, rounds=rounds, seconds=effort.seconds)
-                    fixed[job] = done, done
+                started = [stack.enter_context(Process(s, self.folder)) for s in subjects]
+                with self._killing_late(started):
+                    processes = self._ready(started)
+                    for job in jobs:
+                        if self._is_over():
+                            return
+                        report(f"{job[0]}, process {generation + 1} of {effort.processes}")
+                        self._keep_truths(subjects, *job)
+                        fixed[job] = self._measure(processes, *job, effort, fixed.get(job))
 
-    def _keep_truths(self, subjects: Sequence[Subject], jobs: Sequence[Sized]) -> None:
-        """Compute the right answers once, for all processes to read."""
-        for name, n in jobs:
-            for samples in {subject.samples(n) for subject in subjects}:
-                make_job(name, self.setting, samples).truth(self.folder)
+    def _is_over(self) -> bool:
+        return time.perf_counter() >= self._end
 
-    def _start(self, subjects: Sequence[Subject], stack: contextlib.ExitStack) -> list[Process]:
-        """Start a process for every subject; return those that are ready."""
-        started = [stack.enter_context(Process(s, self.folder)) for s in subjects]
+    @contextlib.contextmanager
+    def _killing_late(self, processes: Sequence[Process]) -> Iterator[None]:
+        """Kill the processes some seconds after the end, and hide the errors of that."""
+        late = threading.Event()
+
+        def kill() -> None:
+            late.set()
+            for process in processes:
+                process.kill()
+
+        left = self._end + _GRACE - time.perf_counter()
+        timer = threading.Timer(min(max(0.0, left), threading.TIMEOUT_MAX), kill)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except (ChildProcessError, BrokenPipeError):
+            if not late.is_set():
+                raise
+        finally:
+            timer.cancel()
+
+    def _keep_truths(self, subjects: Sequence[Subject], name: str, n: int) -> None:
+        """Compute the right answers to a job once, for all processes to read."""
+        for samples in {subject.samples(n) for subject in subjects}:
+            make_job(name, self.setting, samples).truth(self.folder)
+
+    def _ready(self, started: Sequence[Process]) -> list[Process]:
+        """Return the processes that could import their implementation."""
         ready = []
         for process in started:
             reason = process.reason_absent()
@@ -180,11 +218,13 @@ class Measurement:
         processes: Sequence[Process],
         name: str,
         n: int,
-        *,
-        rounds: tuple[int, int],
-        seconds: float,
+        effort: Effort,
+        fixed: int | None,
     ) -> int:
-        """Run one job in all processes, in turns; return the number of rounds."""
+        """Run one job in all processes, in turns; return the number of rounds.
+
+        They are `fixed`, except in the first generation.
+        """
         calls: dict[Process, int] = {}
         timings: dict[Process, Timing] = {}
         for process in processes:
@@ -194,21 +234,37 @@ class Measurement:
             if prepared is None:
                 continue
             process.settle()
-            fresh = Timing(name, subject.label, samples, subject.threads, prepared.dtype)
-            key = Key(name, n, subject.label, subject.threads)
-            timing = self.timings.setdefault(key, fresh)
+            timing = Timing(name, subject.label, samples, subject.threads, prepared.dtype)
             timing.answer, timing.peak_memory = prepared.answer, prepared.peak_memory
-            timing.seconds.append([])
             calls[process], timings[process] = prepared.calls, timing
         if not calls:
             return 0
+        rounds = effort.rounds if fixed is None else (fixed, fixed)
+        taken = self._rounds(calls, rounds, effort.seconds)
+        done = len(next(iter(taken.values())))
+        if done < (fixed or 0):  # there was no time for the others
+            return done
+        for process, timing in timings.items():
+            key = Key(name, n, timing.label, timing.threads)
+            kept = self.timings.setdefault(key, timing)
+            kept.answer, kept.peak_memory = timing.answer, timing.peak_memory
+            kept.seconds.append(taken[process])
+        return done
+
+    def _rounds(
+        self, calls: dict[Process, int], rounds: tuple[int, int], seconds: float
+    ) -> dict[Process, list[float]]:
+        """Return the seconds of all processes in every round."""
         fewest, most = rounds
+        taken: dict[Process, list[float]] = {process: [] for process in calls}
         end = time.perf_counter() + seconds
         done = 0
         while done < fewest or (done < most and time.perf_counter() < end):
+            if done and self._is_over():
+                break
             for i in self._rng.permutation(len(calls)):
                 process = list(calls)[i]
-                timings[process].seconds[-1].append(process.time(calls[process]))
+                taken[process].append(process.time(calls[process]))
                 process.settle()
             done += 1
-        return done
+        return taken

@@ -180,10 +180,10 @@ class Numpy:
             for start in range(0, len(x), batch_size):
                 batch = slice(start, start + batch_size)
                 slopes = net.gradients(x[batch], labels[batch])
-                for parameter, v, slope in zip(parameters, velocities, slopes, strict=True):
-                    v *= self.dtype(momentum)
-                    v += slope
-                    parameter -= self.dtype(learning_rate) * v
+                for parameter, velocity, slope in zip(parameters, velocities, slopes, strict=True):
+                    np.multiply(velocity, self.dtype(momentum), out=velocity)
+                    np.add(velocity, slope, out=velocity)
+                    np.subtract(parameter, self.dtype(learning_rate) * velocity, out=parameter)
             metrics[:2] = net._metrics(x, labels)
             metrics[2:] = net._metrics(x_val, labels_val)
         return metrics

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -128,11 +129,16 @@ class Process:
             raise ChildProcessError(f"the process of {self.subject.label} replied {reply}")
         return reply.seconds
 
+    def kill(self) -> None:
+        """End the process at once; whatever waits for its reply gets a ChildProcessError."""
+        self._process.kill()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._commands.close()
+        with contextlib.suppress(BrokenPipeError):  # it was killed, and a command is unread
+            self._commands.close()
         try:
             self._process.wait(5)
         except subprocess.TimeoutExpired:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,8 +21,9 @@ from fastnn.bench.setting import Setting
 from fastnn.datasets import load_split
 from fastnn.io import load_mlp
 
-# A minute and 40 seconds of the two minutes; on a slow or busy machine fewer processes are started.
-_SECONDS = 100
+# Of the two minutes; the rest is for loading before and for figures after it. On a slow or busy
+# machine fewer processes are started, then fewer rounds run, then the last jobs are left out.
+_SECONDS = 95
 # Many processes and few rounds: times differ more between processes than between rounds.
 _EFFORT = Effort(processes=3, rounds=(2, 15), seconds=0.7)
 _JOBS = (
@@ -96,6 +98,9 @@ def short_run(
 ) -> Document:
     """Measure fastnn, numpy and the per-sample reference in less than two minutes.
 
+    Where the machine is too slow or too busy for everything, less is measured, and the document's
+    `skipped` says what was left out.
+
     Parameters
     ----------
     setting : Setting
@@ -113,11 +118,12 @@ def short_run(
     WrongAnswerError
         An implementation gives a wrong answer; nothing more is timed.
     """
+    end = time.perf_counter() + _SECONDS
     stages = _stages(threads, only)
-    total = _EFFORT.processes * sum(len(stage.jobs) for stage in stages)
+    planned = _EFFORT.processes * sum(len(stage.jobs) for stage in stages)
     with (
         tempfile.TemporaryDirectory() as folder,
-        Progress("benchmarks", total, enabled=progress) as bar,
+        Progress("benchmarks", planned, enabled=progress) as bar,
     ):
         steps = itertools.count(1)
 
@@ -127,13 +133,38 @@ def short_run(
         bar.update(0, "ceilings")
         before = measure_ceilings(threads)
         measurement = Measurement(setting, Path(folder))
-        end = time.perf_counter() + _SECONDS
+        jobs_left = sum(len(stage.jobs) for stage in stages)
         for stage in stages:
-            within = end - time.perf_counter()
+            within = (end - time.perf_counter()) * len(stage.jobs) / jobs_left
             measurement.run(*stage, _EFFORT, within=within, report=report)
-        bar.update(total, "ceilings")
+            jobs_left -= len(stage.jobs)
+        bar.update(planned, "ceilings")
         ceilings = before.highest(measure_ceilings(threads))
+    measurement.skipped |= _left_out(stages, measurement)
     return to_document(measurement, ceilings)
+
+
+def _left_out(stages: Sequence[Stage], measurement: Measurement) -> dict[str, str]:
+    """Say which jobs had no time at all, and how many had time for fewer processes than usual."""
+    processes = {
+        (key.job, key.asked, key.threads): len(timing.seconds)
+        for key, timing in measurement.timings.items()
+    }
+    found: dict[str, str] = {}
+    fewer = 0
+    for subjects_of_stage, jobs in stages:
+        threads = subjects_of_stage[0].threads
+        for name, n in jobs:
+            count = processes.get((name, n, threads), 0)
+            fewer += 0 < count < _EFFORT.processes
+            if not count:
+                text = f"{name} of {n:,} with {threads} thread{'s' * (threads > 1)}"
+                found[text] = "no time was left"
+    if fewer:
+        found[f"a part of the usual {_EFFORT.processes} processes for {fewer} jobs"] = (
+            "no time was left"
+        )
+    return found
 
 
 def make_setting(

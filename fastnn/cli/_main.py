@@ -1,7 +1,7 @@
 """The command line: ``fastnn attack | train | fetch | bench | doctor``.
 
 Results go to standard output, progress and warnings to standard error. Exit status: 0 (success),
-1 (failure) or 2 (wrong arguments or input).
+1 (failure), 2 (wrong arguments or input) or 3 (``bench --compare`` could not tell).
 """
 
 from __future__ import annotations

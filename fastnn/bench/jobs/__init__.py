@@ -60,13 +60,9 @@ _MAKERS: dict[str, Callable[[str, Setting, int], Job]] = {
 TRAINING_BATCHES = (16, 32, 64, 128, 256, 1000)
 # An epoch with momentum for each size of a batch, as part 2 of the assignment trains. The steps are
 # so short that rounding errors do not grow, and that the trained network of part 2 stays trained.
-_MAKERS |= {
-    f"epoch-part{part}-batch{size}": TrainingJob(
-        part, 1, size, rate * size**0.5, momentum=0.9, validation=1000
-    )
-    for part, rate in ((1, 0.01), (2, 0.0005))
-    for size in TRAINING_BATCHES
-}
+for _size in TRAINING_BATCHES:
+    _MAKERS[f"epoch-part1-batch{_size}"] = TrainingJob(1, 1, _size, 0.01 * _size**0.5, 0.9, 1000)
+    _MAKERS[f"epoch-part2-batch{_size}"] = TrainingJob(2, 1, _size, 5e-4 * _size**0.5, 0.9, 1000)
 NAMES = tuple(_MAKERS)
 
 
