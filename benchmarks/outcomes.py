@@ -1,141 +1,142 @@
-"""What was measured about a claim, judged, as JSON and as a table."""
+"""What was measured about a goal, judged, as JSON and as a line of the table."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 import numpy as np
-from whole_process import MEGABYTES
+from goals import Goal
 
-from fastnn.bench.statistics import Ratio, is_resolved, paired_ratio
+from fastnn.bench.statistics import Ratio, paired_ratio, spread
 
-PEAK_SHARE = (0.8, 0.9)  # target and aim
-REFERENCE_ROWS = 1000  # all images take about the same time, so that a thousand are enough
-
-
-@dataclass(frozen=True, kw_only=True)
-class Goal:
-    """How many times as fast as another program: at least `target`, better `aim`."""
-
-    text: str
-    target: float
-    aim: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Claim(Goal):
-    """How many times as fast `ours` is as `peer` at a job."""
-
-    name: str
-    job: str
-    ours: str
-    peer: str
+WORK = 48
+HEADING = (
+    f"{'work':<{WORK}}{'bar':>5}{'aim':>6}  {'measured':<22}{'A against A':<14}"
+    f"{'verdict':<10}{'fastnn':>8}{'peer':>9}  the peer's best form"
+)
+FOOTNOTE = "? the interval, widened by A against A, includes the bar"
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """The times of both programs and their ratio."""
+class Found:
+    """What was measured.
 
-    ours_seconds: float
-    peer_seconds: float
-    ratio: Ratio
-    control: Ratio
-    verdict: Literal["reached", "MISSED", "not resolved"]
+    Attributes
+    ----------
+    value : Ratio
+        Times as fast, a share, or milliseconds, with its interval.
+    control : Ratio or None
+        How many times as long our twin took.
+    verdict : str
+    ours, peer : str
+        The times or rates as text.
+    form : str
+        The peer's best form.
+    """
+
+    value: Ratio
+    control: Ratio | None
+    verdict: Literal["reached", "reached?", "MISSED", "MISSED?"]
+    ours: str
+    peer: str = ""
+    form: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """A goal with its judgement, or with the reason why it was skipped.
+    """A goal with what was found, or with the reason why it was left out.
 
     Attributes
     ----------
     goal : Goal
-    found : Judgement or str
-        A string is the reason.
+    text : str
+        The work that was measured: with ``--quick`` it is less.
+    kind : str
+        Of processor: which bar counts.
+    found : Found or str
     facts : dict
-        More for the JSON file: samples, threads.
-    megabytes : dict of str to float, optional
-        Peak memory of whole processes, by program.
+        More for the JSON file: samples, threads, the times of trial and rounds.
     """
 
     goal: Goal
-    found: Judgement | str
-    facts: dict[str, int]
-    megabytes: dict[str, float] | None = None
+    text: str
+    kind: str
+    found: Found | str
+    facts: dict = field(default_factory=dict)
 
     @property
     def missed(self):
-        return isinstance(self.found, Judgement) and self.found.verdict == "MISSED"
+        return isinstance(self.found, Found) and self.found.verdict == "MISSED"
 
     def to_json(self):
-        memory = {} if self.megabytes is None else {"megabytes": self.megabytes}
         found = {"skipped": self.found} if isinstance(self.found, str) else asdict(self.found)
-        return asdict(self.goal) | self.facts | found | memory
-
-    def lines(self):
-        """Return the outcome as lines of the table."""
-        goal, found = self.goal, self.found
-        head = f"{goal.text:<44}{goal.target:>7g}{goal.aim or '':>6}   "
-        if isinstance(found, str):
-            return [f"{head}left out: {found}"]
-        ratio, control = found.ratio, found.control
-        seconds = found.ours_seconds, found.peer_seconds
-        line = f"{head}{ratio.median:6.2f} [{ratio.low:.2f}, {ratio.high:.2f}]  "
-        line += f"[{control.low:.3f}, {control.high:.3f}]  {found.verdict}  "
-        line += "({:,.3f} ms, {:,.3f} ms)".format(*(s * 1e3 for s in seconds))
-        lines = [line]
-        if self.megabytes is not None:
-            text, (target, aim) = "peak memory of that process, MB", MEGABYTES
-            ours, torch = self.megabytes["ours"], self.megabytes["torch"]
-            reached = "reached" if ours <= target else "MISSED"
-            line = f"{text:<44}{target:>7}{aim:>6}   {ours:6.0f}  {reached}  (torch {torch:.0f})"
-            lines.append(line)
-        return lines
-
-
-@dataclass(frozen=True)
-class PeakShare:
-    """Operations of dense products a second, as a share of the peak.
-
-    Products that skip zeros need fewer operations, so that the share can exceed 1.
-    """
-
-    gflops: float
-    peak: float
-    share: float
+        bar = {"bar": self.goal.bars[self.kind], "aim": self.goal.aims.get(self.kind)}
+        return {"name": self.goal.name, "text": self.text} | bar | found | self.facts
 
     def line(self):
-        target, aim = PEAK_SHARE
-        reached = "reached" if self.share >= target else "MISSED"
-        text = "clean + FGSM accuracy, dense work / peak"
-        return (
-            f"{text:<44}{target:>7.0%}{aim:>6.0%}   {self.share:6.0%}  {reached}  "
-            f"({self.gflops:.0f} of {self.peak:.0f} GFLOP/s)"
-        )
+        aim = self.goal.aims.get(self.kind)
+        head = f"{self.text:<{WORK}}{self.goal.bars[self.kind]:>5g}{_number(aim):>6}  "
+        if isinstance(self.found, str):
+            return f"{head}left out: {self.found}"
+        found, control = self.found, self.found.control
+        between = "" if control is None else f"[{control.low:.2f}, {control.high:.2f}]"
+        line = f"{head}{interval(found.value):<22}{between:<14}{found.verdict:<10}"
+        return f"{line}{found.ours:>8}{found.peer:>9}  {found.form}".rstrip()
 
 
-def judge(target, ours, peer, twin):
-    """Return the ratio of the peer's times to ours, its control, and the verdict."""
+def interval(value):
+    """Return a median with its interval as text, with as many digits as the median needs."""
+    digits = 3 if value.median < 0.3 else 2 if value.median < 10 else 1 if value.median < 100 else 0
+    return "{:.{d}f} [{:.{d}f}, {:.{d}f}]".format(value.median, value.low, value.high, d=digits)
+
+
+def _number(value):
+    return "" if value is None else f"{value:g}"
+
+
+def verdict(value, bar, control=None, *, at_most=False):
+    """Judge a median by its bar; a question mark where the interval includes the bar."""
+    noise = 1.0 if control is None else spread(control)
+    good = value.median <= bar if at_most else value.median >= bar
+    sure = value.low / noise > bar or value.high * noise < bar
+    return ("reached" if good else "MISSED") + ("" if sure else "?")
+
+
+def judge(goal, kind, ours, peer, twin, form):
+    """Return what was found: the ratio of the peer's seconds to ours."""
     ratio, control = paired_ratio(ours, peer), paired_ratio(ours, twin)
-    verdict = "reached" if ratio.median >= target else "MISSED"
-    return Judgement(
-        ours_seconds=float(np.median(ours)),
-        peer_seconds=float(np.median(peer)),
-        ratio=ratio,
+    return Found(
+        value=ratio,
         control=control,
-        verdict=verdict if is_resolved(ratio, control) else "not resolved",
+        verdict=verdict(ratio, goal.bars[kind], control),
+        ours=duration(np.median(ours)),
+        peer=duration(np.median(peer)),
+        form=form,
     )
 
 
-def show(outcomes, share, answers):
-    """Print the outcomes, the share of the peak and the answers as a table."""
-    print(f"{'':<44}{'target':>7}{'aim':>6}   measured, with 95 % interval; A against A")
-    for outcome in outcomes:
-        print("\n".join(outcome.lines()))
-    if share is not None:
-        print(share.line())
-    if any(getattr(outcome.goal, "peer", None) == "reference" for outcome in outcomes):
-        print(f"* timed on {REFERENCE_ROWS:,} images")
-    if answers is not None:
-        print("\ncorrect of 10,000 at eps 0.1, 0.2, 0.3, clipped")
-        for name, counts in answers.items():
-            print(f"  {name:<40}" + "".join(f"{count:>7,}" for count in counts))
+def judge_level(goal, kind, levels, ours, *, twin=None, at_most=False):
+    """Return what was found: levels themselves, such as milliseconds or shares of the peak."""
+    value = paired_ratio(np.ones_like(levels), levels)
+    control = None if twin is None else paired_ratio(levels, twin)
+    judged = verdict(value, goal.bars[kind], control, at_most=at_most)
+    return Found(value=value, control=control, verdict=judged, ours=ours)
+
+
+def duration(seconds):
+    """Return a time as text of three digits: 67.1 µs, 250 ms, 24.4 s."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size or unit == "µs":
+            value = seconds / size
+            digits = 0 if value >= 99.95 else 1 if value >= 9.995 else 2
+            return f"{value:,.{digits}f} {unit}"
+    raise AssertionError
+
+
+def answers_table(answers):
+    """Return the counts of every implementation as lines."""
+    lines = ["", "correct of 10,000 at eps 0.1, 0.2, 0.3, clipped"]
+    lines += [
+        f"  {name:<40}" + "".join(f"{count:>7,}" for count in counts)
+        for name, counts in answers.items()
+    ]
+    return "\n".join(lines)

@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from forms import BATCHES, CLOSE, FINALISTS
 
 from fastnn import MLP, save_mlp
 
 HERE = Path(__file__).parent
-MEGABYTES = (350, 250)  # target and aim for the peak memory of `fastnn attack`
 
 # Runs a command and prints its seconds and peak memory in KiB. A child's peak includes what its
 # parent had at the start, so the parent is this small process.
@@ -26,7 +26,7 @@ print(time.perf_counter() - start, usage.ru_maxrss, status)
 
 
 def commands(setting, data, folder):
-    """Return `fastnn attack` on saved weights, the same again, and a PyTorch script for it."""
+    """Return `fastnn attack` on saved weights, and PyTorch scripts for it by the batch's size."""
     if not (Path(data or "") / "t10k-images-idx3-ubyte").is_file():
         raise FileNotFoundError("needs --data with MNIST's own files, unpacked")
     weights = folder / "weights"
@@ -35,10 +35,33 @@ def commands(setting, data, folder):
     data = str(Path(data).resolve())
     ours = [sys.executable, "-m", "fastnn", "attack", "--weights", str(weights), "--data", data]
     script = [sys.executable, str(HERE / "peers/attack_torch.py"), str(weights), data]
-    return {"ours": ours, "twin": ours, "torch": script}
+    sizes = (*BATCHES, len(setting.x))
+    return ours, {f"torch, batches of {size:,}": [*script, str(size)] for size in sizes}
 
 
-def measure_commands(commands, rounds=9):
+def compare(ours, scripts, rounds, report=print):
+    """Time our command against the best scripts of a trial.
+
+    Returns
+    -------
+    times : dict of str to list, (rounds, 1)
+        Of "ours", "twin" and the best script or two.
+    megabytes : dict of str to float
+        Peak memory of all.
+    trial : dict of str to list
+        The times of all scripts.
+    """
+    report("whole process: a trial of the scripts")
+    trial, _ = measure_commands(scripts, 2)
+    best = sorted(scripts, key=lambda name: np.median(trial[name]))
+    close = [n for n in best if np.median(trial[n]) <= CLOSE * np.median(trial[best[0]])]
+    report("whole process")
+    chosen = {name: scripts[name] for name in close[:FINALISTS]}
+    times, megabytes = measure_commands({"ours": ours, "twin": ours} | chosen, rounds)
+    return times, megabytes, trial
+
+
+def measure_commands(commands, rounds):
     """Return the times of every command, (rounds, 1), and its peak memory in megabytes."""
     times = {name: [] for name in commands}
     memory = dict.fromkeys(commands, 0.0)

@@ -89,6 +89,12 @@ def _fma_64(steps: int) -> Any:
     return _chains_64(steps)
 
 
+def multiply_adds(steps: int) -> float:
+    """Run float32 multiply-adds in registers on this thread; return the number of operations."""
+    _fma_32(steps)
+    return 2.0 * steps * _CHAINS * (vector_bytes() // 4)
+
+
 @kernel
 def _triad(a: Any, b: Any, scale: Any, out: Any, times: int) -> None:
     """out = a + scale * b, `times` times over."""
