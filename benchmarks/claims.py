@@ -133,7 +133,7 @@ def process(session, setting):
     try:
         ours, scripts = commands(setting, session.args.data, session.folder)
         if session.args.quick:
-            scripts = {name: scripts[name] for name in list(scripts)[1:3]}
+            scripts = {name: scripts[name] for name in scripts if "1,000" in name}
         times, megabytes, trial = compare(ours, scripts, rounds, session.report)
     except (OSError, ChildProcessError) as error:
         return session.add(Outcome(**about, found=str(error)))

@@ -133,9 +133,12 @@ def _pairs(found, step):
 
 
 def finalists(peers, threads, tried):
-    """Return the forms to time: the best of the trial, and what came close to it."""
-    if not tried:
-        return [Form(peer, threads[0]) for peer in peers]
-    ordered = sorted(tried, key=tried.get)
-    close = [form for form in ordered if tried[form] <= CLOSE * tried[ordered[0]]]
-    return close[:FINALISTS]
+    """Return the forms to time; where there was nothing to choose, the peers as they are."""
+    return closest(tried) if tried else [Form(peer, threads[0]) for peer in peers]
+
+
+def closest(seconds):
+    """Return what was fastest in a trial, and what came close to it; fastest first."""
+    ordered = sorted(seconds, key=seconds.get)
+    most = CLOSE * min(seconds.values(), default=0)
+    return [key for key in ordered if seconds[key] <= most][:FINALISTS]

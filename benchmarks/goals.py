@@ -130,7 +130,7 @@ def epoch(part, size):
         bars(1.2, 1.4, 1.1),
         {INTEL: 1.5},
         effort=EPOCH,
-        quick=(job, 2000) if size in (32, 1000) else None,
+        quick=(job, 2000) if size == 64 else None,
     )
 
 

@@ -1,6 +1,6 @@
 """What was measured about a goal, judged, as JSON and as a line of the table."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -13,7 +13,10 @@ HEADING = (
     f"{'work':<{WORK}}{'bar':>5}{'aim':>6}  {'measured':<22}{'A against A':<14}"
     f"{'verdict':<10}{'fastnn':>8}{'peer':>9}  the peer's best form"
 )
-FOOTNOTE = "? the interval, widened by A against A, includes the bar"
+FOOTNOTE = (
+    "? not sure: the interval, widened by A against A, has the bar in it, or the machine was busy"
+)
+BUSY = 1.3  # times its trial: more than what rounds with other subjects change
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,18 @@ def judge(goal, kind, ours, peer, twin, form):
         peer=duration(np.median(peer)),
         form=form,
     )
+
+
+def doubt(found, seconds, trial):
+    """Mark a result where the peer took much longer in the rounds than in its trial.
+
+    Another program that ran at the time slows down a peer whose threads wait for each other far
+    more than it does us, and the ratio would flatter us.
+    """
+    if seconds <= BUSY * trial:
+        return found
+    form = f"{found.form}; {duration(trial)} in its trial: is the machine busy?"
+    return replace(found, verdict=found.verdict.rstrip("?") + "?", form=form)
 
 
 def judge_level(goal, kind, levels, ours, *, twin=None, at_most=False):

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from forms import BATCHES, CLOSE, FINALISTS
+from forms import BATCHES, closest
 
 from fastnn import MLP, save_mlp
 
@@ -52,11 +52,10 @@ def compare(ours, scripts, rounds, report=print):
         The times of all scripts.
     """
     report("whole process: a trial of the scripts")
-    trial, _ = measure_commands(scripts, 2)
-    best = sorted(scripts, key=lambda name: np.median(trial[name]))
-    close = [n for n in best if np.median(trial[n]) <= CLOSE * np.median(trial[best[0]])]
+    trial = measure_commands(scripts, 2)[0] if len(scripts) > 1 else {}
+    chosen = closest({name: np.median(seconds) for name, seconds in trial.items()}) or scripts
     report("whole process")
-    chosen = {name: scripts[name] for name in close[:FINALISTS]}
+    chosen = {name: scripts[name] for name in chosen}
     times, megabytes = measure_commands({"ours": ours, "twin": ours} | chosen, rounds)
     return times, megabytes, trial
 

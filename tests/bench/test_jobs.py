@@ -74,6 +74,31 @@ def test_the_truth_is_the_reference_in_float64(setting):
         np.testing.assert_array_equal(answer(name, setting, Truth), counts)
 
 
+def test_the_truth_trains_with_momentum_as_the_formula_does(setting):
+    job = make_job("epoch-part1-batch16", setting, N)
+    x, labels, _, _, epochs, size, rate, momentum = job.arguments
+    assert (epochs, size, momentum) == (1, 16, 0.9)
+    weights, biases = ([np.array(p, np.float64) for p in ps] for ps in job.network[:2])
+    steps = [np.zeros_like(p) for p in (*weights, *biases)]
+    for batch in (slice(0, 16), slice(16, N)):
+        rows = x[batch].astype(np.float64), labels[batch]
+        slopes = reference.mean_gradients(weights, biases, *rows, activation="sigmoid")
+        steps = [0.9 * s + g for s, g in zip(steps, (*slopes[0], *slopes[1]), strict=True)]
+        for parameter, step in zip((*weights, *biases), steps, strict=True):
+            np.subtract(parameter, rate * step, out=parameter)
+    logits = [reference.logits(weights, biases, row, "sigmoid") for row in np.float64(x)]
+    losses = [reference.cross_entropy(z, y) for z, y in zip(logits, labels, strict=True)]
+    assert job.truth()[0][0] == pytest.approx(np.mean(losses), rel=1e-9)
+
+
+def test_momentum_that_is_left_out_is_a_wrong_answer(setting):
+    """Of the momentum's weight on the answer, the judge sees enough."""
+    job = make_job("epoch-part1-batch16", setting, 240)
+    plain = dataclasses.replace(job, arguments=(*job.arguments[:-1], 0.0))
+    with pytest.raises(WrongAnswerError, match="loss and accuracy"):
+        job.check(plain.solve(Fastnn32)(), job.truth(), exact=True)
+
+
 def test_the_truth_keeps_the_residual_of_a_sure_network():
     logits, labels = np.array([[60.0, 0.0, -3.0]]), np.array([0])
     network = ([np.eye(3)], [np.zeros(3)], "relu")

@@ -14,6 +14,7 @@ from fastnn.bench.ours import Fastnn32, Fastnn64
 from fastnn.bench.protocol import (
     METHODS,
     Method,
+    form_of,
     load_implementation,
     offers,
     signature_differences,
@@ -140,6 +141,30 @@ def test_loading_names_every_difference(monkeypatch, tmp_path):
         load_implementation("planted_implementation:Planted")
     with pytest.raises(AttributeError, match="Absent"):
         load_implementation("planted_implementation:Absent")
+
+
+def test_a_form_is_a_subclass_with_other_attributes(monkeypatch, tmp_path):
+    (tmp_path / "planted_forms.py").write_text(
+        "from fastnn.bench.implementations import Numpy\n\n\n"
+        "class Batched(Numpy):\n"
+        "    batch = None\n"
+        "    way = 'short'\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    path = "planted_forms:Batched"
+    assert form_of(path) == path
+    form = form_of(path, batch=500, way="a, b")
+    loaded = load_implementation(form)
+    assert (loaded.batch, loaded.way) == (500, "a, b")
+    plain = load_implementation(path)
+    assert (plain.batch, plain.way) == (None, "short")
+    with pytest.raises(AttributeError, match="threads"):
+        load_implementation(form_of(path, threads=2))
+    for wrong in ("planted_forms", f"{path}(500)", f"{path}(**{{}})", f"{path}[batch=1]"):
+        with pytest.raises(ValueError, match="expected"):
+            load_implementation(wrong)
+    with pytest.raises(ValueError, match="malformed"):  # nothing is evaluated
+        load_implementation(f"{path}(batch=exit())")
 
 
 def test_the_documented_implementation_computes_logits():
