@@ -8,6 +8,7 @@ import argparse
 import json
 import sys
 import tempfile
+import textwrap
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -238,7 +239,8 @@ def last_lines(session, chosen):
     left = [claim.name for claim in chosen if claim.quick is None]
     left += ["answers"] if session.args.k in "answers" else []
     if session.args.quick and left:
-        notes.append(f"--quick left out {len(left)} of the claims: {', '.join(left)}")
+        text = f"--quick left out {len(left)} of the claims: {', '.join(left)}"
+        notes += textwrap.wrap(text, 120, subsequent_indent="  ", break_on_hyphens=False)
     print("\n".join(["", *notes]))
 
 

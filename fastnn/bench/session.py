@@ -26,6 +26,7 @@ from fastnn.io import load_mlp
 _SECONDS = 95
 # Many processes and few rounds: times differ more between processes than between rounds.
 _EFFORT = Effort(processes=3, rounds=(2, 15), seconds=0.7)
+_NO_TIME = "no time was left"
 _JOBS = (
     ("sigmoid", 1000),
     ("relu", 1000),
@@ -154,16 +155,14 @@ def _left_out(stages: Sequence[Stage], measurement: Measurement) -> dict[str, st
     fewer = 0
     for subjects_of_stage, jobs in stages:
         threads = subjects_of_stage[0].threads
-        for name, n in jobs:
-            count = processes.get((name, n, threads), 0)
-            fewer += 0 < count < _EFFORT.processes
-            if not count:
-                text = f"{name} of {n:,} with {threads} thread{'s' * (threads > 1)}"
-                found[text] = "no time was left"
+        counts = {job: processes.get((*job, threads), 0) for job in jobs}
+        fewer += sum(0 < count < _EFFORT.processes for count in counts.values())
+        none = ", ".join(f"{name} of {n:,}" for (name, n), count in counts.items() if not count)
+        if none:
+            found[f"{none}, with {threads} thread{'s' * (threads > 1)}"] = _NO_TIME
     if fewer:
-        found[f"a part of the usual {_EFFORT.processes} processes for {fewer} jobs"] = (
-            "no time was left"
-        )
+        text = f"some of the {_EFFORT.processes} processes for {fewer} job{'s' * (fewer > 1)}"
+        found[text] = _NO_TIME
     return found
 
 

@@ -103,7 +103,11 @@ def test_a_process_that_ends_in_time_is_still_an_error(setting, impostors, tmp_p
 
 
 def test_the_short_run_says_what_it_left_out(setting, monkeypatch):
-    stages = [session.Stage([numpy_subject()], [("forward", 5), ("fgsm", 5), ("accuracy", 5)])]
+    stages = [
+        session.Stage(
+            [numpy_subject()], [("forward", 5), ("fgsm", 5), ("accuracy", 5), ("step", 6)]
+        )
+    ]
     monkeypatch.setattr(session, "_stages", lambda *_: stages)
     monkeypatch.setattr(session, "measure_ceilings", lambda *_: CEILINGS)
     done = {"forward": 3, "fgsm": 1}
@@ -118,6 +122,6 @@ def test_the_short_run_says_what_it_left_out(setting, monkeypatch):
     monkeypatch.setattr(Measurement, "run", run)
     document = session.short_run(setting, 1, progress=False)
     text = table.heading(document)
-    assert "left out: accuracy of 5 with 1 thread, no time was left" in text
-    assert "left out: a part of the usual 3 processes for 1 jobs, no time was left" in text
+    assert "left out: accuracy of 5, step of 6, with 1 thread, no time was left" in text
+    assert "left out: some of the 3 processes for 1 job, no time was left" in text
     assert "forward of" not in text
