@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from fastnn._kernels.jit import kernel
+
+_PIECE = 512  # entries that stay in the first-level cache
 
 
 @kernel
 def _signed_step(clean, x, gradient, step, eps, lower, upper, out):
-    """out = x + step * sign(gradient), no further than eps from `clean` and within the bounds."""
+    """out = x + step * sign(gradient), no further than eps from `clean` and within the bounds.
+
+    `out` may be `x` or `gradient`. Results go to it by way of a piece of memory that nothing else
+    uses: LLVM makes no vectors of a loop that writes to what it reads.
+    """
     source, start, slope, target = clean.ravel(), x.ravel(), gradient.ravel(), out.ravel()
-    for i in range(target.size):
-        g = slope[i]
-        v = start[i] + (step if g > 0 else (-step if g < 0 else g))
-        least, most = source[i] - eps, source[i] + eps
-        v = least if v < least else v
-        v = most if v > most else v
-        v = lower if v < lower else v
-        target[i] = upper if v > upper else v
+    piece = np.empty(_PIECE, out.dtype)
+    for first in range(0, target.size, _PIECE):
+        last = min(first + _PIECE, target.size)
+        here, now, way = source[first:last], start[first:last], slope[first:last]
+        there = target[first:last]
+        for i in range(last - first):
+            g = way[i]
+            v = now[i] + (step if g > 0 else (-step if g < 0 else g))
+            least, most = here[i] - eps, here[i] + eps
+            v = least if v < least else v
+            v = most if v > most else v
+            v = lower if v < lower else v
+            piece[i] = upper if v > upper else v
+        for i in range(last - first):
+            there[i] = piece[i]
 
 
 @kernel
