@@ -6,6 +6,8 @@ before. A block of sums stays in registers while a whole row or column of the ma
 
 from __future__ import annotations
 
+import itertools
+
 import numba
 from numba.core import types
 from numba.extending import intrinsic
@@ -88,51 +90,50 @@ def _emit_dots(context, builder, signature, args):  # pragma: no cover - for LLV
     _, row, height, _, first, count, _, _ = args
     last = builder.sub(count, INTEGER(1))
     depth = builder.extract_value(g.shape, 1)
-    lanes = INTEGER(emit.lanes)
-    whole, left = builder.sdiv(depth, lanes), builder.srem(depth, lanes)
 
     def block(rows, columns):
-        def products(load, multiply_add, j, sums):
-            x = [load(line, j) for line in of_g]
-            y = [load(line, j) for line in of_b]
-            return [
-                multiply_add(x[r], y[c], sums[r * columns + c])
-                for r in range(rows)
-                for c in range(columns)
-            ]
-
-        def of_vectors(p, sums):
-            return products(emit.load, emit.fused, builder.mul(p, lanes), sums)
-
-        def of_numbers(p, sums):
-            j = builder.add(builder.mul(whole, lanes), p)
-            return products(
-                lambda line, j: builder.load(builder.gep(line, [j])),
-                lambda x, y, total: builder.fadd(total, builder.fmul(x, y)),
-                j,
-                sums,
-            )
-
         def case():
-            # Behind the last column the block has that column again, and sets it again.
-            places = [builder.add(first, INTEGER(c)) for c in range(columns)]
-            places = [builder.select(builder.icmp_signed("<", p, last), p, last) for p in places]
             of_rows = [builder.add(row, INTEGER(r)) for r in range(rows)]
+            places = [builder.add(first, INTEGER(c)) for c in range(columns)]
+            # Behind the last column the block has that column again, and sets it again.
+            places = [builder.select(builder.icmp_signed("<", p, last), p, last) for p in places]
             numbers = [builder.load(builder.gep(ks.data, [p])) for p in places]
-            of_b[:] = [emit.place(b, k, INTEGER(0)) for k in numbers]
-            of_g[:] = [emit.place(g, r, INTEGER(0)) for r in of_rows]
-            sums = emit.loop(whole, [emit.zero] * (rows * columns), of_vectors)
-            totals = emit.loop(left, [emit.sum(value) for value in sums], of_numbers)
+            x = [emit.place(g, r, INTEGER(0)) for r in of_rows]
+            y = [emit.place(b, k, INTEGER(0)) for k in numbers]
+            totals = _emit_sums_of_products(emit, x, y, depth)
             for r in range(rows):
                 for c in range(columns):
                     target = emit.place(out, of_rows[r], numbers[c])
                     builder.store(totals[r * columns + c], target)
 
-        of_b, of_g = [], []
         return case
 
     emit.choose(height, {r: block(r, DOT_COLUMNS[r]) for r in range(1, MOST_ROWS + 1)})
     return context.get_dummy_value()
+
+
+def _emit_sums_of_products(emit, x, y, depth):  # pragma: no cover - for LLVM
+    """Emit the sums of so many products of every line in `x` with every line in `y`."""
+    builder, lanes = emit.builder, INTEGER(emit.lanes)
+    whole, left = builder.sdiv(depth, lanes), builder.srem(depth, lanes)
+
+    def add(load, multiply_add, j, sums):
+        pairs = itertools.product([load(p, j) for p in x], [load(p, j) for p in y])
+        return [multiply_add(*pair, total) for pair, total in zip(pairs, sums, strict=True)]
+
+    def of_vectors(i, sums):
+        return add(emit.load, emit.fused, builder.mul(i, lanes), sums)
+
+    def of_numbers(i, sums):
+        return add(
+            lambda p, j: builder.load(builder.gep(p, [j])),
+            lambda one, other, total: builder.fadd(total, builder.fmul(one, other)),
+            builder.add(builder.mul(whole, lanes), i),
+            sums,
+        )
+
+    sums = emit.loop(whole, [emit.zero] * (len(x) * len(y)), of_vectors)
+    return emit.loop(left, [emit.sum(value) for value in sums], of_numbers)
 
 
 # Without the compiler the plain functions above are what runs.
