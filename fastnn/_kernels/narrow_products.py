@@ -23,10 +23,10 @@ if VECTOR_BYTES == 64:
     STRIP_VECTORS = (0, 16, 8, 7, 6, 4, 4, 3, 3)
     DOT_COLUMNS = (0, 12, 8, 6, 5, 4, 4, 3, 3)
 else:
-    STRIP_VECTORS = (0, 8, 4, 3, 2)
-    DOT_COLUMNS = (0, 8, 4, 3, 2)
+    STRIP_VECTORS = (0, 8, 5, 4, 3, 2, 2)
+    DOT_COLUMNS = (0, 8, 5, 3, 3, 2, 2)
 MOST_ROWS = len(STRIP_VECTORS) - 1
-AHEAD = 8  # rows of the matrix from which a line is fetched before its turn
+AHEAD = 6  # rows of the matrix from which a line is fetched before its turn
 
 
 def _add_strip(a, row, height, ks, count, b, column, out):
@@ -60,15 +60,15 @@ def _emit_strip(context, builder, signature, args):  # pragma: no cover - for LL
             emit.prefetch(emit.place(b, later, column), vectors * VECTOR_BYTES)
             line = emit.place(b, k, column)
             weights = [emit.load(line, INTEGER(v * emit.lanes)) for v in range(vectors)]
-            spread = [
+            numbers = (
                 emit.splat(builder.load(emit.place(a, builder.add(row, INTEGER(r)), k)))
                 for r in range(rows)
-            ]
-            return [
-                emit.fused(spread[r], weights[v], sums[r * vectors + v])
-                for r in range(rows)
-                for v in range(vectors)
-            ]
+            )
+            # LLVM keeps to this order. With 16 registers, one number at a time has a place there;
+            # with 32, all have, and each load would else be repeated for every vector.
+            spread = list(numbers) if VECTOR_BYTES == 64 else numbers
+            pairs = itertools.product(spread, weights)
+            return [emit.fused(*pair, total) for pair, total in zip(pairs, sums, strict=True)]
 
         def case():
             sums = emit.loop(count, [emit.zero] * (rows * vectors), body)
