@@ -138,6 +138,22 @@ class Team:
             if error is not None:
                 raise error
 
+    def deliver(self) -> None:
+        """Run the handlers of signals that have arrived; their exceptions go to the caller."""
+        self._signals.deliver()
+
+    @contextlib.contextmanager
+    def beside(self, work: Callable[[int], None]) -> Iterator[None]:
+        """Let every helper call ``work(worker)`` while the block runs."""
+        helpers = self._start(work, self.size - 1)
+        try:
+            yield
+        finally:
+            errors = [h.exception() for h in helpers if not h.cancel()]
+        for error in errors:
+            if error is not None:
+                raise error
+
     def _start(self, work: Callable[[int], None], count: int) -> list[Future[None]]:
         """Start up to `count` helpers; while the interpreter shuts down, none can be started."""
         helpers: list[Future[None]] = []
