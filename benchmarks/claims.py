@@ -94,6 +94,7 @@ class Session:
             "ceilings": None if self.ceilings is None else asdict(self.ceilings),
             "claims": [outcome.to_json() for outcome in self.outcomes],
             "answers": self.counts,
+            "restless": sorted(self.measurement.restless),
         }
         self.args.json.write_text(json.dumps(document, indent=1) + "\n")
 
@@ -236,6 +237,9 @@ def last_lines(session, chosen):
     notes = [FOOTNOTE] if any("? " in line for line in lines) else []
     if any("one at a time*" in line for line in lines):
         notes.append("* timed on 1,000 images")
+    restless = session.measurement.restless
+    if restless:
+        notes.append(f"still busy when others had their turn: {', '.join(sorted(restless))}")
     left = [claim.name for claim in chosen if claim.quick is None]
     left += ["answers"] if session.args.k in "answers" else []
     if session.args.quick and left:

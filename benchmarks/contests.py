@@ -121,6 +121,7 @@ def _trial(contest, claim, measurement, counts, within, report):
             report=lambda text: report(f"{text}: a trial of {len(forms)} forms"),
         )
         measurement.skipped |= trial.skipped
+        measurement.restless |= trial.restless
         found = {form: trial.timings.get(Key(job, n, str(form), form.threads)) for form in forms}
         found = {form: timing for form, timing in found.items() if timing is not None}
         times.update({form: n * np.asarray(timing.per_sample) for form, timing in found.items()})

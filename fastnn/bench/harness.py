@@ -104,6 +104,8 @@ class Measurement:
     timings : dict of Key to Timing
     skipped : dict of str to str
         Why a subject could not be imported, by its label.
+    restless : set of str
+        Labels of subjects whose threads were still busy when it was the next one's turn.
     """
 
     def __init__(self, setting: Setting, folder: Path, *, seed: int = 0) -> None:
@@ -111,6 +113,7 @@ class Measurement:
         self.folder = folder
         self.timings: dict[Key, Timing] = {}
         self.skipped: dict[str, str] = {}
+        self.restless: set[str] = set()
         self._rng = np.random.default_rng(seed)
         self._end = float("inf")
         setting.save(folder)
@@ -118,7 +121,7 @@ class Measurement:
     def again(self) -> Self:
         """Return a measurement of the same setting in the same folder, without any times."""
         other = copy.copy(self)
-        other.timings, other.skipped = {}, {}
+        other.timings, other.skipped, other.restless = {}, {}, set()
         return other
 
     def run(
@@ -265,6 +268,7 @@ class Measurement:
             for i in self._rng.permutation(len(calls)):
                 process = list(calls)[i]
                 taken[process].append(process.time(calls[process]))
-                process.settle()
+                if not process.settle():
+                    self.restless.add(process.subject.label)
             done += 1
         return taken

@@ -86,15 +86,19 @@ class Process:
         self._commands = cast(IO[str], self._process.stdin)
         self._replies = cast(IO[str], self._process.stdout)
 
-    def settle(self) -> None:
-        """Sleep until the process's threads are idle; at most for `_LONGEST_PAUSE`."""
+    def settle(self) -> bool:
+        """Sleep until the process's threads are idle, at most for `_LONGEST_PAUSE`.
+
+        Returns False if they are still busy then: the next process shares the processors with them.
+        """
         end = time.perf_counter() + _LONGEST_PAUSE
         used = self._processor_seconds()
         while time.perf_counter() < end:
             time.sleep(_PAUSE)
             before, used = used, self._processor_seconds()
             if used is not None and before is not None and used - before < _IDLE * _PAUSE:
-                return
+                return True
+        return used is None
 
     def _processor_seconds(self) -> float | None:
         """Return the processor time of the process's threads, None where it is not known."""

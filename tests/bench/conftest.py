@@ -7,6 +7,7 @@ from fastnn.bench.setting import Setting
 from fastnn.networks import MLP
 
 IMPOSTORS = """
+import threading
 import time
 from fastnn.bench.implementations import Numpy
 
@@ -24,6 +25,17 @@ class Stuck(Numpy):
 class Slow(Numpy):
     def logits(self, x):
         time.sleep(0.1)
+        return super().logits(x)
+
+
+def spin(end):
+    while time.perf_counter() < end:
+        pass
+
+
+class Spins(Numpy):
+    def logits(self, x):
+        threading.Thread(target=spin, args=(time.perf_counter() + 1,)).start()
         return super().logits(x)
 
 

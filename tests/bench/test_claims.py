@@ -223,7 +223,7 @@ class PlantedTimes:
     """A measurement whose times are planted; the trial's may differ from those of the rounds."""
 
     def __init__(self, of_trial, of_rounds, trial=False):
-        self.timings, self.skipped, self.ran = {}, {}, []
+        self.timings, self.skipped, self.restless, self.ran = {}, {}, set(), []
         self.of_trial, self.of_rounds, self.trial = of_trial, of_rounds, trial
 
     def again(self):

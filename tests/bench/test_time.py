@@ -1,6 +1,7 @@
 """The harness keeps to its time: on planted clocks, with slow processes and with stuck ones."""
 
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -94,6 +95,16 @@ def test_a_process_that_hangs_is_killed_and_its_job_dropped(
     measurement.run([numpy_subject(), slow(impostors, "Stuck")], jobs, Effort(3, (1, 1)), within=3)
     assert time.perf_counter() - start < 3 + 0.5 + 2
     assert {key.job for key in measurement.timings} == {"sigmoid"}
+
+
+def test_a_subject_that_spins_after_its_turn_is_named(setting, impostors, tmp_path):
+    measurement = Measurement(setting, tmp_path)
+    if not Path("/proc/self/schedstat").exists():
+        pytest.skip("the system does not report the time of threads")
+    subjects = [numpy_subject(), slow(impostors, "Spins")]
+    measurement.run(subjects, [("forward", 5)], Effort(1, (1, 1)))
+    assert measurement.restless == {"slow"}
+    assert measurement.again().restless == set()
 
 
 def test_a_process_that_ends_in_time_is_still_an_error(setting, impostors, tmp_path):
