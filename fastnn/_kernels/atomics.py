@@ -43,8 +43,8 @@ def store(numbers, i, value):
 def array_at(address, rows, columns, like):
     """Return the C-contiguous (rows, columns) array at an address, of the type of `like`."""
     number = np.ctypeslib.as_ctypes_type(like.dtype)
-    flat = (number * (rows * columns)).from_address(address)
-    return np.frombuffer(flat, like.dtype).reshape(rows, columns)
+    flat = (number * int(rows * columns)).from_address(int(address))
+    return np.ctypeslib.as_array(flat).reshape(rows, columns)
 
 
 def rest():

@@ -185,7 +185,7 @@ def _step_task(first, last, g, b, h, velocity, settings):
     rows, width = g.shape
     ks = np.empty(BLOCK + AHEAD, np.int64)
     count = _entering(h, 0, rows, first, last, ks)
-    turned = np.empty((BLOCK, rows), g.dtype)
+    turned = np.zeros((BLOCK, rows), g.dtype)
     for i in range(count):
         for r in range(rows):
             turned[i, r] = h[r, ks[i]]

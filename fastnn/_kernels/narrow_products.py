@@ -17,14 +17,9 @@ from fastnn._kernels.vectors import INTEGER, VECTOR_BYTES, Emitter
 
 # The vectors of columns, or the columns, that a block has beside each number of rows. With their
 # sums, the vectors of the matrix and those of the rows fill 32 or 16 registers.
-STRIP_VECTORS: tuple[int, ...]
-DOT_COLUMNS: tuple[int, ...]
-if VECTOR_BYTES == 64:
-    STRIP_VECTORS = (0, 16, 8, 7, 6, 4, 4, 3, 3)
-    DOT_COLUMNS = (0, 12, 8, 6, 5, 4, 4, 3, 3)
-else:
-    STRIP_VECTORS = (0, 8, 5, 4, 3, 2, 2)
-    DOT_COLUMNS = (0, 8, 5, 3, 3, 2, 2)
+_MANY_REGISTERS = VECTOR_BYTES == 64
+STRIP_VECTORS = (0, 16, 8, 7, 6, 4, 4, 3, 3) if _MANY_REGISTERS else (0, 8, 5, 4, 3, 2, 2)
+DOT_COLUMNS = (0, 12, 8, 6, 5, 4, 4, 3, 3) if _MANY_REGISTERS else (0, 8, 5, 3, 3, 2, 2)
 MOST_ROWS = len(STRIP_VECTORS) - 1
 AHEAD = 6  # rows of the matrix from which a line is fetched before its turn
 
@@ -66,7 +61,7 @@ def _emit_strip(context, builder, signature, args):  # pragma: no cover - for LL
             )
             # LLVM keeps to this order. With 16 registers, one number at a time has a place there;
             # with 32, all have, and each load would else be repeated for every vector.
-            spread = list(numbers) if VECTOR_BYTES == 64 else numbers
+            spread = list(numbers) if _MANY_REGISTERS else numbers
             pairs = itertools.product(spread, weights)
             return [emit.fused(*pair, total) for pair, total in zip(pairs, sums, strict=True)]
 
