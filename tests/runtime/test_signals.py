@@ -13,6 +13,7 @@ from threadpoolctl import ThreadpoolController
 
 import fastnn
 from fastnn._runtime import signals
+from fastnn._runtime.helpers import helpers
 from fastnn._runtime.processors import available_threads
 from fastnn._runtime.signals import DeferredSignals, numpy_errors
 from fastnn._runtime.team import Team
@@ -55,8 +56,8 @@ def state():
     """Return what a call must leave as it was."""
     blas = [library["num_threads"] for library in ThreadpoolController().info()]
     affinity = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
-    names = sorted(thread.name for thread in threading.enumerate())
-    return blas, affinity, names, thread_count(), signal.getsignal(signal.SIGINT)
+    names = sorted(t.name for t in threading.enumerate() if t.name != "fastnn helper")
+    return blas, affinity, names, helpers.at_work, thread_count(), signal.getsignal(signal.SIGINT)
 
 
 # --- the context by itself
