@@ -6,7 +6,6 @@ A threaded BLAS beside threads of our own makes two pools spin against each othe
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -42,15 +41,18 @@ class Team:
     def __init__(self, size: int) -> None:
         self.size = size
         self._signals = DeferredSignals()
-        self._stack = contextlib.ExitStack()
+        self._errors = np.errstate(all="ignore")
+        self._limit: object = None
         self._helpers: list[Helper] = []
 
     def __enter__(self) -> Self:
-        with contextlib.ExitStack() as stack:  # undone if it fails on the way
-            self._signals = stack.enter_context(DeferredSignals())
-            stack.enter_context(np.errstate(all="ignore"))
-            stack.callback(blas_limits.leave, blas_limits.enter(1))
-            self._stack = stack.pop_all()
+        self._signals.__enter__()
+        try:
+            self._limit = blas_limits.enter(1)
+        except BaseException:
+            self._signals.__exit__(None, None, None)
+            raise
+        self._errors.__enter__()
         return self
 
     def __exit__(
@@ -59,9 +61,10 @@ class Team:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._errors.__exit__(kind, error, trace)
         helpers.give_back(self._helpers)
-        self._helpers = []
-        self._stack.close()
+        blas_limits.leave(self._limit)
+        self._signals.__exit__(kind, error, trace)
 
     def run(self, task: Callable[[int, Any], None], items: Sequence[Any]) -> None:
         """Call ``task(worker, item)`` for every item; a free worker takes the next one.
@@ -69,6 +72,11 @@ class Team:
         After an exception no new task starts; when the running tasks have ended, it is raised. An
         exception from the handler of a signal, such as KeyboardInterrupt, does the same.
         """
+        if self.size == 1 or len(items) == 1:
+            for item in items:
+                self._signals.deliver()
+                task(0, item)
+            return
         queue = iter(items)
         taking = threading.Lock()
         failed = False
