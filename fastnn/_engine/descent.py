@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn._engine import narrow
+from fastnn._engine.fused import FusedSteps
 from fastnn._engine.gradients import GradientSums
 from fastnn._engine.layers import evaluate_tile
 from fastnn._engine.losses import first_not_finite
 from fastnn._engine.network import Network, parameter_name
-from fastnn._engine.tiles import MOST_ROWS, run_tiles
+from fastnn._engine.tiles import MOST_ROWS, cut, run_tiles
 from fastnn._engine.workspace import Rows, Workspace, Workspaces
 from fastnn._kernels.descent import _sgd_step
 from fastnn._runtime.progress import Progress
@@ -53,20 +55,36 @@ class Descent:
         self._settings = settings
         self._team = team
         self._parameters = [p.reshape(-1) for p in (*net.weights, *net.biases)]
+        self._workspaces = Workspaces(net, MOST_ROWS, to=1)
+        self._fused: FusedSteps | None = None
+        if settings.batch_size <= narrow.MOST_ROWS:
+            self._fused = FusedSteps(
+                net,
+                settings.batch_size,
+                learning_rate=settings.learning_rate,
+                momentum=settings.momentum,
+                l2=settings.l2,
+            )
+            return
         self._velocities = [np.zeros_like(p) for p in self._parameters]
         self._sums = GradientSums(net, settings.batch_size, x)
-        self._workspaces = Workspaces(net, MOST_ROWS, to=1)
 
     def epoch(
         self, x: NDArray[Any], labels: NDArray[np.int64], order: NDArray[np.int64] | None = None
     ) -> None:
         """Take one step for every batch of the samples, in the given `order` or in their own."""
         size = self._settings.batch_size
-        for start in range(0, len(x), size):
-            batch = slice(start, min(start + size, len(x)))
-            rows = batch if order is None else order[batch]
-            self._sums.add(self._team, self._workspaces, x, labels, rows)
-            self._step(batch.stop - batch.start)
+        batches = cut(len(x), size)
+        if self._fused is not None:
+            with self._fused.on(self._team):
+                for batch in batches:
+                    self._fused.take(x, labels, batch if order is None else order[batch])
+                    self._team.deliver()
+        else:
+            for batch in batches:
+                rows = batch if order is None else order[batch]
+                self._sums.add(self._team, self._workspaces, x, labels, rows)
+                self._step(batch.stop - batch.start)
         self._require_finite()
 
     def _require_finite(self) -> None:

@@ -7,13 +7,14 @@ sums of the parts are then added in order, slice by slice of the parameters.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn._engine import masked, tiles
+from fastnn._engine import masked, narrow, tiles
 from fastnn._engine.layers import backward, evaluate_tile, input_transposed_product
 from fastnn._engine.losses import first_not_finite
 from fastnn._engine.memory import empty
@@ -24,17 +25,16 @@ from fastnn._runtime.team import Team
 from fastnn._runtime.threads import thread_count
 
 # A part should have many rows, since each part reads all weights and has sums of its own. But two
-# threads need two parts even for a small batch, and more threads need more: a batch of 1,000 keeps
-# two threads busy, one of 2,048 eight.
+# threads need two parts, and more threads need more: a batch of 1,000 keeps two threads busy, one
+# of 2,048 eight. All threads share the products of a few rows.
 _ROWS = 256
-_SPLIT_FROM = 100
 _MOST_PARTS = 8
 _SLICE = 1 << 16  # entries of a parameter that stay in the cache from one operation to the next
 
 
 def part_count(rows: int) -> int:
     """Return how many parts a batch of `rows` is cut into: a power of two."""
-    if rows < _SPLIT_FROM:
+    if rows <= narrow.MOST_ROWS:
         return 1
     return min(_MOST_PARTS, 1 << max(1, (rows // _ROWS).bit_length() - 1))
 
@@ -133,7 +133,8 @@ def mean_gradients(
     Raises FloatingPointError where one of them, with ``l2 * W`` added to weights, overflows.
     """
     sums = GradientSums(net, len(x), x)
-    workspaces = Workspaces(net, sums.height, to=1)
+    shared = narrow.SharedProducts(net) if sums.parts == 1 else None
+    workspaces = Workspaces(net, sums.height, to=1, shared=shared)
     kind = net.dtype.type
 
     def divide(_: int, number_and_slice: tuple[int, slice]) -> None:
@@ -143,8 +144,12 @@ def mean_gradients(
         if l2 and k < len(net.weights):
             mean += kind(l2) * net.weights[k].reshape(-1)[where]
 
-    with Team(min(thread_count(), sums.parts)) as team:
-        sums.add(team, workspaces, x, labels, slice(0, len(x)))
+    size = min(thread_count(), sums.parts)
+    if shared is not None:
+        size = shared.threads(len(x), thread_count())
+    with Team(size) as team:
+        with contextlib.nullcontext() if shared is None else shared.on(team):
+            sums.add(team, workspaces, x, labels, slice(0, len(x)))
         team.run(divide, sums.slices)
     means = sums.joined()
     for k, mean in enumerate(means):

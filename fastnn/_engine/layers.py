@@ -22,9 +22,26 @@ Array = NDArray[Any]
 _ONE_BY_ONE = 4  # measured: up to four rows, BLAS is faster row by row than in one product
 
 
-def layer_product(ws: Workspace, a: Array, i: int, out: Array, *, transposed: bool = False) -> None:
-    """out = a W, or a W^T, for the weights number `i`."""
+def layer_product(
+    ws: Workspace,
+    a: Array,
+    i: int,
+    out: Array,
+    *,
+    transposed: bool = False,
+    only: Array | None = None,
+) -> None:
+    """out = a W, or a W^T, for the weights number `i`.
+
+    Entries of a W^T that are 0 in `only` may be left 0.
+    """
     weights, panels = ws.net.weights[i], ws.packed.get((i, transposed))
+    if ws.shared is not None and ws.shared.fit(len(a), weights.shape[1]):
+        if transposed:
+            ws.shared.multiply_back(a, weights, out, only)
+        else:
+            ws.shared.multiply(a, weights, out)
+        return
     if panels is not None:
         masks = ws.spare("masks", *masked.masks_shape(*a.shape), dtype=np.uint64)
         if masked.masked_product(a, panels, masks, out):
@@ -76,12 +93,13 @@ def activate(ws: Workspace, i: int) -> None:
 def backward(ws: Workspace, *, to: int) -> None:
     """Fill ``ws.g[to:-1]`` from ``ws.g[-1]``, the residual; g by hidden layers end as dL/dz."""
     for i in range(len(ws.net.weights), to, -1):
-        layer_product(ws, ws.g[i], i - 1, ws.g[i - 1], transposed=True)
+        only = ws.h[i - 1] if i > 1 and not ws.activation.has_slope else None
+        layer_product(ws, ws.g[i], i - 1, ws.g[i - 1], transposed=True, only=only)
         if i > 1:
-            _deactivate(ws, i - 1)
+            deactivate(ws, i - 1)
 
 
-def _deactivate(ws: Workspace, i: int) -> None:
+def deactivate(ws: Workspace, i: int) -> None:
     """Turn dL/dh in ``ws.g[i]`` into dL/dz."""
     ws.activation.backward(ws.slope[i] if ws.activation.has_slope else ws.h[i], ws.g[i])
     if ws.direction:

@@ -1,10 +1,12 @@
 """Tiles: a batch is cut into tiles of rows, and every tile goes through the network on one thread.
 
+A few rows are one tile, which all threads share (`fastnn._engine.narrow`).
 Tiles depend on the number of rows alone, never on the number of threads.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn._engine.narrow import MOST_ROWS as MOST_SHARED
+from fastnn._engine.narrow import SharedProducts
 from fastnn._engine.network import Network
 from fastnn._engine.workspace import Rows, Workspace, Workspaces
 from fastnn._runtime.progress import Progress
@@ -20,7 +24,6 @@ from fastnn._runtime.threads import thread_count
 
 # A tile needs many rows, since it reads all weights, but its activations should stay in the cache.
 MOST_ROWS = 500
-SPLIT_FROM = 64  # from here on there are two tiles at least, so that two threads have work
 _GOOD_ROWS = 128  # up to _FEW tiles, more of them only where each keeps this height
 _FEW = 8
 _EVEN = 4  # beyond, a multiple of this many, so that a few threads have as much to do each
@@ -32,7 +35,7 @@ def tiles(rows: int) -> list[slice]:
     """Return slices that cut `rows` into tiles of nearly equal height."""
     if rows > _FEW * MOST_ROWS:
         count = -(-rows // (_EVEN * MOST_ROWS)) * _EVEN
-    elif rows >= SPLIT_FROM:
+    elif rows > MOST_SHARED:
         count = min(_FEW, 1 << max(1, (rows // _GOOD_ROWS).bit_length() - 1))
     else:
         count = 1
@@ -66,8 +69,13 @@ def for_each_tile(
     every_tile = tiles(len(x))
     height = max(tile.stop - tile.start for tile in every_tile)
     capacity = max(height, min(len(x) * variants, MOST_ROWS))
-    with Team(min(thread_count(threads), len(every_tile))) as team:
-        workspaces = Workspaces(net, capacity, to, direction=direction)
+    shared = None
+    size = min(thread_count(threads), len(every_tile))
+    if len(every_tile) == 1:
+        shared = SharedProducts(net)
+        size = shared.threads(len(x) * variants, thread_count(threads))
+    with Team(size) as team, contextlib.nullcontext() if shared is None else shared.on(team):
+        workspaces = Workspaces(net, capacity, to, shared, direction=direction)
         run_tiles(team, workspaces, x, work, variants=variants, order=order, progress=progress)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 from fastnn._engine import masked
 from fastnn._engine.activations import activation_named
 from fastnn._engine.memory import empty
+from fastnn._engine.narrow import SharedProducts
 from fastnn._engine.network import Network
 from fastnn._kernels import elementwise
 from fastnn._runtime.team import Team
@@ -35,9 +36,17 @@ class Workspace:
     """
 
     def __init__(
-        self, net: Network, rows: int, to: int | None, packed: Packed, *, direction: bool = False
+        self,
+        net: Network,
+        rows: int,
+        to: int | None,
+        packed: Packed,
+        shared: SharedProducts | None = None,
+        *,
+        direction: bool = False,
     ) -> None:
         self.net = net
+        self.shared = shared
         self.activation = activation_named(net.activation)
         self.packed = packed
         self.capacity = rows
@@ -101,23 +110,35 @@ class Workspaces(dict[int, Workspace]):
     """
 
     def __init__(
-        self, net: Network, rows: int, to: int | None = None, *, direction: bool = False
+        self,
+        net: Network,
+        rows: int,
+        to: int | None = None,
+        shared: SharedProducts | None = None,
+        *,
+        direction: bool = False,
     ) -> None:
         super().__init__()
+        self.shared = shared
         self._net, self._rows, self._to, self._direction = net, rows, to, direction
         self._panels: Packed = {}
         self.packed: Packed = {}
 
     def __missing__(self, worker: int) -> Workspace:
         self[worker] = Workspace(
-            self._net, self._rows, self._to, self.packed, direction=self._direction
+            self._net,
+            self._rows,
+            self._to,
+            self.packed,
+            self.shared,
+            direction=self._direction,
         )
         return self[worker]
 
     def pack(self, team: Team, rows: int) -> None:
         """Pack the weights as they are now, if a call on `rows` rows is worth it."""
         self.packed.clear()
-        if rows < masked.PACK_FROM:
+        if rows < masked.PACK_FROM or self.shared is not None:
             return
         if not self._panels:
             self._panels = self._make_panels()

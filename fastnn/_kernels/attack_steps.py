@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from fastnn._kernels.jit import kernel
+
+_PIECE = 512  # entries of a row that stay in the first-level cache
 
 
 @kernel
 def _signed_step(clean, x, gradient, step, eps, lower, upper, out):
-    """out = x + step * sign(gradient), no further than eps from `clean` and within the bounds."""
+    """out = x + step * sign(gradient), no further than eps from `clean` and within the bounds.
+
+    `out` may be `x` or `gradient`. Results go to it by way of a piece of memory that nothing else
+    uses: LLVM makes no vectors of a loop that writes to what it reads.
+    """
     source, start, slope, target = clean.ravel(), x.ravel(), gradient.ravel(), out.ravel()
-    for i in range(target.size):
-        g = slope[i]
-        v = start[i] + (step if g > 0 else (-step if g < 0 else g))
-        least, most = source[i] - eps, source[i] + eps
-        v = least if v < least else v
-        v = most if v > most else v
-        v = lower if v < lower else v
-        target[i] = upper if v > upper else v
+    piece = np.empty(_PIECE, out.dtype)
+    for first in range(0, target.size, _PIECE):
+        last = min(first + _PIECE, target.size)
+        here, now, way = source[first:last], start[first:last], slope[first:last]
+        there = target[first:last]
+        for i in range(last - first):
+            g = way[i]
+            v = now[i] + (step if g > 0 else (-step if g < 0 else g))
+            least, most = here[i] - eps, here[i] + eps
+            v = least if v < least else v
+            v = most if v > most else v
+            v = lower if v < lower else v
+            piece[i] = upper if v > upper else v
+        for i in range(last - first):
+            there[i] = piece[i]
 
 
 @kernel
@@ -56,7 +71,28 @@ def _still_moving(direction, room, most, out):
 
 
 @kernel
-def _shift_by_every_eps(direction, room, reached, eps, weights, stops, stopping, z, slope, out):
+def _stops_in_order(direction, room, reached, eps, stops, ends):
+    """List the inputs of a row that meet their bound between `reached` and the last eps, in order.
+
+    Those that do so up to eps[k], and not before, are stops[ends[k] : ends[k + 1]].
+    """
+    found = np.empty_like(stops)
+    count = 0
+    for j in range(direction.size):
+        found[count] = j
+        count += (room[j] > reached) & (room[j] <= eps[-1]) & (direction[j] != 0)
+    previous = reached
+    ends[0] = last = 0
+    for k in range(eps.size):
+        for p in range(count):
+            stops[last] = found[p]
+            last += (room[found[p]] > previous) & (room[found[p]] <= eps[k])
+        ends[k + 1] = last
+        previous = eps[k]
+
+
+@kernel
+def _shift_by_every_eps(direction, room, reached, eps, weights, z, slope, out):
     """out[i * K + k] = the first layer's products for row i, moved by eps[k] within its bounds.
 
     `eps` ascends from `reached`, the largest eps of the call before, 0 in the first. On entry, z is
@@ -65,21 +101,19 @@ def _shift_by_every_eps(direction, room, reached, eps, weights, stops, stopping,
     that meets its bound on the way adds its row of the weights to the slopes of all eps before
     that, and direction * room of it to z. Nothing is ever subtracted: the rounding that a
     difference leaves behind would be multiplied by eps. On exit z belongs to the last eps, and
-    slope is used up. `stops` has place for the columns of a row, `stopping` for K rows.
+    slope is used up.
     """
     rows, width = direction.shape
     count = eps.size
+    stops, ends = np.empty(width + 1, np.int64), np.empty(count + 1, np.int64)
+    stopping = np.empty((count, z.shape[1]), z.dtype)
     for i in range(rows):
+        _stops_in_order(direction[i], room[i], reached, eps, stops, ends)
         base, change = z[i], slope[i]
-        previous = reached
         for k in range(count):
-            found = 0
-            for j in range(width):
-                stops[found] = j
-                found += (room[i, j] > previous) & (room[i, j] <= eps[k]) & (direction[i, j] != 0)
             stopped = stopping[k]
             stopped[:] = 0
-            for p in range(found):
+            for p in range(ends[k], ends[k + 1]):
                 sign = direction[i, stops[p]]
                 way = sign * room[i, stops[p]]
                 row = weights[stops[p]]
@@ -87,7 +121,6 @@ def _shift_by_every_eps(direction, room, reached, eps, weights, stops, stopping,
                     stopped[c] += sign * row[c]
                     base[c] += way * row[c]
             out[i * count + k] = base
-            previous = eps[k]
         for k in range(count - 1, -1, -1):
             target, stopped = out[i * count + k], stopping[k]
             for c in range(change.size):

@@ -15,6 +15,7 @@ so that a process never runs code that was compiled for others.
 from __future__ import annotations
 
 import contextlib
+import functools
 import glob
 import hashlib
 import json
@@ -71,7 +72,7 @@ class KernelCache:
         self._ensure_folder = impl.locator.ensure_cache_path
         self._index_key, self._dump = cache._index_key, file._dump
         settings = json.dumps(options, default=sorted, sort_keys=True)
-        self._origin = (file._version, settings, file._source_stamp)
+        self._origin = (file._version, settings, file._source_stamp, sources_stamp())
         self._enabled = True
         self.cache_path: str = cache.cache_path
         self.base: str = impl.filename_base
@@ -141,6 +142,16 @@ class KernelCache:
         name = f"{self.base}.{_digest(repr(key).encode()).hex()[:16]}{SUFFIX}"
         origin = (self._origin, self._index_key(signature, codegen))
         return Path(self.cache_path) / name, _digest(repr(origin).encode())
+
+
+@functools.cache
+def sources_stamp(folder: Path = Path(__file__).parent) -> tuple[tuple[str, int, int], ...]:
+    """Return name, time of change and size of every source file beside this one.
+
+    numba compares the file of a kernel alone, but kernels use functions and constants of others.
+    """
+    files = ((file.name, file.stat()) for file in sorted(folder.glob("*.py")))
+    return tuple((name, found.st_mtime_ns, found.st_size) for name, found in files)
 
 
 def seal(payload: bytes, identity: bytes) -> bytes:

@@ -1,7 +1,4 @@
-"""Kernels that need e**x: sigmoid, tanh, and the exponentials of rows of logits.
-
-They are in one file because numba's cache does not notice a change to a function of another file.
-"""
+"""Kernels that need e**x: sigmoid, tanh, and the exponentials of rows of logits."""
 
 from __future__ import annotations
 

@@ -62,9 +62,15 @@ class Team:
         trace: TracebackType | None,
     ) -> None:
         self._errors.__exit__(kind, error, trace)
-        helpers.give_back(self._helpers)
-        blas_limits.leave(self._limit)
-        self._signals.__exit__(kind, error, trace)
+        try:
+            helpers.give_back(self._helpers)
+            blas_limits.leave(self._limit)
+        finally:
+            self._signals.__exit__(kind, error, trace)
+
+    def deliver(self) -> None:
+        """Run the handlers of signals that have arrived; their exceptions go to the caller."""
+        self._signals.deliver()
 
     def run(self, task: Callable[[int, Any], None], items: Sequence[Any]) -> None:
         """Call ``task(worker, item)`` for every item; a free worker takes the next one.

@@ -144,8 +144,6 @@ class _FirstLayer:
         moving = ws.spare("moving", *self._direction.shape)
         attack_steps._still_moving(self._direction, room, eps[-1], moving)
         layer_product(ws, moving, 0, self._slope)
-        stops = ws.spare("stops", len(weights), dtype=np.int64)
-        stopping = ws.spare("stopping", len(ks), weights.shape[1])
         for rows in cut(len(room), ws.capacity // len(ks)):
             direction, distance, z, slope = (
                 array[rows] for array in (self._direction, room, self._z, self._slope)
@@ -157,8 +155,6 @@ class _FirstLayer:
                 self._reached,
                 eps,
                 weights,
-                stops,
-                stopping,
                 z,
                 slope,
                 ws.h[1],

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastnn import _checks
 from fastnn._engine.layers import require_finite
 from fastnn._engine.losses import predictions
-from fastnn._engine.masked import PACK_FROM
+from fastnn._engine.narrow import MOST_ROWS as MOST_SHARED
 from fastnn._engine.tiles import for_each_tile
 from fastnn._engine.workspace import Rows, Workspace
 from fastnn._runtime.progress import Progress
@@ -144,9 +144,9 @@ def attack_of(attack: str | Attack) -> Attack:
 def warm_up(net: MLP, x: ArrayLike, labels: ArrayLike, eps: Any, *, attack: str | Attack) -> None:
     """Load or compile every kernel of such a call, so that a time is that of the work.
 
-    It takes as many rows as masked products need: BLAS multiplies fewer.
+    It takes one row more than all threads share, so that there are tiles.
     """
-    rows = slice(0, PACK_FROM)
+    rows = slice(0, MOST_SHARED + 1)
     adversarial_accuracy(net, np.asarray(x)[rows], np.asarray(labels)[rows], eps, attack=attack)
 
 

@@ -152,9 +152,9 @@ def test_several_eps_are_as_many_single_calls(net, samples, bounds):
 def test_several_eps_share_the_products_of_the_first_layer(net, samples, monkeypatch):
     made, multiply = [], layers.layer_product
 
-    def noted(ws, a, i, out, *, transposed=False):
+    def noted(ws, a, i, out, *, transposed=False, **more):
         made.append((i, transposed))
-        multiply(ws, a, i, out, transposed=transposed)
+        multiply(ws, a, i, out, transposed=transposed, **more)
 
     monkeypatch.setattr(_fgsm, "layer_product", noted)
     monkeypatch.setattr(layers, "layer_product", noted)

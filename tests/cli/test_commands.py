@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fastnn import _recipe, adversarial_accuracy, load_mlp, save_mlp
-from fastnn._engine import masked
+from fastnn._engine import masked, narrow
 from fastnn._recipe import Recipe
 from fastnn.attacks import evaluate
 from fastnn.cli import main
@@ -214,7 +214,7 @@ def test_the_warm_up_takes_the_way_of_the_work(fastnn, weights, monkeypatch):
     products, real = [], masked.masked_product
     monkeypatch.setattr(masked, "masked_product", lambda *a: products.append(len(a[0])) or real(*a))
     assert fastnn("attack", "--weights", weights)[0] == 0
-    assert sum(products[:2]) == masked.PACK_FROM  # two tiles, before those of the work
+    assert sum(products[:2]) == narrow.MOST_ROWS + 1  # two tiles, before those of the work
 
 
 WRONG_OPTIONS = {

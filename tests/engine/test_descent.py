@@ -5,7 +5,7 @@ import pytest
 
 import fastnn
 from fastnn import MLP, reference, train
-from fastnn._engine import masked
+from fastnn._engine import masked, narrow
 
 SETTINGS = (
     {},
@@ -101,6 +101,7 @@ def test_a_last_batch_below_the_packing_threshold_uses_the_weights_of_its_step(
     # validation samples are again too few.
     monkeypatch.setattr(masked, "_MOST_DENSE", 1.0)
     batch, rows = 2 * masked.PACK_FROM, 2 * masked.PACK_FROM + masked.PACK_FROM // 2
+    assert batch > narrow.MOST_ROWS
     net = make_net((20, 64, 3), dtype=np.float64)
     x, labels = rng.normal(size=(rows, 20)), rng.integers(0, 3, rows)
     expected, _ = steps_of_reference(net, x, labels, batch, 2, np.random.default_rng(0), 0.5)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastnn import MLP
-from fastnn._engine import activations, layers, masked, memory, tiles, workspace
+from fastnn._engine import activations, layers, masked, memory, narrow, tiles, workspace
 from fastnn._runtime.team import Team
 
 
@@ -12,8 +12,8 @@ from fastnn._runtime.team import Team
     ("rows", "count"),
     [
         (0, 1),
-        (63, 1),
-        (64, 2),
+        (narrow.MOST_ROWS, 1),
+        (narrow.MOST_ROWS + 1, 2),
         (511, 2),
         (512, 4),
         (1023, 4),

@@ -161,6 +161,27 @@ def test_code_for_another_signature_or_source_is_not_run(make, folder):
     assert files_in(folder) == [first, second]  # replaced
 
 
+def test_a_change_of_another_file_of_the_kernels_is_noticed(make, folder, monkeypatch):
+    assert make()(3) == 7
+    again = make()
+    assert (again(3), counts(again)) == (7, [1, 0])
+    source = folder.parent / "elementwise.py"
+    source.write_text("one")
+    stamp = cache.sources_stamp(folder.parent)
+    assert [name for name, *_ in stamp] == ["elementwise.py", "source.py"]
+    source.write_text("three")
+    monkeypatch.setattr(cache, "sources_stamp", lambda: stamp)
+    made = make()
+    assert (made(3), counts(made)) == (7, [0, 1])
+    monkeypatch.undo()
+    assert cache.sources_stamp.__wrapped__(folder.parent) != stamp
+
+
+def test_the_stamp_covers_every_file_of_the_kernels():
+    files = Path(cache.__file__).parent.glob("*.py")
+    assert [name for name, *_ in cache.sources_stamp()] == sorted(file.name for file in files)
+
+
 def test_other_options_are_compiled_separately(make, folder):
     for options in ({"fastmath": {"contract"}}, {"fastmath": {"contract", "nsz"}}):
         function = numba.njit(cache=True, **options)(make().py_func)

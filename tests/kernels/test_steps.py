@@ -120,15 +120,12 @@ def swept(gradient, x, weights, eps, bounds, at_once=99):
     direction, room = gradient.copy(), np.empty_like(x)
     attack_steps._direction_and_room(dtype(bounds[0]), dtype(bounds[1]), x, direction, room)
     z, eps = x @ weights, np.array(eps, dtype)
-    stops, reached, found = np.empty(x.shape[1], np.int64), dtype(0), []
+    reached, found = dtype(0), []
     for start in range(0, len(eps), at_once):
         some, moving = eps[start : start + at_once], np.empty_like(direction)
         attack_steps._still_moving(direction, room, some[-1], moving)
         slope, out = moving @ weights, np.empty((rows * len(some), weights.shape[1]), dtype)
-        stopping = np.empty((len(some), weights.shape[1]), dtype)
-        attack_steps._shift_by_every_eps(
-            direction, room, reached, some, weights, stops, stopping, z, slope, out
-        )
+        attack_steps._shift_by_every_eps(direction, room, reached, some, weights, z, slope, out)
         found.append(out.reshape(rows, len(some), -1))
         reached = some[-1]
     return np.concatenate(found, axis=1)
@@ -165,14 +162,12 @@ def test_inputs_stop_once_by_hand(dtype):
     direction, room = np.array([[-1, 1, 0, 1, 1]], dtype), np.array([[1, 2, 2, 4, 0.5]], dtype)
     weights = np.array([[1, 10], [1, 20], [1, 40], [1, 80], [1, 160]], dtype)
     z, slope, out = np.zeros((1, 2), dtype), np.zeros((1, 2), dtype), np.zeros((3, 2), dtype)
-    moving, stops = np.empty_like(direction), np.empty(5, np.int64)
+    moving = np.empty_like(direction)
     attack_steps._still_moving(direction, room, dtype(3), moving)
     assert moving.tolist() == [[0, 0, 0, 1, 0]]
     eps = np.array([1, 1.5, 3], dtype)
     slope[:] = moving @ weights
-    attack_steps._shift_by_every_eps(
-        direction, room, dtype(0.5), eps, weights, stops, np.empty((3, 2), dtype), z, slope, out
-    )
+    attack_steps._shift_by_every_eps(direction, room, dtype(0.5), eps, weights, z, slope, out)
     # The first meets its bound at 1 exactly, and counts as stopped there.
     expected = [[-1 + 1 + 1, -10 + 20 + 80], [-1 + 1.5 * 2, -10 + 1.5 * 100]]
     assert out.tolist() == [*expected, [-1 + 2 + 3, -10 + 40 + 240]]
@@ -190,8 +185,6 @@ def test_a_nan_that_comes_in_goes_out_of_the_sweep(dtype, broken):
         dtype(0),
         eps.astype(dtype),
         arrays["weights"],
-        np.empty(1, np.int64),
-        np.zeros((2, 1), dtype),
         arrays["z"],
         arrays["slope"],
         out,

@@ -17,7 +17,7 @@ import pytest
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
 import fastnn
-from fastnn._engine import tiles
+from fastnn._engine import narrow, tiles
 from fastnn._runtime import blas, processors, team
 from fastnn._runtime.helpers import Helper, Helpers, helpers
 from fastnn._runtime.processors import available_threads, cpu_quota
@@ -859,11 +859,11 @@ def test_the_innermost_threads_count_for_blas_too():
         assert set(blas_threads()) <= {2}
 
 
-@pytest.mark.parametrize("rows", [0, 1, 63, 64, 127, 128, 500, 1000, 4000, 4001, 10_000, 60_001])
+@pytest.mark.parametrize("rows", [0, 1, 127, 160, 161, 500, 1000, 4000, 4001, 10_000, 60_001])
 def test_tiles_are_all_rows_in_order_and_of_one_height(rows):
     cut = tiles.tiles(rows)
     assert [row for tile in cut for row in range(tile.start, tile.stop)] == list(range(rows))
     heights = {tile.stop - tile.start for tile in cut}
     assert max(heights) <= tiles.MOST_ROWS
     assert max(heights) - min(heights) <= 1
-    assert len(cut) % 2 == 0 or rows < tiles.SPLIT_FROM  # two threads have as much to do
+    assert len(cut) % 2 == 0 or rows <= narrow.MOST_ROWS  # two threads have as much to do

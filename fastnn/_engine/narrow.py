@@ -1,0 +1,103 @@
+"""Products of a few rows: all threads of a call share each of them.
+
+From many rows, every thread takes tiles of its own. A few rows are one tile, so the threads share
+the columns of its products instead. Weights are read once and as they are, since packing them takes
+longer than such a product.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn._engine.memory import empty
+from fastnn._engine.network import Network
+from fastnn._kernels import narrow_jobs, narrow_products
+from fastnn._kernels.narrow_products import AHEAD, STRIP_VECTORS
+from fastnn._kernels.vectors import VECTOR_BYTES
+from fastnn._runtime.team import Team
+
+Array = NDArray[Any]
+
+# Measured: up to so many rows, shared products are faster than tiles with packed weights.
+MOST_ROWS = 160
+# Measured: the multiply-adds of a pass from which a second thread saves more than it costs.
+_WORTH_SHARING = 2_000_000
+
+
+class SharedProducts:
+    """Products that the calling thread shares with those of a team.
+
+    Parameters
+    ----------
+    net : Network
+        Whose weights are multiplied.
+    """
+
+    def __init__(self, net: Network) -> None:
+        self._products = sum(w.size for w in net.weights)
+        self._board = empty((narrow_jobs.BOARD_SIZE,), np.int64)
+        self._board[:] = 0
+        self._like = np.empty((0, 0), net.dtype)
+        self._lists = np.empty((0,), np.int64)
+
+    def threads(self, rows: int, most: int) -> int:
+        """Return how many threads, up to `most`, a call with so many rows is worth."""
+        return most if rows * self._products >= _WORTH_SHARING else 1
+
+    def _serve(self, _: int) -> None:
+        """Take part in all products until the block of `on` ends."""
+        narrow_jobs._serve(self._board, self._like)
+
+    @contextlib.contextmanager
+    def on(self, team: Team) -> Iterator[None]:
+        """Share the products of the block with all threads of a team."""
+        self._board[:] = 0
+        with team.beside(self._serve):
+            try:
+                yield
+            finally:
+                narrow_jobs._dismiss(self._board)
+
+    def fit(self, rows: int, width: int) -> bool:
+        """Say whether a product of so many rows with a matrix of so many columns can be shared."""
+        vectors = STRIP_VECTORS[narrow_products._group_height(rows)] if rows else 0
+        return rows > 0 and width * self._like.itemsize >= vectors * VECTOR_BYTES
+
+    def multiply(self, a: Array, weights: Array, out: Array) -> None:
+        """out = a @ weights."""
+        groups = -(-len(a) // narrow_products._group_height(len(a)))
+        size = groups * (len(weights) + AHEAD + 1)
+        if self._lists.size < size:
+            self._lists = np.empty(size, np.int64)
+        counts = self._lists[:groups].reshape(1, groups)
+        lists = self._lists[groups:size].reshape(groups, -1)
+        narrow_jobs._forward(self._board, a, weights, out, lists, counts)
+
+    def multiply_back(self, g: Array, weights: Array, out: Array, only: Array | None) -> None:
+        """out = g @ weights.T; columns in which `only` is all 0 may be left 0."""
+        h = out if only is None else only
+        narrow_jobs._backward(self._board, g, weights, h, only is not None, out)
+
+    def multiply_back_and_step(
+        self,
+        g: Array,
+        weights: Array,
+        h: Array,
+        out: Array,
+        velocity: Array,
+        settings: Array,
+        *,
+        masked: bool,
+    ) -> None:
+        """out = g @ weights.T, then a step of gradient descent on the weights by h.T @ g.
+
+        Where `masked`, columns in which `h` is all 0 may be left 0 in `out`. An `out` without rows
+        is not computed; a `velocity` without rows is that of momentum 0. `settings` has the scale
+        of the gradient, l2, momentum and learning rate, shape (4,).
+        """
+        narrow_jobs._backward_and_step(self._board, g, weights, h, masked, out, velocity, settings)

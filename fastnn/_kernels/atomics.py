@@ -1,0 +1,123 @@
+"""Numbers and arrays that two threads share while neither holds the GIL.
+
+Numbers are entries of an array of int64. All operations are sequentially consistent. Without the
+compiler the plain functions run, one at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic, register_jitable
+
+_INTEGER = ir.IntType(64)
+_lock = threading.RLock()
+
+
+def add(numbers, i, amount):
+    """Add to entry `i` and return what it was before."""
+    with _lock:
+        before = int(numbers[i])
+        numbers[i] += amount
+        return before
+
+
+def load(numbers, i):
+    """Return entry `i`."""
+    with _lock:
+        return int(numbers[i])
+
+
+def store(numbers, i, value):
+    """Set entry `i`."""
+    with _lock:
+        numbers[i] = value
+
+
+def array_at(address, rows, columns, like):
+    """Return the C-contiguous (rows, columns) array at an address, of the type of `like`."""
+    number = np.ctypeslib.as_ctypes_type(like.dtype)
+    flat = (number * int(rows * columns)).from_address(int(address))
+    return np.ctypeslib.as_array(flat).reshape(rows, columns)
+
+
+def rest():
+    """Let other threads have the processor, if some are waiting for it."""
+    time.sleep(0)
+
+
+def _place(context, builder, kind, array, i):  # pragma: no cover - for LLVM
+    """Return the pointer to an entry of an array of int64."""
+    return builder.gep(context.make_array(kind)(context, builder, array).data, [i])
+
+
+# Without the compiler the plain functions above are what runs.
+if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # pragma: no cover
+
+    @intrinsic
+    def add(typing, numbers, i, amount):
+        """Type `add`: an array of int64 and two integers."""
+
+        def generate(context, builder, signature, args):
+            place = _place(context, builder, signature.args[0], args[0], args[1])
+            return builder.atomic_rmw("add", place, args[2], "seq_cst")
+
+        return types.int64(numbers, types.int64, types.int64), generate
+
+    @intrinsic
+    def load(typing, numbers, i):
+        """Type `load`: an array of int64 and an integer."""
+
+        def generate(context, builder, signature, args):
+            place = _place(context, builder, signature.args[0], args[0], args[1])
+            return builder.load_atomic(place, "seq_cst", 8)
+
+        return types.int64(numbers, types.int64), generate
+
+    @intrinsic
+    def store(typing, numbers, i, value):
+        """Type `store`: an array of int64 and two integers."""
+
+        def generate(context, builder, signature, args):
+            place = _place(context, builder, signature.args[0], args[0], args[1])
+            builder.store_atomic(args[2], place, "seq_cst", 8)
+            return context.get_dummy_value()
+
+        return types.void(numbers, types.int64, types.int64), generate
+
+    @intrinsic
+    def array_at(typing, address, rows, columns, like):
+        """Type `array_at`: three integers and an array."""
+        result = types.Array(like.dtype, 2, "C")
+
+        def generate(context, builder, signature, args):
+            size = context.get_abi_sizeof(context.get_value_type(like.dtype))
+            array = context.make_array(result)(context, builder)
+            bytes_of_row = builder.mul(args[2], _INTEGER(size))
+            context.populate_array(
+                array,
+                data=builder.inttoptr(args[0], array.data.type),
+                shape=cgutils.pack_array(builder, [args[1], args[2]]),
+                strides=cgutils.pack_array(builder, [bytes_of_row, _INTEGER(size)]),
+                itemsize=_INTEGER(size),
+                meminfo=None,
+                parent=None,
+            )
+            return array._getvalue()
+
+        return result(types.int64, types.int64, types.int64, like), generate
+
+    _give_way = types.ExternalFunction(
+        "SwitchToThread" if os.name == "nt" else "sched_yield", types.int32()
+    )
+
+    @register_jitable
+    def rest():
+        """Call the system's function for that."""
+        _give_way()

@@ -1,0 +1,124 @@
+"""A few rows: all threads share the products, and nothing of the result depends on that."""
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import MLP, reference
+from fastnn._engine import narrow
+from fastnn._engine.fused import FusedSteps
+from fastnn._runtime.team import Team
+
+SIZES = (20, 300, 140, 5)
+
+
+@pytest.fixture(autouse=True)
+def _share_everything(monkeypatch):
+    monkeypatch.setattr(narrow, "_WORTH_SHARING", 0)
+
+
+@pytest.fixture
+def shared_products(monkeypatch):
+    """Return the list of all products that are shared."""
+    made = []
+    for name in ("multiply", "multiply_back", "multiply_back_and_step"):
+        real = getattr(narrow.SharedProducts, name)
+
+        def noted(self, a, weights, *more, name=name, real=real, **options):
+            made.append((name, len(a), weights.shape))
+            return real(self, a, weights, *more, **options)
+
+        monkeypatch.setattr(narrow.SharedProducts, name, noted)
+    return made
+
+
+@pytest.mark.parametrize("rows", [1, 2, 9, narrow.MOST_ROWS])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_passes_are_the_references(make_net, rng, activation, rows, threads):
+    net = make_net(SIZES, activation, np.float64)
+    x, labels = rng.normal(size=(rows, 20)), rng.integers(0, 5, rows)
+    parameters = net.weights, net.biases
+    with fastnn.threads(threads):
+        logits, gradient = net.logits(x), net.input_gradient(x, labels)
+        slopes = net.gradients(x, labels)
+    every = [reference.gradients(*parameters, *p, activation) for p in zip(x, labels, strict=True)]
+    for i in range(3):
+        mean = np.mean([weights[i] for weights, _ in every], axis=0)
+        np.testing.assert_allclose(slopes.weights[i], mean, rtol=1e-10, atol=1e-12)
+    for i in range(0, rows, 7):
+        z = reference.logits(*parameters, x[i], activation)
+        np.testing.assert_allclose(logits[i], z, rtol=1e-11, atol=1e-12)
+        g = reference.input_gradient(*parameters, x[i], labels[i], activation)
+        np.testing.assert_allclose(gradient[i], g, rtol=1e-10, atol=1e-12)
+
+
+def test_only_a_few_rows_share(rng, shared_products):
+    net = MLP.random(SIZES, rng=rng)
+    x = rng.random((narrow.MOST_ROWS + 1, 20), np.float32)
+    net.logits(x)
+    assert shared_products == []
+    net.logits(x[1:])
+    # The last layer is narrower than a vector.
+    expected = [("multiply", len(x) - 1, shape) for shape in ((20, 300), (300, 140))]
+    assert shared_products == expected
+
+
+def test_results_do_not_depend_on_the_number_of_threads(rng, activation):
+    net = MLP.random(SIZES, activation, rng=rng)
+    x, labels = rng.random((50, 20), np.float32), rng.integers(0, 5, 50)
+
+    def everything():
+        trained = net.astype(np.float32)
+        settings = {"batch_size": 16, "learning_rate": 0.1, "momentum": 0.9}
+        fastnn.train(trained, x, labels, epochs=2, **settings)
+        report = fastnn.adversarial_accuracy(net, x, labels, [0.1, 0.2], bounds=(0, 1))
+        return (
+            *trained.weights,
+            *trained.biases,
+            net.logits(x),
+            net.input_gradient(x, labels),
+            fastnn.fgsm(net, x, labels, 0.1),
+            report.adversarial_prediction,
+        )
+
+    with fastnn.threads(1):
+        alone = everything()
+    for threads in (2, 5):
+        with fastnn.threads(threads):
+            for found, expected in zip(everything(), alone, strict=True):
+                np.testing.assert_array_equal(found, expected)
+
+
+def test_small_batches_take_fused_steps(rng, shared_products):
+    net = MLP.random(SIZES, rng=rng)
+    x, labels = rng.random((32, 20), np.float32), rng.integers(0, 5, 32)
+    fastnn.train(net, x, labels, epochs=1, batch_size=16, learning_rate=0.1)
+    steps = [shape for name, _, shape in shared_products if name == "multiply_back_and_step"]
+    assert steps == 2 * [(300, 140), (20, 300)]
+
+
+def test_without_momentum_no_velocity_is_kept(rng):
+    net = MLP.random(SIZES, rng=rng)
+    for momentum, rows in ((0.0, [0, 0, 0]), (0.5, [20, 300, 140])):
+        steps = FusedSteps(net, 4, learning_rate=0.1, momentum=momentum, l2=0.0)
+        assert [len(v) for v in steps._velocities] == rows
+
+
+def test_an_error_in_the_block_lets_the_helpers_go(rng):
+    shared = narrow.SharedProducts(MLP.random(SIZES, rng=rng))
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError), Team(3) as team, shared.on(team):
+            1 / 0  # noqa: B018
+    x = rng.random((4, 20), np.float32)
+    out = np.empty((4, 300), np.float32)
+    weights = rng.random((20, 300), np.float32)
+    with Team(2) as team, shared.on(team):
+        shared.multiply(x, weights, out)
+    np.testing.assert_allclose(out, x @ weights, rtol=1e-5)
+
+
+def test_a_network_that_is_small_has_no_helpers(monkeypatch, rng):
+    monkeypatch.undo()
+    small, large = MLP.random((4, 8, 3), rng=rng), MLP.random((784, 2048, 512, 10), rng=rng)
+    assert narrow.SharedProducts(small).threads(narrow.MOST_ROWS, 8) == 1
+    assert narrow.SharedProducts(large).threads(10, 8) == 8

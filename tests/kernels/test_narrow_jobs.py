@@ -1,0 +1,193 @@
+"""Products of a few rows, alone and shared by threads, against plain products in float64."""
+
+import contextlib
+import threading
+
+import numba
+import numpy as np
+import pytest
+
+from fastnn._engine.memory import empty
+from fastnn._kernels import atomics, narrow_jobs, narrow_products
+from fastnn._kernels.narrow_products import AHEAD, DOT_COLUMNS, MOST_ROWS, STRIP_VECTORS
+from fastnn._kernels.vectors import VECTOR_BYTES
+
+COMPILED = not numba.config.DISABLE_JIT
+# Below, at and above the most rows of a group and twice as many.
+ROWS = sorted({1, 2, MOST_ROWS - 1, MOST_ROWS, MOST_ROWS + 1, 2 * MOST_ROWS + 1, 40})
+
+
+@pytest.fixture
+def board():
+    made = empty((narrow_jobs.BOARD_SIZE,), np.int64)
+    made[:] = 0
+    return made
+
+
+@contextlib.contextmanager
+def served(board, like, threads):
+    """Let threads serve while the block runs."""
+    helpers = [
+        threading.Thread(target=narrow_jobs._serve, args=(board, like)) for _ in range(threads)
+    ]
+    for helper in helpers:
+        helper.start()
+    try:
+        yield
+    finally:
+        narrow_jobs._dismiss(board)
+        for helper in helpers:
+            helper.join(60)
+            assert not helper.is_alive()
+
+
+def forward(board, a, b):
+    """Return a @ b, in a buffer that was full of NaN."""
+    groups = -(-len(a) // narrow_products._group_height(len(a)))
+    lists = np.full((groups, len(b) + AHEAD), -1)
+    out = np.full((len(a), b.shape[1]), np.nan, a.dtype)
+    narrow_jobs._forward(board, a, b, out, lists, np.full((1, groups), -1))
+    return out
+
+
+def strip(rows, dtype):
+    """Return how many columns a strip has for so many rows."""
+    vectors = STRIP_VECTORS[narrow_products._group_height(rows)]
+    return vectors * VECTOR_BYTES // np.dtype(dtype).itemsize
+
+
+def sparse(rng, shape, dtype, share=0.5):
+    return np.where(rng.random(shape) < share, rng.standard_normal(shape), 0).astype(dtype)
+
+
+def close(found, exact, dtype):
+    tolerance = 60 * np.finfo(dtype).eps
+    np.testing.assert_allclose(found, exact, rtol=tolerance, atol=tolerance * abs(exact).max())
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+@pytest.mark.parametrize("rows", ROWS)
+def test_products_forward(board, rng, rows, threads, dtype):
+    across = strip(rows, dtype)
+    for depth, width in ((1, across), (7, across + 1), (130, 2 * across), (33, 3 * across - 1)):
+        a = sparse(rng, (rows, depth), dtype)
+        b = rng.standard_normal((depth, width)).astype(dtype)
+        with served(board, a, threads):
+            found = forward(board, a, b)
+        board[:] = 0
+        close(found, a.astype(np.float64) @ b, dtype)
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("masked", [False, True])
+def test_products_backward(board, rng, rows, threads, masked, dtype):
+    lanes = VECTOR_BYTES // np.dtype(dtype).itemsize
+    for depth, width in ((1, 1), (narrow_jobs.BLOCK + 1, lanes), (40, 5 * lanes + 3)):
+        g = rng.standard_normal((rows, width)).astype(dtype)
+        b = rng.standard_normal((depth, width)).astype(dtype)
+        h = sparse(rng, (rows, depth), dtype, 0.2)
+        out = np.full((rows, depth), np.nan, dtype)
+        with served(board, g, threads):
+            narrow_jobs._backward(board, g, b, h, masked, out)
+        board[:] = 0
+        exact = g.astype(np.float64) @ b.T
+        if masked:
+            assert (out[:, (h == 0).all(axis=0)] == 0).all()
+            out, exact = np.where(h != 0, out, 0), np.where(h != 0, exact, 0)
+        close(out, exact, dtype)
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize(("momentum", "l2"), [(0, 0), (0, 0.1), (0.9, 0), (0.9, 0.1)])
+@pytest.mark.parametrize("wanted", [False, True])
+def test_steps(board, rng, rows, threads, momentum, l2, wanted, dtype):
+    for depth, width in ((5, strip(rows, dtype)), (130, strip(1, dtype) + 5)):
+        g = rng.standard_normal((rows, width)).astype(dtype)
+        b = rng.standard_normal((depth, width)).astype(dtype)
+        h = sparse(rng, (rows, depth), dtype, 0.1)  # many columns are all zero
+        h[:, 0] = 0
+        velocity = rng.standard_normal((depth if momentum else 0, width)).astype(dtype)
+        out = np.full((rows if wanted else 0, depth), np.nan, dtype)
+        settings = np.array([1 / rows, l2, momentum, 0.1], dtype)
+        before, speed = b.astype(np.float64), velocity.astype(np.float64)
+        with served(board, g, threads):
+            narrow_jobs._backward_and_step(board, g, b, h, False, out, velocity, settings)
+        board[:] = 0
+        if wanted:  # by the weights before the step
+            close(out, g.astype(np.float64) @ before.T, dtype)
+        step = h.T.astype(np.float64) @ g / rows + l2 * before
+        if momentum:
+            step += momentum * speed
+            close(velocity, step, dtype)
+        close(b, before - 0.1 * step, dtype)
+
+
+def test_a_step_where_fewer_rows_enter_than_a_narrow_strip_allows(board, rng, dtype):
+    """A group of one row has strips of several hundred columns, wider than the matrix."""
+    rows = 2 * MOST_ROWS
+    width = strip(rows, dtype)
+    g = rng.standard_normal((rows, width)).astype(dtype)
+    b, h = rng.standard_normal((30, width)).astype(dtype), np.zeros((rows, 30), dtype)
+    h[3, 17] = 1
+    before = b.copy()
+    settings = np.array([1, 0, 0, 1], dtype)
+    narrow_jobs._backward_and_step(board, g, b, h, False, g[:0], b[:0], settings)
+    before[17] -= g[3]
+    np.testing.assert_array_equal(b, before)
+
+
+def test_rows_do_not_depend_on_the_threads_or_on_the_order_of_tasks(board, rng, dtype):
+    a, b = sparse(rng, (19, 300), dtype), rng.standard_normal((300, 700)).astype(dtype)
+    alone = forward(board, a, b)
+    for threads in (1, 3):
+        with served(board, a, threads):
+            for _ in range(20):
+                np.testing.assert_array_equal(forward(board, a, b), alone)
+        board[:] = 0
+
+
+def test_a_nan_or_an_infinity_comes_out_where_it_belongs(board, rng, dtype):
+    a, b = sparse(rng, (9, 40), dtype), rng.standard_normal((40, 300)).astype(dtype)
+    a[4, 7], a[6, 3] = np.nan, np.inf
+    found = forward(board, a, b)
+    assert np.isnan(found[4]).all()
+    assert np.isinf(found[6]).all()
+    assert np.isfinite(np.delete(found, [4, 6], axis=0)).all()
+
+
+@pytest.mark.parametrize("height", range(1, MOST_ROWS + 1))
+def test_columns_that_enter(rng, height, dtype):
+    for share in (0, 0.1, 1):
+        a = sparse(rng, (height + 2, 50), dtype, share)
+        ks = np.full(60 + AHEAD, -1)
+        count = narrow_products._entering(a, 1, height, 3, 49, ks)
+        expected = 3 + np.flatnonzero(a[1 : 1 + height, 3:49].any(axis=0))
+        assert ks[:count].tolist() == expected.tolist()
+        assert set(ks[count : count + AHEAD]) <= set(expected[-1:]) or not count
+
+
+def test_blocks_fit_into_the_registers():
+    registers = 32 if VECTOR_BYTES == 64 else 16
+    for rows in range(1, MOST_ROWS + 1):
+        assert rows * STRIP_VECTORS[rows] + 1 < registers
+        assert rows * DOT_COLUMNS[rows] + 1 < registers
+    strips = STRIP_VECTORS[1:]
+    assert list(strips) == sorted(strips, reverse=True)  # `_step_task` counts on it
+
+
+@pytest.mark.skipif(not COMPILED, reason="without the compiler a lock does it")
+def test_no_addition_is_lost(board):
+    @numba.njit(nogil=True)
+    def count(numbers, times):
+        for _ in range(times):
+            atomics.add(numbers, 0, 1)
+
+    count(board, 0)
+    workers = [threading.Thread(target=count, args=(board, 200_000)) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert board[0] == 800_000
