@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import itertools
 import os
 import threading
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from threadpoolctl import ThreadpoolController
 
@@ -40,14 +43,11 @@ class BlasLimits:
             self._asked.pop(ticket, None)
             self._apply(_blas_libraries())
 
-    def _apply(self, libraries: list[Any]) -> None:
+    def _apply(self, libraries: list[Library]) -> None:
+        limit = min(dict(self._asked.values()).values(), default=None)
         for library, before in zip(libraries, self._before, strict=True):
-            wanted = min(dict(self._asked.values()).values(), default=before)
+            wanted = before if limit is None else limit
             if library.get_num_threads() != wanted:
-                # threadpoolctl 3.8 obeys the first Python thread that asks and ignores all others,
-                # unless that one is dismissed; here the lowest of all limits is what counts.
-                if hasattr(library, "clear_controlling_thread"):
-                    library.clear_controlling_thread(force=True)
                 library.set_num_threads(wanted)
 
     def before_fork(self) -> None:
@@ -67,10 +67,33 @@ class BlasLimits:
         self._lock.release()
 
 
+class Library(NamedTuple):
+    """How to read and set the number of threads of one BLAS library."""
+
+    get_num_threads: Callable[[], int]
+    set_num_threads: Callable[[int], object]
+
+
 @functools.cache
-def _blas_libraries() -> list[Any]:
-    """Return threadpoolctl's handles of the BLAS libraries; finding them takes milliseconds."""
-    return list(ThreadpoolController().select(user_api="blas").lib_controllers)
+def _blas_libraries() -> list[Library]:
+    """Return the BLAS libraries that are loaded; finding them takes milliseconds."""
+    return [_library(one) for one in ThreadpoolController().select(user_api="blas").lib_controllers]
+
+
+def _library(controller: Any) -> Library:
+    """Return the functions of a library that threadpoolctl has found.
+
+    Those of OpenBLAS itself take a quarter of the time. Besides, threadpoolctl 3.8 obeys the first
+    Python thread that asks and ignores all others; here the lowest of all limits counts.
+    """
+    if controller.internal_api == "openblas" and controller.threading_layer != "openmp":
+        for prefix, suffix in itertools.product(("", "scipy_"), ("", "64_", "_64")):
+            with contextlib.suppress(AttributeError):
+                return Library(
+                    getattr(controller.dynlib, f"{prefix}openblas_get_num_threads{suffix}"),
+                    getattr(controller.dynlib, f"{prefix}openblas_set_num_threads{suffix}"),
+                )
+    return Library(controller.get_num_threads, controller.set_num_threads)
 
 
 blas_limits = BlasLimits()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 
 def available_threads() -> int:
@@ -16,6 +19,21 @@ def available_threads() -> int:
         allowed = os.cpu_count() or 1
     quota = cpu_quota()
     return allowed if quota is None else max(1, min(allowed, math.ceil(quota)))
+
+
+def current_processor() -> int | None:
+    """Return the processor that runs the calling thread, None where the system does not say."""
+    ask = _sched_getcpu()
+    return ask() if ask is not None else None
+
+
+@functools.cache
+def _sched_getcpu() -> Callable[[], int] | None:
+    """Return the C library's function, which os lacks."""
+    try:
+        return cast(Callable[[], int], ctypes.PyDLL(None).sched_getcpu)
+    except (AttributeError, OSError, TypeError):  # not on Linux
+        return None
 
 
 @functools.cache

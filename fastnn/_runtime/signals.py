@@ -19,10 +19,12 @@ from typing import Any, Self
 
 import numpy as np
 
-try:  # signal.getsignal takes ten times as long, and every call uses it for every signal
+try:  # the functions of signal take ten times as long, and every call uses them several times
     from _signal import getsignal  # type: ignore[import-not-found]
+    from _signal import signal as set_handler
 except ImportError:
     from signal import getsignal
+    from signal import signal as set_handler
 
 # The signals that programs handle: keys, time limits, requests to end or to report.
 _NAMES = ("INT", "BREAK", "TERM", "HUP", "ALRM", "VTALRM", "PROF", "USR1", "USR2")
@@ -43,7 +45,7 @@ class DeferredSignals:
         self._ended = False
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is not threading.main_thread():
+        if threading.get_ident() != threading.main_thread().ident:
             return self
         self._owner, self._ended = threading.get_ident(), False
         try:
@@ -52,7 +54,7 @@ class DeferredSignals:
                 handler = getsignal(number)
                 if callable(handler):
                     self._handlers[number] = handler
-                    signal.signal(number, self._note)
+                    set_handler(number, self._note)
         except ValueError:  # the main thread of a subinterpreter, which runs no handlers
             self._handlers.clear()
         except BaseException:  # from a handler that was not replaced yet
@@ -95,7 +97,7 @@ class DeferredSignals:
     def _put_back_once(self) -> None:
         for number, handler in self._handlers.items():
             if getsignal(number) == self._note:
-                signal.signal(number, handler)
+                set_handler(number, handler)
         if self in _active:
             _active.remove(self)
 

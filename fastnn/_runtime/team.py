@@ -1,68 +1,36 @@
 """One level of parallelism: the threads of one public call, and BLAS on one thread in each.
 
 A threaded BLAS beside threads of our own makes two pools spin against each other, so while a
-`Team` is at work BLAS is held at one thread. A team lives as long as the public call that made it
-and leaves no thread behind: a forked child or another Python thread finds no pool to inherit.
+`Team` is at work BLAS is held at one thread.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 
 from fastnn._runtime.blas import blas_limits
+from fastnn._runtime.helpers import Helper, Job, helpers
+from fastnn._runtime.processors import current_processor
 from fastnn._runtime.signals import DeferredSignals
 
 _NO_MORE = object()
 
 
-def _own_processors(size: int) -> list[int]:
-    """Return a processor for each of `size` threads if the process may use just as many."""
-    if not hasattr(os, "sched_getaffinity"):
-        return []
-    allowed = sorted(os.sched_getaffinity(0))
-    first = threading.get_native_id() % len(
-        allowed
-    )  # teams of several Python threads start at different ones
-    return allowed[first:] + allowed[:first] if size == len(allowed) else []
-
-
-def _keep_on(processors: list[int]) -> None:
-    """Let the calling thread run on these processors only; do nothing if they are not allowed."""
-    if hasattr(os, "sched_setaffinity"):
-        with contextlib.suppress(OSError):
-            os.sched_setaffinity(0, processors)
-
-
-def _let_go(place: int, processors: list[int]) -> None:
-    """Let the calling thread run on all `processors`, if its affinity is still `place` alone."""
-    if hasattr(os, "sched_getaffinity") and os.sched_getaffinity(0) == {place}:
-        _keep_on(processors)
-
-
-def _keep_on_next(places: Iterator[int], processors: list[int]) -> None:
-    """Keep a new thread on the next of `places`, if there is one."""
-    place = next(places, None)
-    if place is not None:
-        _keep_on(processors)  # a new thread inherits the affinity of its creator
-        _keep_on([place])
-
-
 class Team:
     """The threads of one public call; the calling thread is the first of them.
 
-    A context manager. Inside, BLAS uses one thread. If the team has as many threads as there are
-    processors, each thread stays on a processor of its own: Linux may otherwise run two threads on
-    one processor for longer than a thousand rows take. Handlers of signals run between two tasks of
+    A context manager. Inside, BLAS uses one thread. Handlers of signals run between two tasks of
     the calling thread. numpy does not warn of overflow and does not raise, whatever the caller's
     `numpy.errstate` says: results are checked instead.
+
+    Helpers run where the caller may, but not on its own processor: Linux may otherwise run two
+    threads on one processor for longer than a thousand rows take.
 
     Parameters
     ----------
@@ -73,27 +41,18 @@ class Team:
     def __init__(self, size: int) -> None:
         self.size = size
         self._signals = DeferredSignals()
-        self._stack = contextlib.ExitStack()
-        self._pool: ThreadPoolExecutor | None = None
+        self._errors = np.errstate(all="ignore")
+        self._limit: object = None
+        self._helpers: list[Helper] = []
 
     def __enter__(self) -> Self:
-        with contextlib.ExitStack() as stack:  # undone if it fails on the way
-            self._signals = stack.enter_context(DeferredSignals())
-            stack.enter_context(np.errstate(all="ignore"))
-            stack.callback(blas_limits.leave, blas_limits.enter(1))
-            if self.size > 1:
-                own = _own_processors(self.size)
-                pool = ThreadPoolExecutor(
-                    self.size - 1,
-                    "fastnn",
-                    initializer=_keep_on_next,
-                    initargs=(iter(own[1:]), own),
-                )
-                self._pool = stack.enter_context(pool)
-                if own:
-                    stack.callback(_let_go, own[0], own)
-                    _keep_on(own[:1])
-            self._stack = stack.pop_all()
+        self._signals.__enter__()
+        try:
+            self._limit = blas_limits.enter(1)
+        except BaseException:
+            self._signals.__exit__(None, None, None)
+            raise
+        self._errors.__enter__()
         return self
 
     def __exit__(
@@ -102,7 +61,16 @@ class Team:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stack.close()
+        self._errors.__exit__(kind, error, trace)
+        try:
+            helpers.give_back(self._helpers)
+            blas_limits.leave(self._limit)
+        finally:
+            self._signals.__exit__(kind, error, trace)
+
+    def deliver(self) -> None:
+        """Run the handlers of signals that have arrived; their exceptions go to the caller."""
+        self._signals.deliver()
 
     def run(self, task: Callable[[int, Any], None], items: Sequence[Any]) -> None:
         """Call ``task(worker, item)`` for every item; a free worker takes the next one.
@@ -110,57 +78,83 @@ class Team:
         After an exception no new task starts; when the running tasks have ended, it is raised. An
         exception from the handler of a signal, such as KeyboardInterrupt, does the same.
         """
+        if self.size == 1 or len(items) == 1:
+            for item in items:
+                self._signals.deliver()
+                task(0, item)
+            return
         queue = iter(items)
         taking = threading.Lock()
-        failed = threading.Event()
+        failed = False
 
         def work(worker: int) -> None:
-            with np.errstate(all="ignore"):  # every thread has its own state
-                try:
-                    while not failed.is_set():
-                        if worker == 0:
-                            self._signals.deliver()
-                        with taking:
-                            item = next(queue, _NO_MORE)
-                        if item is _NO_MORE:
-                            return
-                        task(worker, item)
-                except BaseException:
-                    failed.set()
-                    raise
+            nonlocal failed
+            try:
+                while not failed:
+                    if worker == 0:
+                        self._signals.deliver()
+                    with taking:
+                        item = next(queue, _NO_MORE)
+                    if item is _NO_MORE:
+                        return
+                    task(worker, item)
+            except BaseException:
+                failed = True
+                raise
 
-        helpers = self._start(work, min(self.size, len(items)) - 1)
-        try:
+        with self.beside(work, most=len(items) - 1):
             work(0)
-        finally:
-            errors = [helper.exception() for helper in helpers]
-        for error in errors:
-            if error is not None:
-                raise error
 
-    def deliver(self) -> None:
-        """Run the handlers of signals that have arrived; their exceptions go to the caller."""
-        self._signals.deliver()
+    def beside(self, work: Callable[[int], None], *, most: int | None = None) -> Beside:
+        """Return a context during which every helper calls ``work(worker)``, worker = 1, 2, ...
 
-    @contextlib.contextmanager
-    def beside(self, work: Callable[[int], None]) -> Iterator[None]:
-        """Let every helper call ``work(worker)`` while the block runs."""
-        helpers = self._start(work, self.size - 1)
-        try:
-            yield
-        finally:
-            errors = [h.exception() for h in helpers if not h.cancel()]
-        for error in errors:
-            if error is not None:
-                raise error
+        The block begins before the helpers are awake. At its end, a helper that has not begun does
+        not begin any more, and the caller waits for all others. Then the exception of a helper is
+        raised, unless the block has raised one.
 
-    def _start(self, work: Callable[[int], None], count: int) -> list[Future[None]]:
-        """Start up to `count` helpers; while the interpreter shuts down, none can be started."""
-        helpers: list[Future[None]] = []
-        if self._pool is not None:
-            with contextlib.suppress(
-                RuntimeError
-            ):  # no new threads: those that there are do all the work
-                for worker in range(1, count + 1):
-                    helpers.append(self._pool.submit(work, worker))  # noqa: PERF401 - keeps those
-        return helpers
+        Parameters
+        ----------
+        work : callable
+        most : int, optional
+            Use no more helpers than this. Default: all, one fewer than threads.
+        """
+        count = self.size - 1 if most is None else min(self.size - 1, most)
+        return Beside(self._ready(count) if count > 0 else [], work)
+
+    def _ready(self, count: int) -> list[Helper]:
+        """Return up to `count` helpers, off the processor of the caller."""
+        if len(self._helpers) < count:
+            self._helpers += helpers.take(count - len(self._helpers))
+        ready = self._helpers[:count]
+        if ready and hasattr(os, "sched_getaffinity"):
+            allowed = os.sched_getaffinity(0)
+            others = sorted(allowed - {current_processor()})
+            each = len(ready) == len(others)  # one processor for each, or all for all
+            for k, helper in enumerate(ready):
+                helper.keep_on({others[k]} if each else set(others) or allowed)
+        return ready
+
+
+class Beside:
+    """Helpers at work during a `with` block; see `Team.beside`."""
+
+    def __init__(self, ready: list[Helper], work: Callable[[int], None]) -> None:
+        self._ready = ready
+        self._jobs = [Job(work, worker) for worker in range(1, len(ready) + 1)]
+
+    def __enter__(self) -> None:
+        for helper, job in zip(self._ready, self._jobs, strict=True):
+            helper.give(job)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for job in self._jobs:
+            job.end()
+        errors = [job.error for job in self._jobs if job.error is not None]
+        self._jobs.clear()
+        if errors and error is None:
+            raise errors[0]

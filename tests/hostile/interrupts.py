@@ -1,7 +1,7 @@
 """Interrupts at random moments of short calls: Ctrl-C, and time-outs as test runners set them.
 
 After each one either the interruption came out or a right result, and the process is as it was:
-BLAS's threads, the processors that threads may run on, no thread left behind, and the next call
+BLAS's threads, the processors that threads may run on, no thread left at work, and the next call
 gives the right result.
 """
 
@@ -234,22 +234,32 @@ def state() -> dict[str, Any]:
 
 
 def affinity() -> dict[int, set[int]]:
-    """Return the processors that every thread of this process may run on."""
+    """Return the processors that every thread of this process may run on, without helpers."""
     tasks = Path("/proc/self/task")
+    parked = {t.native_id for t in threading.enumerate() if t.name == "fastnn helper"}
     found = {}
     if tasks.is_dir():
         for task in tasks.iterdir():
+            if int(task.name) in parked:
+                continue
             with contextlib.suppress(OSError):  # it ended meanwhile
                 found[int(task.name)] = os.sched_getaffinity(int(task.name))
     return found
 
 
 def no_thread_left() -> None:
-    """Raise where a thread of a call lives on."""
+    """Raise where a helper is still at work, or a thread of a call lives on that is not parked."""
+    from fastnn._runtime.helpers import helpers
+
+    if helpers.at_work:
+        raise BrokeError(f"{helpers.at_work} helpers are still at work")
     end = time.monotonic() + _GRACE
-    while names := [t.name for t in threading.enumerate() if t.name.startswith("fastnn")]:
+    while True:
+        names = [t.name for t in threading.enumerate() if t.name.startswith("fastnn")]
+        if len(names) <= helpers.parked:
+            return
         if time.monotonic() > end:
-            raise BrokeError(f"threads are left: {names}")
+            raise BrokeError(f"threads are left: {names}, parked: {helpers.parked}")
         time.sleep(0.001)
 
 

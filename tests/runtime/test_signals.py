@@ -13,6 +13,7 @@ from threadpoolctl import ThreadpoolController
 
 import fastnn
 from fastnn._runtime import signals
+from fastnn._runtime.helpers import helpers
 from fastnn._runtime.processors import available_threads
 from fastnn._runtime.signals import DeferredSignals, numpy_errors
 from fastnn._runtime.team import Team
@@ -55,8 +56,8 @@ def state():
     """Return what a call must leave as it was."""
     blas = [library["num_threads"] for library in ThreadpoolController().info()]
     affinity = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
-    names = sorted(thread.name for thread in threading.enumerate())
-    return blas, affinity, names, thread_count(), signal.getsignal(signal.SIGINT)
+    names = sorted(t.name for t in threading.enumerate() if t.name != "fastnn helper")
+    return blas, affinity, names, helpers.at_work, thread_count(), signal.getsignal(signal.SIGINT)
 
 
 # --- the context by itself
@@ -116,7 +117,7 @@ def test_every_handler_runs_though_one_of_them_raises():
 
 @alarms
 def test_a_handler_that_raises_while_handlers_are_put_back_costs_no_other_its_place(monkeypatch):
-    put, alarmed = signal.signal, []
+    put, alarmed = signals.set_handler, []
 
     def put_and_alarm(number, handler):
         result = put(number, handler)
@@ -128,7 +129,7 @@ def test_a_handler_that_raises_while_handlers_are_put_back_costs_no_other_its_pl
     with handled(signal.SIGALRM, fail), handled(signal.SIGTERM, fail):
         context = DeferredSignals()
         context.__enter__()
-        monkeypatch.setattr(signal, "signal", put_and_alarm)
+        monkeypatch.setattr(signals, "set_handler", put_and_alarm)
         with pytest.raises(HandlerError):
             context.__exit__(None, None, None)
         monkeypatch.undo()
@@ -217,7 +218,7 @@ def test_other_threads_and_default_actions_are_left_alone():
 
 
 def test_a_failure_to_begin_leaves_the_handlers(monkeypatch):
-    put = signal.signal
+    put = signals.set_handler
 
     def fail_at_second(number, handler):
         if number == signal.SIGTERM and handler is not fail:
@@ -225,7 +226,7 @@ def test_a_failure_to_begin_leaves_the_handlers(monkeypatch):
         return put(number, handler)
 
     with handled(signal.SIGTERM, fail):
-        monkeypatch.setattr(signal, "signal", fail_at_second)
+        monkeypatch.setattr(signals, "set_handler", fail_at_second)
         with pytest.raises(HandlerError), DeferredSignals():
             pass
         monkeypatch.undo()

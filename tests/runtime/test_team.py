@@ -3,11 +3,13 @@
 import contextlib
 import os
 import platform
+import signal
 import subprocess
 import sys
 import textwrap
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -16,7 +18,8 @@ from threadpoolctl import ThreadpoolController, threadpool_limits
 
 import fastnn
 from fastnn._engine import narrow, tiles
-from fastnn._runtime import blas, processors
+from fastnn._runtime import blas, processors, team
+from fastnn._runtime.helpers import Helper, Helpers, helpers
 from fastnn._runtime.processors import available_threads, cpu_quota
 from fastnn._runtime.team import Team
 from fastnn._runtime.threads import thread_count
@@ -243,13 +246,12 @@ def test_every_item_is_done_once_by_workers_of_the_team(size):
         with lock:
             done.append((worker, item))
 
-    before = threading.active_count()
     with Team(size) as team:
         for start in (0, 100):  # a team serves many runs
             team.run(task, range(start, start + 100))
     assert sorted(item for _, item in done) == list(range(200))
     assert {worker for worker, _ in done} <= set(range(size))
-    assert threading.active_count() == before
+    assert helpers.at_work == 0
 
 
 def test_a_team_works_at_the_same_time():
@@ -305,63 +307,261 @@ def test_products_of_infinities_end_in_an_error_alone(rows, count):
             call(x)
 
 
+# --- helpers
+
+
+def fresh(monkeypatch):
+    """Give teams helpers of their own for one test, and return these."""
+    own = Helpers()
+    monkeypatch.setattr(team, "helpers", own)
+    return own
+
+
 @pytest.fixture
-def affinities(monkeypatch):
-    """Return what threads asked to be kept on, by their idents, on a machine of processors 3-5."""
-    asked = {}
+def own_helpers(monkeypatch):
+    own = fresh(monkeypatch)
+    yield own
+    own.end_all()
 
-    def keep(_, processors):
-        asked.setdefault(threading.get_ident(), []).append(processors)
 
-    def current(thread):
-        return {0: set(asked.get(threading.get_ident(), [{5, 3, 4}])[-1])}[thread]
+@pytest.fixture
+def started(monkeypatch):
+    """Return the helpers that are started during the test."""
+    threads, start = [], Helper.__init__
 
-    monkeypatch.setattr(os, "sched_getaffinity", current, raising=False)
-    monkeypatch.setattr(os, "sched_setaffinity", keep, raising=False)
+    def note(helper):
+        start(helper)
+        threads.append(helper)
+
+    monkeypatch.setattr(Helper, "__init__", note)
+    return threads
+
+
+def test_the_second_call_starts_no_thread(own_helpers, started, net, samples):
+    for _ in range(5):
+        with fastnn.threads(3):
+            attacked(net, *samples)
+        trained(net, *samples)
+    assert len(started) == 2
+    assert (own_helpers.at_work, own_helpers.parked) == (0, 2)
+
+
+def test_calls_that_overlap_have_different_helpers(own_helpers):
+    meeting = threading.Barrier(4, timeout=30)
+
+    def call(_):
+        with Team(2) as mine:
+            mine.run(lambda *_: meeting.wait(), range(2))
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(call, range(2)))
+    assert own_helpers.at_work == 0
+
+
+def test_a_task_may_have_a_team_of_its_own(own_helpers):
+    done = []
+
+    def outer(_, item):
+        with Team(2) as inner:
+            inner.run(lambda _, other: done.append((item, other)), range(5))
+
+    with Team(2) as mine:
+        mine.run(outer, range(5))
+    assert sorted(done) == [(a, b) for a in range(5) for b in range(5)]
+    assert own_helpers.at_work == 0
+
+
+def test_no_more_helpers_stay_than_there_are_processors(monkeypatch, own_helpers, started):
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    with Team(6) as mine:
+        mine.run(lambda *_: None, range(6))
+        assert own_helpers.at_work == 5
+    assert own_helpers.parked == 2
+    for helper in started:
+        helper.join()
+    assert sum(helper._thread.is_alive() for helper in started) == 2
+
+
+def test_a_parked_helper_holds_nothing_of_the_call(own_helpers):
+    class Big:
+        pass
+
+    big = Big()
+    gone = weakref.ref(big)
+    meeting = threading.Barrier(2, timeout=30)
+    with Team(2) as mine:
+        mine.run(lambda *_, big=big: meeting.wait(), range(2))
+    del big
+    end = time.monotonic() + 30
+    while gone() is not None:  # the helper is on its way back
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def test_beside_every_helper_works_once_at_the_same_time_as_the_block(own_helpers):
+    meeting, seen = threading.Barrier(3, timeout=30), []
+
+    def work(worker):
+        seen.append(worker)
+        meeting.wait()
+
+    with Team(3) as mine:
+        for _ in range(3):
+            with mine.beside(work):
+                meeting.wait()
+    assert sorted(seen) == [1, 1, 1, 2, 2, 2]
+
+
+def test_a_helper_that_has_not_begun_at_the_end_of_the_block_never_begins(own_helpers, monkeypatch):
+    begun = []
+    with Team(2) as mine:
+        monkeypatch.setattr(Helper, "_wake_up", lambda _: None)  # as if it slept for long
+        with mine.beside(begun.append):
+            pass
+        late = mine._helpers[0].job
+        monkeypatch.undo()
+        late.do()
+    assert begun == []
+
+
+def test_the_end_of_the_block_waits_for_a_helper_that_has_begun(own_helpers):
+    begun, ended = threading.Event(), []
+
+    def work(_):
+        begun.set()
+        time.sleep(0.05)
+        ended.append(True)
+
+    with Team(2) as mine, mine.beside(work):
+        begun.wait(30)
+    assert ended == [True]
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_the_error_of_the_block_comes_before_that_of_a_helper(own_helpers, inside):
+    begun = threading.Event()
+
+    def work(_):
+        begun.set()
+        raise KeyError
+
+    def call():
+        with Team(2) as mine, mine.beside(work):
+            begun.wait(30)
+            if inside:
+                raise IndexError
+
+    with pytest.raises(IndexError if inside else KeyError):
+        call()
+
+
+def test_a_team_of_one_has_no_helper_beside_it(own_helpers, started):
+    with Team(1) as mine:
+        with mine.beside(lambda _: None):
+            pass
+        mine.run(lambda *_: None, range(3))
+    assert started == []
+
+
+@pytest.mark.parametrize("possible", [0, 1])
+def test_a_team_that_gets_no_more_threads_does_the_work_with_those_it_has(
+    monkeypatch, own_helpers, possible
+):
+    start, asked = threading.Thread.start, []
+
+    def refuse(thread):
+        asked.append(thread)
+        if len(asked) > possible:
+            raise RuntimeError("can't create new thread at interpreter shutdown")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    done = []
+    with Team(3) as mine:
+        mine.run(lambda _, item: done.append(item), range(9))
+    assert sorted(done) == list(range(9))
+    assert len(asked) == possible + 1
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="not on this system")
+def test_helpers_take_no_signals_but_their_own_faults(own_helpers):
+    masks, meeting = [], threading.Barrier(2, timeout=30)
+
+    def task(worker, _):
+        meeting.wait()
+        if worker:
+            masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, []))
+
+    with Team(2) as mine:
+        mine.run(task, range(2))
+    assert {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1} < masks[0]
+    assert not {signal.SIGSEGV, signal.SIGFPE} & masks[0]
+
+
+# --- processors of helpers
+
+
+@pytest.fixture
+def affinities(monkeypatch, own_helpers):
+    """Return where helpers were told to run, on a machine of processors 3-5; the caller is on 4."""
+    asked = []
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {5, 3, 4}, raising=False)
+    monkeypatch.setattr(
+        os, "sched_setaffinity", lambda _, places: asked.append(places), raising=False
+    )
+    monkeypatch.setattr(team, "current_processor", lambda: 4)
     return asked
 
 
-def test_a_team_of_all_processors_has_every_thread_on_its_own(affinities):
-    me, meeting = threading.get_ident(), threading.Barrier(3, timeout=30)
-    with Team(3) as team:
-        for _ in range(2):
-            team.run(lambda *_: meeting.wait(), range(3))
-        assert sorted(asks[-1] for asks in affinities.values()) == [[3], [4], [5]]
-    assert sorted(affinities[me][-1]) == [3, 4, 5]  # the caller's are given back
+def meet(size, runs=1):
+    with Team(size) as mine:
+        for _ in range(runs):
+            mine.run(lambda *_: None, range(size))
 
 
-@pytest.mark.parametrize("size", [1, 2, 4])
-def test_a_team_of_another_size_runs_where_the_system_puts_it(affinities, size):
-    with Team(size) as team:
-        team.run(lambda *_: None, range(8))
-    assert not affinities
+def test_a_team_of_all_processors_has_every_helper_on_its_own(affinities):
+    meet(3, runs=2)
+    meet(3)
+    assert affinities == [{3}, {5}]  # and the caller's own stays free
 
 
-def test_the_caller_may_run_anywhere_again_after_an_error(affinities):
-    def fail(*_):
-        raise KeyError
-
-    with pytest.raises(KeyError), Team(3) as team:
-        team.run(fail, range(3))
-    assert sorted(affinities[threading.get_ident()][-1]) == [3, 4, 5]
+def test_helpers_that_are_fewer_run_anywhere_but_where_the_caller_does(affinities):
+    meet(2)
+    assert affinities == [{3, 5}]
 
 
-def test_an_affinity_that_is_set_from_outside_meanwhile_stays(affinities):
-    with Team(3) as team:
-        os.sched_setaffinity(0, [3, 4])
-        team.run(lambda *_: None, range(3))
-    assert affinities[threading.get_ident()][-1] == [3, 4]
+def test_helpers_that_are_more_run_anywhere_but_where_the_caller_does(affinities):
+    meet(4)
+    assert affinities == [{3, 5}] * 3
 
 
-def test_a_team_that_cannot_begin_leaves_blas_as_it_was(monkeypatch, blas_of_3):
-    def fail(_):
-        raise KeyboardInterrupt
+def test_helpers_follow_the_affinity_of_the_caller(monkeypatch, affinities):
+    meet(2)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {4, 5})
+    meet(2)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {4})
+    meet(2)
+    assert affinities == [{3, 5}, {5}, {4}]
 
-    monkeypatch.setattr(os, "sched_setaffinity", fail, raising=False)
-    monkeypatch.setattr(os, "sched_getaffinity", fail, raising=False)
-    with pytest.raises(KeyboardInterrupt), Team(2):
-        pass
-    assert set(blas_threads()) == {3}
+
+def test_helpers_make_room_for_a_caller_that_was_moved(monkeypatch, affinities):
+    meet(3)
+    monkeypatch.setattr(team, "current_processor", lambda: 3)
+    meet(3)
+    assert affinities == [{3}, {5}, {4}]
+
+
+def test_where_the_system_does_not_say_where_the_caller_is_helpers_run_anywhere(
+    monkeypatch, affinities
+):
+    monkeypatch.setattr(team, "current_processor", lambda: None)
+    meet(2)
+    assert affinities == [{3, 4, 5}]
+
+
+def test_a_team_of_one_asks_for_no_processor(affinities):
+    meet(1)
+    assert affinities == []
 
 
 def test_a_processor_that_is_taken_away_meanwhile_is_done_without(monkeypatch, affinities):
@@ -370,27 +570,20 @@ def test_a_processor_that_is_taken_away_meanwhile_is_done_without(monkeypatch, a
 
     monkeypatch.setattr(os, "sched_setaffinity", refuse)
     done = []
-    with Team(3) as team:
-        team.run(lambda _, item: done.append(item), range(9))
+    with Team(3) as mine:
+        mine.run(lambda _, item: done.append(item), range(9))
     assert sorted(done) == list(range(9))
 
 
-@pytest.mark.parametrize("started", [0, 1])
-def test_a_team_that_gets_no_more_threads_does_the_work_with_those_it_has(monkeypatch, started):
-    submit, pools = ThreadPoolExecutor.submit, []
+def test_a_team_that_cannot_begin_leaves_blas_as_it_was(monkeypatch, own_helpers, blas_of_3):
+    def fail(_):
+        raise KeyboardInterrupt
 
-    def refuse(pool, *task):
-        pools.append(pool)
-        if len(pools) > started:
-            raise RuntimeError("can't create new thread at interpreter shutdown")
-        return submit(pool, *task)
-
-    monkeypatch.setattr(ThreadPoolExecutor, "submit", refuse)
-    done = []
-    with Team(3) as team:
-        team.run(lambda _, item: done.append(item), range(9))
-    assert sorted(done) == list(range(9))
-    assert len(pools) == started + 1
+    monkeypatch.setattr(os, "sched_getaffinity", fail, raising=False)
+    with pytest.raises(KeyboardInterrupt), Team(2) as mine:
+        mine.run(lambda *_: None, range(2))
+    assert set(blas_threads()) == {3}
+    assert own_helpers.at_work == 0
 
 
 # --- BLAS
@@ -453,6 +646,7 @@ import multiprocessing, os, signal, sys, threading
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import fastnn
+from fastnn._runtime.helpers import helpers
 from threadpoolctl import ThreadpoolController
 def blas_threads():
     return [one["num_threads"] for one in ThreadpoolController().select(user_api="blas").info()]
@@ -503,7 +697,8 @@ def test_several_python_threads_may_call_at_once():
             assert all(found == expected for found in attacks)
             assert all(found == alone for found in trainings)
         assert blas_threads() == before
-        assert threading.active_count() == 1
+        assert helpers.at_work == 0
+        assert threading.active_count() == 1 + helpers.parked <= 1 + os.cpu_count()
     """)
 
 
