@@ -55,7 +55,6 @@ class Descent:
         self._settings = settings
         self._team = team
         self._parameters = [p.reshape(-1) for p in (*net.weights, *net.biases)]
-        self._workspaces = Workspaces(net, MOST_ROWS, to=1)
         self._fused: FusedSteps | None = None
         if settings.batch_size <= narrow.MOST_ROWS:
             self._fused = FusedSteps(
@@ -65,9 +64,11 @@ class Descent:
                 momentum=settings.momentum,
                 l2=settings.l2,
             )
+            self._workspaces = Workspaces(net, MOST_ROWS, to=1)
             return
         self._velocities = [np.zeros_like(p) for p in self._parameters]
         self._sums = GradientSums(net, settings.batch_size, x)
+        self._workspaces = Workspaces(net, max(MOST_ROWS, self._sums.height), to=1)
 
     def epoch(
         self, x: NDArray[Any], labels: NDArray[np.int64], order: NDArray[np.int64] | None = None

@@ -29,6 +29,7 @@ from fastnn._runtime.threads import thread_count
 # of 2,048 eight. All threads share the products of a few rows.
 _ROWS = 256
 _MOST_PARTS = 8
+_HEIGHT = 500  # most rows of a tile here: each has products as large as the weights
 _SLICE = 1 << 16  # entries of a parameter that stay in the cache from one operation to the next
 
 
@@ -55,7 +56,7 @@ class GradientSums:
 
     def __init__(self, net: Network, rows: int, x: NDArray[Any]) -> None:
         self.parts = part_count(rows)
-        self.height = min(-(-rows // self.parts), tiles.MOST_ROWS)
+        self.height = min(-(-rows // self.parts), _HEIGHT)
         self._mostly_zeros = masked.is_mostly_zeros(x)
         self._shapes = [p.shape for p in (*net.weights, *net.biases)]
         sizes = [math.prod(shape) for shape in self._shapes]

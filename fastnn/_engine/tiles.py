@@ -22,8 +22,9 @@ from fastnn._runtime.progress import Progress
 from fastnn._runtime.team import Team
 from fastnn._runtime.threads import thread_count
 
-# A tile needs many rows, since it reads all weights, but its activations should stay in the cache.
-MOST_ROWS = 500
+# A tile needs many rows, since it reads all weights. But many threads need many tiles: 10,000 rows
+# are 32, as many for each of 4, 8, 16 or 32 threads.
+MOST_ROWS = 320
 _GOOD_ROWS = 128  # up to _FEW tiles, more of them only where each keeps this height
 _FEW = 8
 _EVEN = 4  # beyond, a multiple of this many, so that a few threads have as much to do each

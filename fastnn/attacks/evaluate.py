@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from fastnn._engine.tiles import for_each_tile
 from fastnn._engine.workspace import Rows, Workspace
 from fastnn._runtime.progress import Progress
 from fastnn._runtime.signals import numpy_errors
+from fastnn._runtime.team import Team
 from fastnn._runtime.threads import thread_count
 from fastnn.attacks import ATTACKS, Attack, Tile
 from fastnn.networks import MLP
@@ -87,11 +89,16 @@ def adversarial_accuracy(
     (4, [4, 2, 0])
     """
     limits = _checks.bounds(bounds)
-    rows = _checks.inputs(x, net.sizes[0], net.dtype, limits=limits)
+    count = thread_count(threads)
+
+    def each(check: Callable[[Any], None], blocks: Sequence[Any]) -> None:
+        with Team(min(count, len(blocks))) as team:
+            team.run(lambda _, block: check(block), blocks)
+
+    rows = _checks.inputs(x, net.sizes[0], net.dtype, limits=limits, each=each)
     truth = _checks.labels(labels, len(rows), net.sizes[-1])
     budget = _checks.eps(eps)
     chosen = attack_of(attack)
-    count = thread_count(threads)
     start = time.perf_counter()
     tally = _Tally(net, chosen, truth, np.atleast_1d(budget), limits)
     with Progress("attack", len(rows), enabled=progress) as bar:

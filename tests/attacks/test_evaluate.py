@@ -415,6 +415,25 @@ def test_a_row_whose_logits_overflow_after_the_attack_alone_is_named(eps, bounds
         adversarial_accuracy(net, x, [0, 0, 0], eps, bounds)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_of_several_wrong_inputs_in_many_rows_the_first_is_named(make_net, threads):
+    net, x = make_net((4, 3)), np.full((20_000, 4), 0.5, np.float32)
+    x[4321, 2], x[12_000], x[-1] = 7, np.nan, -1
+    with pytest.raises(ValueError, match=r"^x\[4321, 2\] is 7, outside the bounds \(0\.0, 1\.0\)"):
+        adversarial_accuracy(net, x, np.zeros(len(x), int), 0.1, (0, 1), threads=threads)
+    with pytest.raises(ValueError, match=r"^x\[12000, 0\] is nan; every entry must be finite"):
+        adversarial_accuracy(net, x, np.zeros(len(x), int), 0.1, threads=threads)
+
+
+def test_every_row_of_many_is_checked_on_several_threads(make_net):
+    net, labels = make_net((4, 3)), np.zeros(5000, int)
+    for row in (0, 511, 512, 2048, 4607, 4608, 4999):
+        x = np.full((5000, 4), 0.5, np.float32)
+        x[row, 3] = np.inf
+        with pytest.raises(ValueError, match=rf"^x\[{row}, 3\] is inf; every entry"):
+            adversarial_accuracy(net, x, labels, 0.1, threads=2)
+
+
 @pytest.mark.parametrize("eps", [0.1, EPS])
 def test_a_row_whose_logits_overflow_is_named(make_net, dtype, eps):
     net = make_net((4, 3), dtype=dtype)
