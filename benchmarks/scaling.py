@@ -1,0 +1,185 @@
+"""What more threads give: a model of `adversarial_accuracy`, fitted on one and two threads.
+
+python benchmarks/scaling.py --data DIR --weights weights
+
+Every term of the model has a parameter that is measured inside the call. The program fits them on
+two sizes, predicts other sizes, compares, and says what bounds the speed-up with more threads.
+"""
+
+import argparse
+import contextlib
+import functools
+import itertools
+import time
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+from scaling_model import Parts, fit
+
+import fastnn
+from fastnn import _checks
+from fastnn._engine import tiles
+from fastnn._engine.workspace import Workspaces
+from fastnn._runtime.processors import available_threads
+from fastnn._runtime.team import Team
+from fastnn.attacks import evaluate
+from fastnn.bench.machine import machine_info
+from fastnn.bench.session import make_setting
+
+FITTED = (2500, 10_000)
+CHECKED = (1000, 5000, 60_000)
+THREADS = (1, 2, 4, 8, 16, 64)
+EPS, UNIT = 0.1, (0.0, 1.0)
+
+
+@contextlib.contextmanager
+def clocked(**functions):
+    """Yield a dict that sums up the seconds in functions, each given as its owner and its name."""
+    spent = defaultdict(float)
+
+    def timed(label, function):
+        @functools.wraps(function)
+        def run(*args, **kwargs):
+            start = time.perf_counter()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                spent[label] += time.perf_counter() - start
+
+        return run
+
+    with contextlib.ExitStack() as stack:
+        for label, (owner, name) in functions.items():
+            new = timed(label, getattr(owner, name))
+            stack.enter_context(mock.patch.object(owner, name, new))
+        yield spent
+
+
+def parts_of_call(net, x, labels, threads):
+    """Return the parts of one call, and its counts."""
+    with clocked(
+        check=(_checks, "inputs"), run=(tiles, "run_tiles"), pack=(Workspaces, "pack")
+    ) as spent:
+        start = time.perf_counter()
+        report = evaluate.adversarial_accuracy(net, x, labels, EPS, UNIT, threads=threads)
+        total = time.perf_counter() - start
+    check, pack, run = spent["check"], spent["pack"], spent["run"]
+    return Parts(check, pack, run - pack, total - check - run), report.adversarial_correct
+
+
+def measure(net, x, labels, sizes, rounds):
+    """Return the parts of the fastest of some calls by rows and threads; all cases take turns."""
+    found, counts = {}, {}
+    for _ in range(rounds):
+        for n, threads in itertools.product(sizes, (1, 2)):
+            rows = np.arange(n) % len(x)
+            parts, count = parts_of_call(net, x[rows], labels[rows], threads)
+            if counts.setdefault(n, count) != count:
+                raise ArithmeticError(f"{n} rows: {count} right, and {counts[n]} with others")
+            before = found.get((n, threads))
+            if before is None or parts.seconds < before.seconds:
+                found[n, threads] = parts
+    return found
+
+
+def seconds_of_lock(n=4000, many=200):
+    """Return what a tile costs in Python: of a tiny network, many tiles against two."""
+    net, x = fastnn.MLP.random((4, 8, 8, 8, 3)), np.full((n, 4), 0.5, np.float32)
+
+    def best(count):
+        cut = [slice(n * i // count, n * (i + 1) // count) for i in range(count)]
+        with mock.patch.object(tiles, "tiles", return_value=cut):
+            return min(parts_of_call(net, x, np.zeros(n, int), 1)[0].tiles for _ in range(15))
+
+    return (best(many) - best(2)) / (many - 2)
+
+
+def seconds_asleep(model, n, threads):
+    """Return how long so many threads take for tiles whose work is to sleep as long as `row` says.
+
+    It needs no processors, so it checks how tiles are dealt to more threads than there are.
+    """
+    net, x = fastnn.MLP.random((4, 3)), np.zeros((n, 4), np.float32)
+    start = time.perf_counter()
+    tiles.for_each_tile(net, x, lambda ws, _: time.sleep(model.row * len(ws.h[0])), threads=threads)
+    return time.perf_counter() - start
+
+
+def sizes_of_pieces(net):
+    """Return the number of entries of all pieces that are packed for an attack."""
+    workspaces = Workspaces(net, 1, 0)
+    with Team(1) as team:
+        workspaces.pack(team, max(FITTED))
+    return tuple(workspaces.packed[i, turned][some].size for i, turned, some in workspaces.pieces())
+
+
+def line(n, threads, there, predicted):
+    return (
+        f"{n:7,} {threads:7} {1e3 * there:7.1f} ms {1e3 * predicted:7.1f} ms "
+        f"{100 * (predicted / there - 1):+6.1f}%"
+    )
+
+
+def comparison(model, found, sizes):
+    """Return lines that compare the model with the measured calls of so many rows."""
+    yield f"{'rows':>7} {'threads':>7} {'measured':>10} {'model':>10} {'error':>7}"
+    for (n, threads), parts in sorted(found.items()):
+        if n in sizes:
+            yield line(n, threads, parts.seconds, model.seconds(n, threads))
+
+
+def prediction(model, n):
+    """Return lines with the time of every number of threads, and the share of every term."""
+    free = replace(model, shared=0.0)
+    names = list(model.terms(n, 1))
+    yield f"{n:,} rows, {len(tiles.tiles(n))} tiles"
+    heads = " ".join(f"{name:>6}" for name in names)
+    yield f"{'threads':>7} {'time':>9} {'speed-up':>8} {'(*)':>5} {heads} binds"
+    for threads in THREADS:
+        terms, seconds = model.terms(n, threads), model.seconds(n, threads)
+        shares = " ".join(f"{100 * terms[name] / seconds:5.1f}%" for name in names)
+        yield (
+            f"{threads:7} {1e3 * seconds:6.1f} ms {model.seconds(n, 1) / seconds:8.1f} "
+            f"{free.seconds(n, 1) / free.seconds(n, threads):5.1f} {shares} "
+            f"{model.binding(n, threads) or '-'}"
+        )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", metavar="DIR", help="folder with MNIST")
+    parser.add_argument("--weights", type=Path, metavar="PATH", help="another network")
+    parser.add_argument("--rounds", type=int, default=7, help="the fastest of so many calls counts")
+    args = parser.parse_args()
+    if available_threads() < 2:
+        raise SystemExit("the model is fitted on two processors, and there is one")
+    setting = make_setting(args.weights, args.data)
+    net, x, labels = fastnn.MLP(setting.weights, setting.biases), setting.x, setting.labels
+    evaluate.warm_up(net, x, labels, EPS, attack="fgsm")
+    found = measure(net, x, labels, (*FITTED, *CHECKED), args.rounds)
+    fitted = {key: parts for key, parts in found.items() if key[0] in FITTED}
+    model = fit(fitted, seconds_of_lock(), sizes_of_pieces(net))
+    print(machine_info().processor, setting.source, sep="\n")
+    print(
+        f"\nrow {1e6 * model.row:.2f} us, shared {100 * model.shared:.1f} % a thread, "
+        f"lock {1e6 * model.lock:.0f} us a tile, check {1e9 * model.check:.0f} ns a row, "
+        f"pack {1e9 * model.pack:.2f} ns an entry, serial {1e9 * model.serial:.0f} ns a row, "
+        f"fixed {1e6 * model.fixed:.0f} us\n"
+    )
+    print("fitted on", *comparison(model, found, FITTED), sep="\n")
+    print("\nchecked on", *comparison(model, found, CHECKED), sep="\n")
+    print("\nchecked on tiles that sleep, 10,000 rows: how tiles are dealt to threads")
+    dealing = replace(model, shared=0.0)
+    for threads in THREADS[1:]:
+        terms, there = dealing.terms(10_000, threads), seconds_asleep(model, 10_000, threads)
+        print(line(10_000, threads, there, terms["tiles"] + terms["rounds"]))
+    for n in (1000, 10_000, 60_000):
+        print("", *prediction(model, n), sep="\n")
+    print("\n(*) speed-up if bandwidth grows with the processors, so that nothing is shared")
+
+
+if __name__ == "__main__":
+    main()
