@@ -21,16 +21,17 @@ def longest(items, workers):
 
 @dataclass(frozen=True)
 class Parts:
-    """Seconds of one call and of its parts; `rest` is spent on one thread."""
+    """Seconds of a call and its parts, each the least of some calls.
 
+    `busy` is what all processors spent on the tiles: it has no waiting in it, for the other thread
+    or for another program. `rest` is spent on one thread.
+    """
+
+    seconds: float
     check: float
     pack: float
-    tiles: float
+    busy: float
     rest: float
-
-    @property
-    def seconds(self):
-        return self.check + self.pack + self.tiles + self.rest
 
 
 @dataclass(frozen=True)
@@ -89,18 +90,11 @@ class Model:
 def fit(parts, lock, pieces):
     """Return the model of `parts`, a dict by rows and threads, 1 and 2."""
     alone = {n: one for (n, threads), one in parts.items() if threads == 1}
-    row = np.mean([one.tiles / n for n, one in alone.items()])
-    whole = Model(row, 0.0, lock, 0.0, 0.0, 0.0, 0.0, pieces)
-    slowed = [
-        one.tiles / (whole.terms(n, 2)["tiles"] + whole.terms(n, 2)["rounds"]) - 1
-        for (n, threads), one in parts.items()
-        if threads == 2
-    ]
     rows, rests = zip(*((n, one.rest) for (n, _), one in parts.items()), strict=True)
     serial, fixed = np.polyfit(rows, rests, 1)
     return Model(
-        row=row,
-        shared=max(0.0, np.mean(slowed)),
+        row=np.mean([one.busy / n for n, one in alone.items()]),
+        shared=max(0.0, np.mean([parts[n, 2].busy / one.busy - 1 for n, one in alone.items()])),
         lock=lock,
         check=np.mean([one.check / n for n, one in alone.items()]),
         pack=np.mean([one.pack for one in alone.values()]) / sum(pieces),

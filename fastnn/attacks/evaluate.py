@@ -90,11 +90,7 @@ def adversarial_accuracy(
     """
     limits = _checks.bounds(bounds)
     count = thread_count(threads)
-
-    def each(check: Callable[[Any], None], blocks: Sequence[Any]) -> None:
-        with Team(min(count, len(blocks))) as team:
-            team.run(lambda _, block: check(block), blocks)
-
+    each = _each_on_threads(count)
     rows = _checks.inputs(x, net.sizes[0], net.dtype, limits=limits, each=each)
     truth = _checks.labels(labels, len(rows), net.sizes[-1])
     budget = _checks.eps(eps)
@@ -129,6 +125,16 @@ def adversarial_accuracy(
         saturated_rows=sum(tally.saturated_rows),
         seconds=time.perf_counter() - start,
     )
+
+
+def _each_on_threads(count: int) -> _checks.Each:
+    """Return a function that calls another one for each of several items, on so many threads."""
+
+    def each(function: Callable[[Any], None], items: Sequence[Any]) -> None:
+        with Team(min(count, len(items))) as team:
+            team.run(lambda _, item: function(item), items)
+
+    return each
 
 
 def attack_of(attack: str | Attack) -> Attack:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastnn import MLP, _checks
+from fastnn import MLP, _checks, adversarial_accuracy
 from fastnn._engine import tiles
 from fastnn._engine.workspace import Workspaces
 
@@ -50,10 +50,13 @@ def measured(model, sizes):
     for n in sizes:
         for threads in (1, 2):
             terms = model.terms(n, threads)
-            work = sum(terms[name] for name in ("tiles", "rounds", "memory", "lock"))
-            rest = terms["serial"] + terms["fixed"]
-            found[n, threads] = Parts(terms["check"], terms["pack"], work, rest)
-            assert found[n, threads].seconds == pytest.approx(model.seconds(n, threads))
+            found[n, threads] = Parts(
+                seconds=model.seconds(n, threads),
+                check=terms["check"],
+                pack=terms["pack"],
+                busy=model.row * n * (1 + model.shared * (threads - 1)),
+                rest=terms["serial"] + terms["fixed"],
+            )
     return found
 
 
@@ -82,7 +85,7 @@ def test_what_takes_no_time_is_never_negative(planted):
     from scaling_model import fit
 
     faster = {
-        (n, threads): replace(one, tiles=one.tiles * (0.9 if threads == 2 else 1), rest=1 / n)
+        (n, threads): replace(one, busy=one.busy * (0.9 if threads == 2 else 1), rest=1 / n)
         for (n, threads), one in measured(planted, (2500, ROWS)).items()
     }
     found = fit(faster, 0, planted.pieces)
@@ -124,9 +127,10 @@ def test_the_parts_of_a_call_are_all_of_it(rng):
 
     net, x = MLP.random((300, 200, 10), rng=rng), rng.random((5000, 300), np.float32)
     before = tiles.run_tiles, Workspaces.pack, _checks.inputs
-    parts, correct = scaling.parts_of_call(net, x, rng.integers(0, 10, 5000), 2)
+    labels = net.predict(x)
+    parts, correct = scaling.parts_of_call(net, x, labels, 2)
     assert before == (tiles.run_tiles, Workspaces.pack, _checks.inputs)
-    assert 0 < correct < 5000
+    assert correct == adversarial_accuracy(net, x, labels, 0.1, (0, 1)).adversarial_correct
     assert all(seconds > 0 for seconds in astuple(parts))
     sizes = scaling.sizes_of_pieces(net)
     entries = 2 * 300 * 200 + 200 * 10  # the last layer is too narrow to be packed forward
@@ -147,7 +151,7 @@ def test_counts_that_depend_on_threads_stop_the_measurement(monkeypatch, planted
     x, labels, wrong = np.zeros((100, 4)), np.zeros(100, int), 0
     found = scaling.measure(None, x, labels, (50, 250), 3)
     assert calls == [50, 50, 250, 250] * 3
-    assert found[250, 2].rest == 1 / 12  # the fastest call
+    assert found[250, 2] == replace(parts, rest=1 / 12)  # of three calls the least
     wrong = 1
     with pytest.raises(ArithmeticError, match=r"^50 rows: 2 right, and 1 with others"):
         scaling.measure(None, x, labels, (50, 250), 3)
