@@ -2,8 +2,8 @@
 
 python benchmarks/scaling.py --data DIR --weights weights
 
-The program measures the parts of calls of two sizes, fits the model, compares it with calls of other
-sizes, and says what bounds the speed-up.
+The program measures the parts of calls, fits the model on two sizes, compares it with calls of
+other sizes, and says what bounds the speed-up.
 """
 
 import argparse
