@@ -16,6 +16,8 @@ FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 # Settings must be finite in float32, for networks of both types.
 _LARGEST = float(np.finfo(np.float32).max)
 
+_MOST = {kind: float(np.finfo(kind).max) for kind in FLOATS}
+
 # Rows that are checked at a time, so that a check needs little memory however large the set is.
 _BLOCK = 1024
 
@@ -143,12 +145,12 @@ def _require_within(array: NDArray[Any], limits: Bounds, name: str) -> None:
     """Raise for the first entry that is not finite or outside `limits`."""
     # The bounds are compared in the type of the array: 0.1 in float32 is not below 0.1.
     # A bound outside its range has no effect, and converting it would make numpy warn.
-    most = float(np.finfo(array.dtype).max)
-    lower, upper = (array.dtype.type(b if abs(b) <= most else b * math.inf) for b in limits)
+    most = _MOST[array.dtype]
+    lower, upper = max(limits.lower, -most), min(limits.upper, most)
+    lower, upper = (array.dtype.type(b if abs(b) <= most else b * math.inf) for b in (lower, upper))
     for start in range(0, len(array), _BLOCK):
         block = array[start : start + _BLOCK]
-        least, most = block.min(), block.max()
-        if np.isfinite(least) and np.isfinite(most) and least >= lower and most <= upper:
+        if block.min() >= lower and block.max() <= upper:  # and so no entry is infinite or NaN
             continue
         wrong = ~(np.isfinite(block) & (block >= lower) & (block <= upper))
         row, column = (int(i) for i in np.argwhere(wrong)[0])

@@ -69,14 +69,17 @@ def for_each_tile(
     every_tile = tiles(len(x))
     height = max(tile.stop - tile.start for tile in every_tile)
     capacity = max(height, min(len(x) * variants, MOST_ROWS))
-    shared = None
-    size = min(thread_count(threads), len(every_tile))
-    if len(every_tile) == 1:
+    count = thread_count(threads)
+    if len(every_tile) > 1:
+        shared, size = None, min(count, len(every_tile))
+    else:
         shared = SharedProducts(net)
-        size = shared.threads(len(x) * variants, thread_count(threads))
-    with Team(size) as team, contextlib.nullcontext() if shared is None else shared.on(team):
+        size = shared.threads(len(x) * variants, count)
+    with Team(size) as team:
         workspaces = Workspaces(net, capacity, to, shared, direction=direction)
-        run_tiles(team, workspaces, x, work, variants=variants, order=order, progress=progress)
+        helped = contextlib.nullcontext() if shared is None or size == 1 else shared.on(team)
+        with helped:
+            run_tiles(team, workspaces, x, work, variants=variants, order=order, progress=progress)
 
 
 def run_tiles(

@@ -15,7 +15,6 @@ from fastnn._engine.narrow import MOST_ROWS as MOST_SHARED
 from fastnn._engine.tiles import for_each_tile
 from fastnn._engine.workspace import Rows, Workspace
 from fastnn._runtime.progress import Progress
-from fastnn._runtime.signals import numpy_errors
 from fastnn._runtime.threads import thread_count
 from fastnn.attacks import ATTACKS, Attack, Tile
 from fastnn.networks import MLP
@@ -93,7 +92,7 @@ def adversarial_accuracy(
     chosen = attack_of(attack)
     count = thread_count(threads)
     start = time.perf_counter()
-    tally = _Tally(net, chosen, truth, np.atleast_1d(budget), limits)
+    tally = _Tally(chosen, truth, np.atleast_1d(budget), limits)
     with Progress("attack", len(rows), enabled=progress) as bar:
         for_each_tile(
             net,
@@ -108,7 +107,7 @@ def adversarial_accuracy(
             progress=bar,
         )
         bar.update(len(rows))
-    hits = np.count_nonzero(tally.adversarial == truth, axis=1)
+    hits = (tally.adversarial == truth).sum(axis=1)
     single = isinstance(budget, float)
     return AdversarialReport(
         n=len(rows),
@@ -155,15 +154,13 @@ class _Tally:
 
     def __init__(
         self,
-        net: MLP,
         attack: Attack,
         labels: NDArray[np.int64],
         budgets: NDArray[np.float64],
         limits: _checks.Bounds,
     ) -> None:
         self._attack, self._labels, self._limits = attack, labels, limits
-        with numpy_errors():  # an eps of 1e-50 is 0 in float32
-            self._budgets = budgets.astype(net.dtype)
+        self._budgets = budgets
         self.clean = np.empty(len(labels), np.int64)
         self.adversarial = np.empty((len(budgets), len(labels)), np.int64)
         self.zero_gradient_rows: list[int] = []  # of every tile
@@ -172,7 +169,8 @@ class _Tally:
     def add(self, ws: Workspace, rows: Rows) -> None:
         """Attack the samples in `ws` with every eps, and store the predictions."""
         tile = Tile(ws, self._labels, rows, self._limits)
-        for some, ks, logits in self._attack.answers(tile, self._budgets):
+        budgets = self._budgets.astype(ws.net.dtype)  # an eps of 1e-50 is 0 in float32
+        for some, ks, logits in self._attack.answers(tile, budgets):
             chosen = tile.numbers[some]
             require_finite(logits, np.repeat(chosen, len(ks)), "logits")
             found = predictions(logits, ws.spare("predictions", len(logits), dtype=np.int64))
