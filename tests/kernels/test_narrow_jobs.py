@@ -43,10 +43,8 @@ def served(board, like, threads):
 
 def forward(board, a, b):
     """Return a @ b, in a buffer that was full of NaN."""
-    groups = -(-len(a) // narrow_products._group_height(len(a)))
-    lists = np.full((groups, len(b) + AHEAD), -1)
     out = np.full((len(a), b.shape[1]), np.nan, a.dtype)
-    narrow_jobs._forward(board, a, b, out, lists, np.full((1, groups), -1))
+    narrow_jobs._forward(board, a, b, out)
     return out
 
 
