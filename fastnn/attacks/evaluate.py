@@ -101,8 +101,8 @@ def adversarial_accuracy(
             to=0,
             direction=True,
             variants=np.size(budget),
-            # Samples of a class have zeros in the same places, which products leave out.
-            order=np.argsort(truth, kind="stable"),
+            # Samples of a class have zeros in the same places, which products of tiles leave out.
+            order=np.argsort(truth, kind="stable") if len(rows) > MOST_SHARED else None,
             threads=count,
             progress=bar,
         )
