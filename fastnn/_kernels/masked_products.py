@@ -42,6 +42,11 @@ def shape_for(processor: Target) -> tuple[int, tuple[int, ...], int]:
 ROWS, VECTORS, DEPTH = shape_for(TARGET)
 
 
+def _not_zero(a, row, start):
+    """Return a mask of the `DEPTH` columns from `start` in which a row is not 0."""
+    return np.uint64(sum(1 << k for k in range(DEPTH) if a[row, start + k] != 0))
+
+
 def _add_products(a, row, start, mask, panel, vectors, out, column, fresh):
     """Add a group's products of one chunk, over the columns in `mask`, to a panel of `out`."""
     count = vectors * VECTOR_BYTES // out.itemsize
@@ -51,6 +56,18 @@ def _add_products(a, row, start, mask, panel, vectors, out, column, fresh):
         sums = out[r, column : column + count]
         products = a[r, [start + k for k in columns]] @ panel[columns]
         sums[:] = products if fresh else sums + products
+
+
+def _emit_not_zero(context, builder, signature, args):  # pragma: no cover - for LLVM
+    """Emit `_not_zero`: a comparison of vectors has a bit for each number."""
+    emit = Emitter(context, builder, signature.args[0].dtype)
+    line = emit.place(emit.array(signature.args[0], args[0]), *args[1:])
+    mask = INTEGER(0)
+    for k in range(0, DEPTH, emit.lanes):
+        there = builder.fcmp_unordered("!=", emit.load(line, INTEGER(k)), emit.zero)
+        bits = builder.zext(builder.bitcast(there, ir.IntType(emit.lanes)), INTEGER)
+        mask = builder.or_(mask, builder.shl(bits, INTEGER(k)))
+    return mask
 
 
 def _emit_add_products(context, builder, signature, args):  # pragma: no cover - for LLVM
@@ -139,8 +156,13 @@ def _emit_sums(emit, count, sources, mask, panel, before):  # pragma: no cover -
     return sums
 
 
-# Without the compiler the plain function above is what runs.
+# Without the compiler the plain functions above are what runs.
 if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # pragma: no cover
+
+    @intrinsic
+    def _not_zero(typing, a, row, start):
+        """Type `_not_zero`: an array and integers of 64 bits."""
+        return types.uint64(a, types.int64, types.int64), _emit_not_zero
 
     @intrinsic
     def _add_products(typing, a, row, start, mask, panel, vectors, out, column, fresh):
@@ -148,6 +170,19 @@ if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # pragma: no cov
         return types.void(
             a, row, start, mask, panel, vectors, out, column, fresh
         ), _emit_add_products
+
+
+@kernel
+def _bit_count(mask):
+    """Return the number of bits that are 1: summed in pairs, in fours, in eights and so on."""
+    mask -= (mask >> np.uint64(1)) & np.uint64(0x5555555555555555)
+    pairs = np.uint64(0x3333333333333333)
+    mask = (mask & pairs) + ((mask >> np.uint64(2)) & pairs)
+    mask = (mask + (mask >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    mask += mask >> np.uint64(8)
+    mask += mask >> np.uint64(16)
+    mask += mask >> np.uint64(32)
+    return np.int64(mask & np.uint64(0x7F))
 
 
 @kernel
@@ -162,13 +197,15 @@ def _mark(a, masks):
         for c in range(masks.shape[0]):
             start = c * DEPTH
             mask = np.uint64(0)
-            for k in range(min(DEPTH, depth - start)):
-                there = False
-                for r in range(ROWS):
-                    there |= a[min(g * ROWS + r, rows - 1), start + k] != 0
-                mask |= np.uint64(there) << np.uint64(k)
-                count += there
+            for r in range(ROWS):
+                row = min(g * ROWS + r, rows - 1)
+                if start + DEPTH <= depth:
+                    mask |= _not_zero(a, row, start)
+                else:
+                    for k in range(depth - start):
+                        mask |= np.uint64(a[row, start + k] != 0) << np.uint64(k)
             masks[c, g] = mask
+            count += _bit_count(mask)
     return count
 
 

@@ -144,7 +144,13 @@ def test_a_kernel_is_compiled_without_a_cache_where_no_folder_can_be_written(mon
         (logits_kernels, set()),
         (
             masked_products,
-            {"_emit_add_products", "_emit_sums", "_emit_sums_before", "shape_for"},
+            {
+                "_emit_add_products",
+                "_emit_not_zero",
+                "_emit_sums",
+                "_emit_sums_before",
+                "shape_for",
+            },
         ),
     ],
 )

@@ -186,3 +186,9 @@ def test_a_row_does_not_depend_on_its_neighbour(rng):
     order = rng.permutation(11)
     np.testing.assert_array_equal(multiply(a[order], b), multiply(a, b)[order])
     np.testing.assert_array_equal(multiply(a[3:4], b), multiply(a, b)[3:4])
+
+
+def test_the_bits_of_a_mask_are_counted(rng):
+    masks = [0, 1, 2**63, 2**64 - 1, *(int(m) for m in rng.integers(0, 2**64, 200, np.uint64))]
+    counts = [int(masked_products._bit_count(np.uint64(mask))) for mask in masks]
+    assert counts == [mask.bit_count() for mask in masks]
