@@ -195,12 +195,13 @@ def labels(
         raise ValueError(f"{name} must have shape ({rows},), got {array.shape}")
     if len(array) != rows:
         raise ValueError(f"{name} must have one entry a row: {rows} rows, {len(array)} labels")
-    wrong = (array < 0) | (array >= classes)
-    if wrong.any():
-        row = int(np.argmax(wrong))
+    kept = array.astype(np.int64, copy=False)
+    if not kept.flags.carray:  # numba would compile a kernel again for a read-only array
+        kept = kept.copy()
+    if kept.view(np.uint64).max(initial=0) >= classes:  # where a negative number is a large one
+        row = int(np.argmax((array < 0) | (array >= classes)))
         raise ValueError(f"{name}[{row}] is {array[row]}, outside [0, {classes})")
-    # Writable, as numba would compile a kernel again for a read-only array.
-    return np.require(array, np.int64, requirements=["C", "W"])
+    return kept
 
 
 def _from_one_hot(array: NDArray[Any], classes: int, name: str) -> NDArray[np.int64]:

@@ -108,10 +108,3 @@ def run_tiles(
 def numbers_of(rows: Rows) -> NDArray[np.int64]:
     """Return the numbers of the rows of a tile."""
     return np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
-
-
-def labels_of(ws: Workspace, labels: NDArray[np.int64], rows: Rows) -> NDArray[np.int64]:
-    """Return the labels of a tile."""
-    if isinstance(rows, slice):
-        return labels[rows]
-    return np.take(labels, rows, out=ws.spare("labels", len(rows), dtype=np.int64), mode="clip")

@@ -53,11 +53,13 @@ class Workspace:
         last = len(net.weights)
         lowest = last if to is None else to
         slopes = self.activation.has_slope and lowest < last
-        used = (lambda _: True, lambda i: i >= lowest, lambda i: slopes and 0 < i < last)
-        widths = list(enumerate(net.sizes))
-        shapes = [(rows if use(i) else 0, width) for use in used for i, width in widths]
-        buffers, n = empties(shapes, net.dtype), len(widths)
-        self._h, self._g, self._slope = buffers[:n], buffers[n:-n], buffers[-n:]
+        used = (range(last + 1), range(lowest, last + 1), range(1, last) if slopes else range(0))
+        widths = net.sizes
+        shapes = [(rows, widths[i]) for layers in used for i in layers]
+        buffers, nothing = iter(empties(shapes, net.dtype)), np.empty((0, 0), net.dtype)
+        self._h, self._g, self._slope = (
+            [next(buffers) if i in layers else nothing for i in range(last + 1)] for layers in used
+        )
         self._losses = np.empty(rows, net.dtype)
         self._spares: dict[tuple[str, np.dtype[Any]], Array] = {}
         self.resize(rows)

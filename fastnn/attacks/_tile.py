@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fastnn import _checks
 from fastnn._engine import layers, losses
-from fastnn._engine.tiles import labels_of, numbers_of
+from fastnn._engine.tiles import numbers_of
 from fastnn._engine.workspace import Rows, Workspace
 from fastnn._kernels import attack_steps
 
@@ -56,7 +56,7 @@ class Tile:
         self._clean = workspace.h[0]
         self.x = self._clean.view()
         self.x.flags.writeable = False
-        self.labels = labels_of(workspace, labels, rows)
+        self.labels = labels[rows]
         self.lower, self.upper = kind(bounds.lower), kind(bounds.upper)
         self.numbers = numbers_of(rows)
         self._clean_logits: Array | None = None

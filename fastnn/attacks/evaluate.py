@@ -102,19 +102,19 @@ def adversarial_accuracy(
             direction=True,
             variants=np.size(budget),
             # Samples of a class have zeros in the same places, which products of tiles leave out.
-            order=np.argsort(truth, kind="stable") if len(rows) > MOST_SHARED else None,
+            order=truth.argsort(kind="stable") if len(rows) > MOST_SHARED else None,
             threads=count,
             progress=bar,
         )
         bar.update(len(rows))
-    hits = (tally.adversarial == truth).sum(axis=1)
+    hits = [int(np.count_nonzero(found == truth)) for found in tally.adversarial]
     single = isinstance(budget, float)
     return AdversarialReport(
         n=len(rows),
         eps=budget,
         bounds=None if bounds is None else (limits.lower, limits.upper),
         clean_correct=int(np.count_nonzero(tally.clean == truth)),
-        adversarial_correct=int(hits[0]) if single else hits.astype(np.int64),
+        adversarial_correct=hits[0] if single else np.array(hits, np.int64),
         clean_prediction=tally.clean,
         adversarial_prediction=tally.adversarial[0] if single else tally.adversarial,
         zero_gradient_rows=sum(tally.zero_gradient_rows),
@@ -172,8 +172,8 @@ class _Tally:
         budgets = self._budgets.astype(ws.net.dtype)  # an eps of 1e-50 is 0 in float32
         for some, ks, logits in self._attack.answers(tile, budgets):
             chosen = tile.numbers[some]
-            require_finite(logits, np.repeat(chosen, len(ks)), "logits")
-            found = predictions(logits, ws.spare("predictions", len(logits), dtype=np.int64))
+            require_finite(logits, chosen.repeat(len(ks)), "logits")
+            found = predictions(logits, np.empty(len(logits), np.int64))
             self.adversarial[ks[:, None], chosen] = found.reshape(-1, len(ks)).T
         clean = tile.clean_logits()
         self.clean[rows] = predictions(clean, np.empty(len(clean), np.int64))
