@@ -10,7 +10,7 @@ import pytest
 from fastnn._engine.memory import empty
 from fastnn._kernels import atomics, narrow_jobs, narrow_products
 from fastnn._kernels.narrow_products import AHEAD, DOT_COLUMNS, MOST_ROWS, STRIP_VECTORS
-from fastnn._kernels.vectors import VECTOR_BYTES
+from fastnn._kernels.vectors import TARGET, VECTOR_BYTES
 
 COMPILED = not numba.config.DISABLE_JIT
 # Below, at and above the most rows of a group and twice as many.
@@ -167,7 +167,7 @@ def test_columns_that_enter(rng, height, dtype):
 
 
 def test_blocks_fit_into_the_registers():
-    registers = 32 if VECTOR_BYTES == 64 else 16
+    registers = TARGET.vector_registers
     for rows in range(1, MOST_ROWS + 1):
         assert rows * STRIP_VECTORS[rows] + 1 < registers
         assert rows * DOT_COLUMNS[rows] + 1 < registers
