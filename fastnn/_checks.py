@@ -16,6 +16,8 @@ FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 # Settings must be finite in float32, for networks of both types.
 _LARGEST = float(np.finfo(np.float32).max)
 
+_MOST = {kind: float(np.finfo(kind).max) for kind in FLOATS}
+
 # Rows that are checked at a time, so that a check needs little memory however large the set is.
 _BLOCK = 512
 _FEW = 4 * _BLOCK  # measured: up to so many, other threads are awake too late to help
@@ -158,12 +160,12 @@ def _require_within(array: NDArray[Any], limits: Bounds, name: str) -> None:
     """Raise for the first entry that is not finite or outside `limits`."""
     # The bounds are compared in the type of the array: 0.1 in float32 is not below 0.1.
     # A bound outside its range has no effect, and converting it would make numpy warn.
-    most = float(np.finfo(array.dtype).max)
-    lower, upper = (array.dtype.type(b if abs(b) <= most else b * math.inf) for b in limits)
+    most = _MOST[array.dtype]
+    lower, upper = max(limits.lower, -most), min(limits.upper, most)
+    lower, upper = (array.dtype.type(b if abs(b) <= most else b * math.inf) for b in (lower, upper))
     for start in range(0, len(array), _BLOCK):
         block = array[start : start + _BLOCK]
-        least, most = block.min(), block.max()
-        if np.isfinite(least) and np.isfinite(most) and least >= lower and most <= upper:
+        if block.min() >= lower and block.max() <= upper:  # and so no entry is infinite or NaN
             continue
         wrong = ~(np.isfinite(block) & (block >= lower) & (block <= upper))
         row, column = (int(i) for i in np.argwhere(wrong)[0])
@@ -208,12 +210,13 @@ def labels(
         raise ValueError(f"{name} must have shape ({rows},), got {array.shape}")
     if len(array) != rows:
         raise ValueError(f"{name} must have one entry a row: {rows} rows, {len(array)} labels")
-    wrong = (array < 0) | (array >= classes)
-    if wrong.any():
-        row = int(np.argmax(wrong))
+    kept = array.astype(np.int64, copy=False)
+    if not kept.flags.carray:  # numba would compile a kernel again for a read-only array
+        kept = kept.copy()
+    if kept.view(np.uint64).max(initial=0) >= classes:  # where a negative number is a large one
+        row = int(np.argmax((array < 0) | (array >= classes)))
         raise ValueError(f"{name}[{row}] is {array[row]}, outside [0, {classes})")
-    # Writable, as numba would compile a kernel again for a read-only array.
-    return np.require(array, np.int64, requirements=["C", "W"])
+    return kept
 
 
 def _from_one_hot(array: NDArray[Any], classes: int, name: str) -> NDArray[np.int64]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn._engine import losses, masked
-from fastnn._engine.tiles import labels_of, numbers_of
+from fastnn._engine.tiles import numbers_of
 from fastnn._engine.workspace import Rows, Workspace
 from fastnn._kernels import elementwise
 
@@ -110,7 +110,7 @@ def evaluate_tile(ws: Workspace, labels: NDArray[np.int64], rows: Rows) -> int:
     """Fill ``ws.losses`` and the residual ``ws.g[-1]``; return how many rows are right."""
     logits = forward(ws)
     require_finite(logits, rows, "logits")
-    return losses.loss_residual(logits, labels_of(ws, labels, rows), ws.losses, ws.g[-1])
+    return losses.loss_residual(logits, labels[rows], ws.losses, ws.g[-1])
 
 
 def require_finite(values: Array, rows: Rows, what: str) -> None:

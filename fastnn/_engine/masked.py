@@ -1,10 +1,10 @@
 """Products that leave zeros out: of digits with weights, and of what ReLU lets through.
 
 Four out of five pixels of a digit are 0, and more than half of the units behind a ReLU. Rows are
-taken in groups of two; only the columns in which either of the two is not 0 enter the product. The
-other matrix is packed beforehand into panels of columns, so narrow that 64 rows of a panel stay in
-the first-level cache while all groups pass by. Zeros that remain add nothing, so a row's result
-does not depend on its neighbour.
+taken one by one or in groups, as suits the processor; only the columns in which a row of the group
+is not 0 enter the product. The other matrix is packed beforehand into panels of columns, so narrow
+that a chunk of the rows of a panel stays in the first-level cache while all groups pass by. Zeros
+that remain add nothing, so a row's result does not depend on its neighbours.
 
 The caller decides from how many rows on the packing is worth it, by `PACK_FROM`; `masked_product`
 refuses a matrix that is too dense.
@@ -18,14 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn._kernels import masked_products
-from fastnn._kernels.masked_products import DEPTH, ROWS, VECTOR_BYTES, VECTORS, WIDE
+from fastnn._kernels.masked_products import DEPTH, ROWS, VECTORS
+from fastnn._kernels.vectors import VECTOR_BYTES
 
 Array = NDArray[Any]
 
 # Measured: for fewer rows, packing the weights takes longer than the masked products save.
 PACK_FROM = 100
 # Measured: above this share of columns, BLAS is faster. With 512-bit vectors it never is.
-_MOST_DENSE = 1.0 if WIDE else 0.75
+_MOST_DENSE = 1.0 if VECTOR_BYTES == 64 else 0.75
 _SAMPLED_ROWS = 32
 _FEW_PIXELS = 0.5
 
@@ -33,14 +34,15 @@ _FEW_PIXELS = 0.5
 def panels_shape(depth: int, width: int, dtype: np.dtype[Any]) -> tuple[int, int, int] | None:
     """Return (panels, depth, width of a panel) for a (depth, width) matrix; None if too narrow.
 
-    Of the possible widths of a panel, the one that leaves the fewest columns over.
+    Of the possible widths of a panel, the one that takes the least time: a panel's sums cost about
+    as much as one vector more.
     """
-    widths = [vectors * VECTOR_BYTES // dtype.itemsize for vectors in VECTORS]
-    fitting = [(-(-width // across) * across, across) for across in widths if across <= width]
+    per_vector = VECTOR_BYTES // dtype.itemsize
+    fitting = [count * per_vector for count in VECTORS if count * per_vector <= width]
     if not fitting:
         return None
-    total, across = min(fitting)
-    return total // across, depth, across
+    across = min(fitting, key=lambda across: -(-width // across) * (across + per_vector))
+    return -(-width // across), depth, across
 
 
 def masks_shape(rows: int, depth: int) -> tuple[int, int]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 _LINE_BYTES = 64
+_SHARED_BYTES = 1 << 20
 
 # malloc should keep the memory that a call frees for the next call: to get it from the system again
 # takes as long as some hundred rows. glibc keeps up to twice the size of the largest block that was
@@ -24,3 +27,21 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     buffer = np.empty(size + spare, kind)
     first = -buffer.ctypes.data % _LINE_BYTES // kind.itemsize
     return buffer[first : first + size].reshape(shape)
+
+
+def empties(shapes: Sequence[tuple[int, ...]], dtype: DTypeLike) -> list[NDArray[Any]]:
+    """Return an array of each shape, as `empty` does; small ones share a block, to save time.
+
+    Large ones have blocks of their own, as malloc keeps no block above 32 MiB.
+    """
+    kind = np.dtype(dtype)
+    line = _LINE_BYTES // kind.itemsize
+    sizes = [math.prod(shape) for shape in shapes]
+    begins = list(itertools.accumulate((-(-size // line) * line for size in sizes), initial=0))
+    if begins[-1] * kind.itemsize > _SHARED_BYTES:
+        return [empty(shape, kind) for shape in shapes]
+    block = empty((begins[-1],), kind)
+    return [
+        block[begin : begin + size].reshape(shape)
+        for begin, size, shape in zip(begins, sizes, shapes, strict=False)
+    ]

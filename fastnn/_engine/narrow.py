@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fastnn._engine.memory import empty
 from fastnn._engine.network import Network
 from fastnn._kernels import narrow_jobs, narrow_products
-from fastnn._kernels.narrow_products import AHEAD, STRIP_VECTORS
+from fastnn._kernels.narrow_products import STRIP_VECTORS
 from fastnn._kernels.vectors import VECTOR_BYTES
 from fastnn._runtime.team import Team
 
@@ -26,7 +26,7 @@ Array = NDArray[Any]
 # Measured: up to so many rows, shared products are faster than tiles with packed weights.
 MOST_ROWS = 160
 # Measured: the multiply-adds of a pass from which a second thread saves more than it costs.
-_WORTH_SHARING = 2_000_000
+_WORTH_SHARING = 4_000_000
 
 
 class SharedProducts:
@@ -43,7 +43,7 @@ class SharedProducts:
         self._board = empty((narrow_jobs.BOARD_SIZE,), np.int64)
         self._board[:] = 0
         self._like = np.empty((0, 0), net.dtype)
-        self._lists = np.empty((0,), np.int64)
+        self._rows, self._narrowest = 0, 0  # columns that a product of so many rows needs
 
     def threads(self, rows: int, most: int) -> int:
         """Return how many threads, up to `most`, a call with so many rows is worth."""
@@ -65,18 +65,15 @@ class SharedProducts:
 
     def fit(self, rows: int, width: int) -> bool:
         """Say whether a product of so many rows with a matrix of so many columns can be shared."""
-        vectors = STRIP_VECTORS[narrow_products._group_height(rows)] if rows else 0
-        return rows > 0 and width * self._like.itemsize >= vectors * VECTOR_BYTES
+        if rows != self._rows:
+            height = narrow_products._group_height(rows)
+            self._rows = rows
+            self._narrowest = STRIP_VECTORS[height] * VECTOR_BYTES // self._like.itemsize
+        return rows > 0 and width >= self._narrowest
 
     def multiply(self, a: Array, weights: Array, out: Array) -> None:
         """out = a @ weights."""
-        groups = -(-len(a) // narrow_products._group_height(len(a)))
-        size = groups * (len(weights) + AHEAD + 1)
-        if self._lists.size < size:
-            self._lists = np.empty(size, np.int64)
-        counts = self._lists[:groups].reshape(1, groups)
-        lists = self._lists[groups:size].reshape(groups, -1)
-        narrow_jobs._forward(self._board, a, weights, out, lists, counts)
+        narrow_jobs._forward(self._board, a, weights, out)
 
     def multiply_back(self, g: Array, weights: Array, out: Array, only: Array | None) -> None:
         """out = g @ weights.T; columns in which `only` is all 0 may be left 0."""

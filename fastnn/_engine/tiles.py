@@ -70,14 +70,17 @@ def for_each_tile(
     every_tile = tiles(len(x))
     height = max(tile.stop - tile.start for tile in every_tile)
     capacity = max(height, min(len(x) * variants, MOST_ROWS))
-    shared = None
-    size = min(thread_count(threads), len(every_tile))
-    if len(every_tile) == 1:
+    count = thread_count(threads)
+    if len(every_tile) > 1:
+        shared, size = None, min(count, len(every_tile))
+    else:
         shared = SharedProducts(net)
-        size = shared.threads(len(x) * variants, thread_count(threads))
-    with Team(size) as team, contextlib.nullcontext() if shared is None else shared.on(team):
+        size = shared.threads(len(x) * variants, count)
+    with Team(size) as team:
         workspaces = Workspaces(net, capacity, to, shared, direction=direction)
-        run_tiles(team, workspaces, x, work, variants=variants, order=order, progress=progress)
+        helped = contextlib.nullcontext() if shared is None or size == 1 else shared.on(team)
+        with helped:
+            run_tiles(team, workspaces, x, work, variants=variants, order=order, progress=progress)
 
 
 def run_tiles(
@@ -106,10 +109,3 @@ def run_tiles(
 def numbers_of(rows: Rows) -> NDArray[np.int64]:
     """Return the numbers of the rows of a tile."""
     return np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows
-
-
-def labels_of(ws: Workspace, labels: NDArray[np.int64], rows: Rows) -> NDArray[np.int64]:
-    """Return the labels of a tile."""
-    if isinstance(rows, slice):
-        return labels[rows]
-    return np.take(labels, rows, out=ws.spare("labels", len(rows), dtype=np.int64), mode="clip")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastnn._engine import masked
 from fastnn._engine.activations import activation_named
-from fastnn._engine.memory import empty
+from fastnn._engine.memory import empties, empty
 from fastnn._engine.narrow import SharedProducts
 from fastnn._engine.network import Network
 from fastnn._kernels import elementwise
@@ -56,25 +55,25 @@ class Workspace:
         last = len(net.weights)
         lowest = last if to is None else to
         slopes = self.activation.has_slope and lowest < last
-
-        def buffers(used: Callable[[int], bool]) -> list[Array]:
-            return [
-                empty((rows if used(i) else 0, width), net.dtype)
-                for i, width in enumerate(net.sizes)
-            ]
-
-        self._h = buffers(lambda i: True)
-        self._g = buffers(lambda i: i >= lowest)
-        self._slope = buffers(lambda i: slopes and 0 < i < last)
+        used = (range(last + 1), range(lowest, last + 1), range(1, last) if slopes else range(0))
+        widths = net.sizes
+        shapes = [(rows, widths[i]) for layers in used for i in layers]
+        buffers, nothing = iter(empties(shapes, net.dtype)), np.empty((0, 0), net.dtype)
+        self._h, self._g, self._slope = (
+            [next(buffers) if i in layers else nothing for i in range(last + 1)] for layers in used
+        )
         self._losses = np.empty(rows, net.dtype)
         self._spares: dict[tuple[str, np.dtype[Any]], Array] = {}
         self.resize(rows)
 
     def resize(self, rows: int) -> None:
         """Cut the buffers to `rows` rows, at most `capacity`."""
-        self.h = [buffer[:rows] for buffer in self._h]
-        self.g = [buffer[:rows] for buffer in self._g]
-        self.slope = [buffer[:rows] for buffer in self._slope]
+        if rows == self.capacity:
+            self.h, self.g, self.slope = self._h[:], self._g[:], self._slope[:]
+        else:
+            self.h = [buffer[:rows] for buffer in self._h]
+            self.g = [buffer[:rows] for buffer in self._g]
+            self.slope = [buffer[:rows] for buffer in self._slope]
         self.losses = self._losses[:rows]
 
     def spare(self, name: str, *shape: int, dtype: DTypeLike | None = None) -> Array:
@@ -82,7 +81,7 @@ class Workspace:
 
         A name has one buffer for each `dtype`, by default that of the network.
         """
-        key = name, np.dtype(dtype or self.net.dtype)
+        key = name, self.net.dtype if dtype is None else np.dtype(dtype)
         size = math.prod(shape)
         buffer = self._spares.get(key)
         if buffer is None or buffer.size < size:

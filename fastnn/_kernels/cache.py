@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from fastnn._runtime.files import atomic_write
+from fastnn._runtime.processors import target
 
 SUFFIX = ".kernel"
 _MAGIC = b"fastnn kernel 1\n"
@@ -72,7 +73,7 @@ class KernelCache:
         self._ensure_folder = impl.locator.ensure_cache_path
         self._index_key, self._dump = cache._index_key, file._dump
         settings = json.dumps(options, default=sorted, sort_keys=True)
-        self._origin = (file._version, settings, file._source_stamp, sources_stamp())
+        self._origin = (file._version, settings, file._source_stamp, sources_stamp(), target())
         self._enabled = True
         self.cache_path: str = cache.cache_path
         self.base: str = impl.filename_base

@@ -6,10 +6,48 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import PassManager, register_pass
+from numba.core.lowering import Lower
+from numba.core.typed_passes import NativeLowering
 
 from fastnn._kernels.cache import use_sealed_cache
+from fastnn._runtime.processors import vector_bytes
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+class _WideLower(Lower):
+    """Writes a kernel in LLVM's language, and asks for the widest vectors in it.
+
+    For Intel's servers LLVM prefers vectors of 256 bits in the loops that it vectorises, since
+    programs with a few wide ones would slow down all others. Ours have nothing else.
+    """
+
+    def setup_function(self, fndesc: Any) -> None:
+        super().setup_function(fndesc)
+        # llvmlite knows no attributes with values, and writes this one as it is.
+        set.add(self.function.attributes, f'"prefer-vector-width"="{8 * vector_bytes()}"')
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _WideLowering(NativeLowering):
+    """numba's pass that writes a function, by `_WideLower`."""
+
+    _name = "fastnn_wide_lowering"
+    lowering_class = _WideLower
+
+
+class WideCompiler(CompilerBase):
+    """numba's compiler with another pass for writing, for our kernels alone."""
+
+    def define_pipelines(self) -> list[PassManager]:
+        """Return the passes of numba with `_WideLowering` for its own."""
+        passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        passes.add_pass_after(_WideLowering, NativeLowering)
+        passes.passes = [step for step in passes.passes if step[0] is not NativeLowering]
+        passes.finalize()
+        return [passes]
 
 
 def kernel(function: _Function) -> _Function:
@@ -24,8 +62,8 @@ def kernel(function: _Function) -> _Function:
         "fastmath": {"contract", "nsz"},
     }
     try:
-        dispatcher = numba.njit(cache=True, **options)(function)
+        dispatcher = numba.njit(cache=True, pipeline_class=WideCompiler, **options)(function)
     except RuntimeError:  # numba found no folder that it may write its cache to
-        return cast(_Function, numba.njit(**options)(function))
+        return cast(_Function, numba.njit(pipeline_class=WideCompiler, **options)(function))
     use_sealed_cache(dispatcher, options)
     return cast(_Function, dispatcher)

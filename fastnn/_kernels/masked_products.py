@@ -2,24 +2,49 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numba
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 from numba.extending import intrinsic
 
 from fastnn._kernels.jit import kernel
-from fastnn._runtime.processors import vector_bytes
+from fastnn._kernels.vectors import INTEGER, TARGET, VECTOR_BYTES, Emitter
+from fastnn._runtime.processors import Target
 
-ROWS = 2  # of a group: more would share fewer zeros
-DEPTH = 64  # columns of a chunk, a bit for each in a mask
-WIDE = vector_bytes() == 64
-# Sums for every row and vector, the vectors of the weights and the rows' values fill the registers.
-VECTOR_BYTES, VECTORS = (64, (7, 8)) if WIDE else (32, (4,))
-_LINE_BYTES = 64
+_MOST_DEPTH = 64  # a mask has a bit for each column of a chunk
 _ABREAST = 8  # rows that `_pack` reads side by side: a divisor of the width of every panel
-_BIT, _WORD, _INTEGER = ir.IntType(1), ir.IntType(32), ir.IntType(64)
-_BYTES = ir.IntType(8).as_pointer()
+_BIT = ir.IntType(1)
+
+
+def shape_for(processor: Target) -> tuple[int, tuple[int, ...], int]:
+    """Return the rows of a group, the vectors that a panel may have, and the columns of a chunk.
+
+    Measured on real digits: a row alone has so many more zeros than a pair that it is faster with
+    vectors of 256 bits, and with 512 on AMD. On Intel with 512 bits a pair is, and on ARM it needs
+    fewer loads for its multiply-adds. The sums, the weights and the rows' values have registers.
+    """
+    rows = 1
+    vectors: tuple[int, ...] = 8, 12
+    if processor.vector_bytes == 64:
+        rows, vectors = (1, (7, 8, 10)) if processor.name.startswith("znver") else (2, (7, 8))
+    elif processor.vector_bytes == 32:
+        vectors = (8, 10, 12)
+    elif processor.vector_registers == 32:
+        rows, vectors = 2, (8,)
+    # Rows and sums pass through the first-level cache, beside the chunk that stays there.
+    fits = max(vectors) * processor.vector_bytes * _MOST_DEPTH < processor.first_cache_bytes
+    return rows, vectors, _MOST_DEPTH if fits else _MOST_DEPTH // 2
+
+
+ROWS, VECTORS, DEPTH = shape_for(TARGET)
+
+
+def _not_zero(a, row, start):
+    """Return a mask of the `DEPTH` columns from `start` in which a row is not 0."""
+    return np.uint64(sum(1 << k for k in range(DEPTH) if a[row, start + k] != 0))
 
 
 def _add_products(a, row, start, mask, panel, vectors, out, column, fresh):
@@ -33,118 +58,111 @@ def _add_products(a, row, start, mask, panel, vectors, out, column, fresh):
         sums[:] = products if fresh else sums + products
 
 
+def _emit_not_zero(context, builder, signature, args):  # pragma: no cover - for LLVM
+    """Emit `_not_zero`: a comparison of vectors has a bit for each number."""
+    emit = Emitter(context, builder, signature.args[0].dtype)
+    line = emit.place(emit.array(signature.args[0], args[0]), *args[1:])
+    mask = INTEGER(0)
+    for k in range(0, DEPTH, emit.lanes):
+        there = builder.fcmp_unordered("!=", emit.load(line, INTEGER(k)), emit.zero)
+        bits = builder.zext(builder.bitcast(there, ir.IntType(emit.lanes)), INTEGER)
+        mask = builder.or_(mask, builder.shl(bits, INTEGER(k)))
+    return mask
+
+
 def _emit_add_products(context, builder, signature, args):  # pragma: no cover - for LLVM
     """Emit `_add_products`, for every number of vectors that there is."""
-    a, panel, out = (
-        context.make_array(signature.args[k])(context, builder, args[k]) for k in (0, 4, 6)
-    )
+    emit = Emitter(context, builder, signature.args[0].dtype)
+    a, panel, out = (emit.array(signature.args[k], args[k]) for k in (0, 4, 6))
     _, row, start, mask, _, vectors, _, column, fresh = args
-    number = context.get_value_type(signature.args[0].dtype)
-    size = context.get_abi_sizeof(number)
-    last = builder.sub(cgutils.unpack_tuple(builder, a.shape)[0], _INTEGER(1))
+    last = builder.sub(builder.extract_value(a.shape, 0), INTEGER(1))
 
-    def pointer_at(array, r, index):
+    def place(array, r, index):
         # A group that is cut off has its last row twice: computed twice, stored twice.
-        line = builder.add(row, _INTEGER(r))
+        line = builder.add(row, INTEGER(r))
         line = builder.select(builder.icmp_signed("<", line, last), line, last)
-        stride = builder.sdiv(cgutils.unpack_tuple(builder, array.strides)[0], _INTEGER(size))
-        return builder.gep(array.data, [builder.add(builder.mul(line, stride), index)])
+        return emit.place(array, line, index)
 
     for r in range(ROWS, 2 * ROWS):  # the next group's: no processor guesses so long a stride
-        _emit_prefetch(builder, pointer_at(a, r, start), DEPTH * size)
-        _emit_prefetch(builder, pointer_at(out, r, column), max(VECTORS) * VECTOR_BYTES)
-    sources = [pointer_at(a, r, start) for r in range(ROWS)]
-    targets = [pointer_at(out, r, column) for r in range(ROWS)]
-    end = builder.append_basic_block("end")
-    choice = builder.switch(vectors, end)
-    vector = ir.VectorType(number, VECTOR_BYTES // size)
-    for count in VECTORS:
-        begin = builder.append_basic_block("begin")
-        choice.add_case(_INTEGER(count), begin)
-        builder.position_at_end(begin)
-        _emit_sums(builder, vector, count, sources, mask, panel.data, fresh, targets)
-        builder.branch(end)
-    builder.position_at_end(end)
+        emit.prefetch(place(a, r, start), DEPTH * emit.size)
+        if ROWS > 1:  # measured: for a row alone it takes longer than it saves
+            emit.prefetch(place(out, r, column), max(VECTORS) * VECTOR_BYTES)
+    sources = [place(a, r, start) for r in range(ROWS)]
+    targets = [place(out, r, column) for r in range(ROWS)]
+
+    def case(count):
+        def body():
+            places = [
+                (line, INTEGER(v * emit.lanes))
+                for v, line in itertools.product(range(count), targets)
+            ]
+            before = _emit_sums_before(emit, places, fresh)
+            sums = _emit_sums(emit, count, sources, mask, panel.data, before)
+            for value, found in zip(sums, places, strict=True):
+                emit.store(value, *found)
+
+        return body
+
+    emit.choose(vectors, {count: case(count) for count in VECTORS})
     return context.get_dummy_value()
 
 
-def _emit_prefetch(builder, pointer, size):  # pragma: no cover - for LLVM
-    """Emit fetching so many bytes into the first-level cache."""
-    kind = ir.FunctionType(ir.VoidType(), [_BYTES, _WORD, _WORD, _WORD])
-    fetch = builder.module.declare_intrinsic("llvm.prefetch", [_BYTES], kind)
-    start = builder.bitcast(pointer, _BYTES)
-    for offset in range(0, size, _LINE_BYTES):
-        line = builder.gep(start, [_INTEGER(offset)])
-        builder.call(fetch, [line, _WORD(0), _WORD(3), _WORD(1)])  # to read, to keep, data
-
-
-def _emit_sums(
-    builder, vector, count, sources, mask, panel, fresh, targets
-):  # pragma: no cover - for LLVM
-    """Emit a loop over the bits of the mask that keeps every sum in a register."""
-    lanes = vector.count
-    size = VECTOR_BYTES // lanes
-    multiply_add = builder.module.declare_intrinsic(
-        f"llvm.fmuladd.v{lanes}f{8 * size}", (), ir.FunctionType(vector, [vector] * 3)
-    )
-    lowest_bit = builder.module.declare_intrinsic(
-        "llvm.cttz.i64", (), ir.FunctionType(_INTEGER, [_INTEGER, _BIT])
-    )
-    nothing, zero = ir.Constant(vector, ir.Undefined), ir.Constant(vector, [0.0] * lanes)
-    first_lane = ir.Constant(ir.VectorType(_WORD, lanes), [0] * lanes)
-
-    def vector_at(pointer, v):
-        place = builder.gep(pointer, [_INTEGER(v * lanes)])
-        return builder.bitcast(place, vector.as_pointer())
-
-    def joined(*incoming):
-        """Return what the values are, coming from one place in the code or the other."""
-        phis = [builder.phi(vector) for _ in incoming[0][0]]
-        for values, origin in incoming:
-            for phi, value in zip(phis, values, strict=True):
-                phi.add_incoming(value, origin)
-        return phis
-
+def _emit_sums_before(emit, places, fresh):  # pragma: no cover - for LLVM
+    """Emit the sums of the chunks before: zeros if `fresh`, else those in `places`."""
+    builder = emit.builder
     begin = builder.block
-    old, first, loop, after = map(builder.append_basic_block, ("old", "first", "loop", "after"))
-    places = [(r, v) for r in range(ROWS) for v in range(count)]
+    old, first = map(builder.append_basic_block, ("old", "first"))
     builder.cbranch(fresh, first, old)
     builder.position_at_end(old)
-    kept = [builder.load(vector_at(targets[r], v), align=size) for r, v in places]
+    kept = [emit.load(*place) for place in places]
     builder.branch(first)
     builder.position_at_end(first)
-    before = joined(([zero] * len(places), begin), (kept, old))
-    builder.cbranch(builder.icmp_unsigned("!=", mask, _INTEGER(0)), loop, after)
+    sums = [builder.phi(emit.vector) for _ in places]
+    for phi, value in zip(sums, kept, strict=True):
+        phi.add_incoming(emit.zero, begin)
+        phi.add_incoming(value, old)
+    return sums
 
-    builder.position_at_end(loop)
-    rest = builder.phi(_INTEGER)
-    sums = joined((before, first))
+
+def _emit_sums(emit, count, sources, mask, panel, before):  # pragma: no cover - for LLVM
+    """Emit a loop over the bits of the mask that keeps every sum in a register."""
+    builder = emit.builder
+    lowest_bit = builder.module.declare_intrinsic(
+        "llvm.cttz.i64", (), ir.FunctionType(INTEGER, [INTEGER, _BIT])
+    )
+    begin = builder.block
+    head, inside, end = map(builder.append_basic_block, ("head", "inside", "end"))
+    builder.branch(head)
+    builder.position_at_end(head)
+    rest = builder.phi(INTEGER)
+    sums = [builder.phi(emit.vector) for _ in before]
+    builder.cbranch(builder.icmp_unsigned("!=", rest, INTEGER(0)), inside, end)
+
+    builder.position_at_end(inside)
     k = builder.call(lowest_bit, [rest, _BIT(1)])
-    following = builder.and_(rest, builder.sub(rest, _INTEGER(1)))
-    line = builder.gep(panel, [builder.mul(k, _INTEGER(count * lanes))])
-    weights = [builder.load(vector_at(line, v), align=size) for v in range(count)]
-    spread = []
-    for source in sources:
-        value = builder.load(builder.gep(source, [k]))
-        value = builder.insert_element(nothing, value, _WORD(0))
-        spread.append(builder.shuffle_vector(value, nothing, first_lane))
-    new = [
-        builder.call(multiply_add, [spread[r], weights[v], total])
-        for (r, v), total in zip(places, sums, strict=True)
-    ]
-    rest.add_incoming(mask, first)
-    rest.add_incoming(following, loop)
-    for phi, value in zip(sums, new, strict=True):
-        phi.add_incoming(value, loop)
-    builder.cbranch(builder.icmp_unsigned("!=", following, _INTEGER(0)), loop, after)
-
-    builder.position_at_end(after)
-    for (r, v), value in zip(places, joined((before, first), (new, loop)), strict=True):
-        builder.store(value, vector_at(targets[r], v), align=size)
+    following = builder.and_(rest, builder.sub(rest, INTEGER(1)))
+    line = builder.gep(panel, [builder.mul(k, INTEGER(count * emit.lanes))])
+    numbers = [emit.splat(builder.load(builder.gep(source, [k]))) for source in sources]
+    new = []
+    for v in range(count):  # LLVM keeps to this order: one vector of the weights has a register
+        weights = emit.load(line, INTEGER(v * emit.lanes))
+        old = sums[v * ROWS : (v + 1) * ROWS]
+        new += [emit.fused(x, weights, total) for x, total in zip(numbers, old, strict=True)]
+    for phi, first, later in zip([rest, *sums], [mask, *before], [following, *new], strict=True):
+        phi.add_incoming(first, begin)
+        phi.add_incoming(later, inside)
+    builder.branch(head)
+    builder.position_at_end(end)
+    return sums
 
 
-# Without the compiler the plain function above is what runs.
+# Without the compiler the plain functions above are what runs.
 if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # pragma: no cover
+
+    @intrinsic
+    def _not_zero(typing, a, row, start):
+        """Type `_not_zero`: an array and integers of 64 bits."""
+        return types.uint64(a, types.int64, types.int64), _emit_not_zero
 
     @intrinsic
     def _add_products(typing, a, row, start, mask, panel, vectors, out, column, fresh):
@@ -155,6 +173,19 @@ if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # pragma: no cov
 
 
 @kernel
+def _bit_count(mask):
+    """Return the number of bits that are 1: summed in pairs, in fours, in eights and so on."""
+    mask -= (mask >> np.uint64(1)) & np.uint64(0x5555555555555555)
+    pairs = np.uint64(0x3333333333333333)
+    mask = (mask & pairs) + ((mask >> np.uint64(2)) & pairs)
+    mask = (mask + (mask >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    mask += mask >> np.uint64(8)
+    mask += mask >> np.uint64(16)
+    mask += mask >> np.uint64(32)
+    return np.int64(mask & np.uint64(0x7F))
+
+
+@kernel
 def _mark(a, masks):
     """masks = for every chunk of columns and group of rows, which columns are not all 0.
 
@@ -162,17 +193,19 @@ def _mark(a, masks):
     """
     rows, depth = a.shape
     count = 0
-    for c in range(masks.shape[0]):
-        start = c * DEPTH
-        for g in range(masks.shape[1]):
+    for g in range(masks.shape[1]):
+        for c in range(masks.shape[0]):
+            start = c * DEPTH
             mask = np.uint64(0)
-            for k in range(min(DEPTH, depth - start)):
-                there = False
-                for r in range(ROWS):
-                    there |= a[min(g * ROWS + r, rows - 1), start + k] != 0
-                mask |= np.uint64(there) << np.uint64(k)
-                count += there
+            for r in range(ROWS):
+                row = min(g * ROWS + r, rows - 1)
+                if start + DEPTH <= depth:
+                    mask |= _not_zero(a, row, start)
+                else:
+                    for k in range(depth - start):
+                        mask |= np.uint64(a[row, start + k] != 0) << np.uint64(k)
             masks[c, g] = mask
+            count += _bit_count(mask)
     return count
 
 

@@ -112,16 +112,19 @@ def _dismiss(board):
 
 
 @kernel
-def _forward(board, a, b, out, lists, counts):
-    """out = a @ b; `lists` is (groups, depth + AHEAD), `counts` (1, groups)."""
+def _forward(board, a, b, out):
+    """out = a @ b."""
     rows, depth = a.shape
     height = _group_height(rows)
-    for g in range(counts.shape[1]):
+    groups = -(-rows // height)
+    lists, counts = np.empty((groups, depth + AHEAD), np.int64), np.empty((1, groups), np.int64)
+    for g in range(groups):
         counts[0, g] = _entering(a, min(g * height, rows - height), height, 0, depth, lists[g])
     across = STRIP_VECTORS[height] * VECTOR_BYTES // a.itemsize
     _describe(board, _FORWARD, -(-b.shape[1] // across), a, b, out)
     board[_LISTS], board[_COUNTS] = lists.ctypes.data, counts.ctypes.data
     _run(board, a)
+    lists[0, 0] = counts[0, 0]  # numba frees an array after its last use: not before this line
 
 
 @kernel

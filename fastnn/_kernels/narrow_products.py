@@ -13,11 +13,11 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from fastnn._kernels.jit import kernel
-from fastnn._kernels.vectors import INTEGER, VECTOR_BYTES, Emitter
+from fastnn._kernels.vectors import INTEGER, TARGET, VECTOR_BYTES, Emitter
 
 # The vectors of columns, or the columns, that a block has beside each number of rows. With their
 # sums, the vectors of the matrix and those of the rows fill 32 or 16 registers.
-_MANY_REGISTERS = VECTOR_BYTES == 64
+_MANY_REGISTERS = TARGET.vector_registers == 32
 STRIP_VECTORS = (0, 16, 8, 7, 6, 4, 4, 3, 3) if _MANY_REGISTERS else (0, 8, 5, 4, 3, 2, 2)
 DOT_COLUMNS = (0, 12, 8, 6, 5, 4, 4, 3, 3) if _MANY_REGISTERS else (0, 8, 5, 3, 3, 2, 2)
 MOST_ROWS = len(STRIP_VECTORS) - 1
@@ -55,13 +55,11 @@ def _emit_strip(context, builder, signature, args):  # pragma: no cover - for LL
             emit.prefetch(emit.place(b, later, column), vectors * VECTOR_BYTES)
             line = emit.place(b, k, column)
             weights = [emit.load(line, INTEGER(v * emit.lanes)) for v in range(vectors)]
-            numbers = (
+            # Before all products: LLVM would repeat a number's load for every vector otherwise.
+            spread = [
                 emit.splat(builder.load(emit.place(a, builder.add(row, INTEGER(r)), k)))
                 for r in range(rows)
-            )
-            # LLVM keeps to this order. With 16 registers, one number at a time has a place there;
-            # with 32, all have, and each load would else be repeated for every vector.
-            spread = list(numbers) if _MANY_REGISTERS else numbers
+            ]
             pairs = itertools.product(spread, weights)
             return [emit.fused(*pair, total) for pair, total in zip(pairs, sums, strict=True)]
 

@@ -12,9 +12,10 @@ from typing import Any
 from llvmlite import ir
 from numba.core import cgutils
 
-from fastnn._runtime.processors import vector_bytes
+from fastnn._runtime.processors import target
 
-VECTOR_BYTES = vector_bytes()
+TARGET = target()
+VECTOR_BYTES = TARGET.vector_bytes
 INTEGER = ir.IntType(64)
 _LINE_BYTES = 64
 _BIT, _WORD = ir.IntType(1), ir.IntType(32)

@@ -1,4 +1,7 @@
-"""The processors: how many this process may use, by affinity and CPU quota, and their vectors."""
+"""The processors: how many this process may use, and what kernels are compiled for.
+
+How many follows from affinity and CPU quota.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,16 @@ import functools
 import math
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
+
+_SUM = """
+define <16 x float> @sum(<16 x float> %a, <16 x float> %b) {
+  %c = fadd <16 x float> %a, %b
+  ret <16 x float> %c
+}
+"""
 
 
 def available_threads() -> int:
@@ -75,12 +86,68 @@ def _quota_of(folder: Path) -> float | None:
         return None
 
 
-def vector_bytes() -> int:
-    """Return the bytes of the widest vectors that the processor and the system offer.
+@dataclass(frozen=True)
+class Target:
+    """The processor that kernels are compiled for.
 
-    LLVM names the features, since it is LLVM that compiles for them.
+    Attributes
+    ----------
+    name : str
+        LLVM's name of the processor, as "znver5".
+    vector_bytes : int
+        The widest vectors.
+    vector_registers : int
+        How many of them the registers hold.
+    first_cache_bytes : int
+        Size of a core's first-level cache for data.
+    """
+
+    name: str
+    vector_bytes: int
+    vector_registers: int
+    first_cache_bytes: int
+
+
+@functools.cache
+def target() -> Target:
+    """Return what numba compiles for: the processor of this machine, or one that the user names.
+
+    `NUMBA_CPU_NAME`, `NUMBA_CPU_FEATURES` and `NUMBA_ENABLE_AVX` choose it. What a name stands for
+    only LLVM knows, so it compiles a sum of long vectors, and the registers are read from that.
     """
     import llvmlite.binding
+    from numba.core.registry import cpu_target
 
-    features = llvmlite.binding.get_host_cpu_features()
-    return 64 if features.get("avx512f") else 32 if features.get("avx") else 16
+    triple, name, features = cpu_target.target_context.codegen().magic_tuple()
+    chosen = llvmlite.binding.Target.from_triple(triple)
+    machine = chosen.create_target_machine(cpu=name, features=features)
+    code = machine.emit_assembly(llvmlite.binding.parse_assembly(_SUM))
+    return Target(name, *_registers_of(triple, code), _first_cache_bytes())
+
+
+def _registers_of(triple: str, code: str) -> tuple[int, int]:
+    """Return the bytes of the vectors in compiled code, and how many registers there are."""
+    if "zmm" in code:
+        return 64, 32
+    if "ymm" in code:
+        return 32, 16
+    return 16, 32 if triple.startswith(("aarch64", "arm64")) else 16
+
+
+def vector_bytes() -> int:
+    """Return the bytes of the widest vectors that kernels are compiled for."""
+    return target().vector_bytes
+
+
+def _first_cache_bytes(folder: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> int:
+    """Return the size of the first-level cache for data, 32 KiB where the system does not say."""
+    for index in sorted(folder.glob("index*")):
+        try:
+            level, kind, size = (
+                (index / name).read_text().strip() for name in ("level", "type", "size")
+            )
+            if (level, kind) == ("1", "Data") and size.endswith("K"):
+                return int(size[:-1]) << 10
+        except (OSError, ValueError):
+            continue
+    return 32 << 10

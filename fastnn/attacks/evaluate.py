@@ -16,7 +16,6 @@ from fastnn._engine.narrow import MOST_ROWS as MOST_SHARED
 from fastnn._engine.tiles import for_each_tile
 from fastnn._engine.workspace import Rows, Workspace
 from fastnn._runtime.progress import Progress
-from fastnn._runtime.signals import numpy_errors
 from fastnn._runtime.team import Team
 from fastnn._runtime.threads import thread_count
 from fastnn.attacks import ATTACKS, Attack, Tile
@@ -96,7 +95,7 @@ def adversarial_accuracy(
     budget = _checks.eps(eps)
     chosen = attack_of(attack)
     start = time.perf_counter()
-    tally = _Tally(net, chosen, truth, np.atleast_1d(budget), limits)
+    tally = _Tally(chosen, truth, np.atleast_1d(budget), limits)
     with Progress("attack", len(rows), enabled=progress) as bar:
         for_each_tile(
             net,
@@ -105,20 +104,20 @@ def adversarial_accuracy(
             to=0,
             direction=True,
             variants=np.size(budget),
-            # Samples of a class have zeros in the same places, which products leave out.
-            order=np.argsort(truth, kind="stable"),
+            # Samples of a class have zeros in the same places, which products of tiles leave out.
+            order=truth.argsort(kind="stable") if len(rows) > MOST_SHARED else None,
             threads=count,
             progress=bar,
         )
         bar.update(len(rows))
-    hits = np.count_nonzero(tally.adversarial == truth, axis=1)
+    hits = [int(np.count_nonzero(found == truth)) for found in tally.adversarial]
     single = isinstance(budget, float)
     return AdversarialReport(
         n=len(rows),
         eps=budget,
         bounds=None if bounds is None else (limits.lower, limits.upper),
         clean_correct=int(np.count_nonzero(tally.clean == truth)),
-        adversarial_correct=int(hits[0]) if single else hits.astype(np.int64),
+        adversarial_correct=hits[0] if single else np.array(hits, np.int64),
         clean_prediction=tally.clean,
         adversarial_prediction=tally.adversarial[0] if single else tally.adversarial,
         zero_gradient_rows=sum(tally.zero_gradient_rows),
@@ -168,15 +167,13 @@ class _Tally:
 
     def __init__(
         self,
-        net: MLP,
         attack: Attack,
         labels: NDArray[np.int64],
         budgets: NDArray[np.float64],
         limits: _checks.Bounds,
     ) -> None:
         self._attack, self._labels, self._limits = attack, labels, limits
-        with numpy_errors():  # an eps of 1e-50 is 0 in float32
-            self._budgets = budgets.astype(net.dtype)
+        self._budgets = budgets
         self.clean = np.empty(len(labels), np.int64)
         self.adversarial = np.empty((len(budgets), len(labels)), np.int64)
         self.zero_gradient_rows: list[int] = []  # of every tile
@@ -185,10 +182,11 @@ class _Tally:
     def add(self, ws: Workspace, rows: Rows) -> None:
         """Attack the samples in `ws` with every eps, and store the predictions."""
         tile = Tile(ws, self._labels, rows, self._limits)
-        for some, ks, logits in self._attack.answers(tile, self._budgets):
+        budgets = self._budgets.astype(ws.net.dtype)  # an eps of 1e-50 is 0 in float32
+        for some, ks, logits in self._attack.answers(tile, budgets):
             chosen = tile.numbers[some]
-            require_finite(logits, np.repeat(chosen, len(ks)), "logits")
-            found = predictions(logits, ws.spare("predictions", len(logits), dtype=np.int64))
+            require_finite(logits, chosen.repeat(len(ks)), "logits")
+            found = predictions(logits, np.empty(len(logits), np.int64))
             self.adversarial[ks[:, None], chosen] = found.reshape(-1, len(ks)).T
         clean = tile.clean_logits()
         self.clean[rows] = predictions(clean, np.empty(len(clean), np.int64))

@@ -1,6 +1,7 @@
 """Where products that leave zeros out are used, and that they change nothing."""
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 import fastnn
 from fastnn._engine import masked, narrow
+from fastnn._runtime.processors import vector_bytes
 
 ROWS = narrow.MOST_ROWS + 1  # all threads share the products of fewer
 
@@ -119,20 +121,33 @@ def test_panels_follow_the_weights(rng, monkeypatch):
     assert len({round(loss, 4) for loss in history.train_loss}) == 3
 
 
-OTHER_VECTORS = """
+ANOTHER_PROCESSOR = """
+import dataclasses
 import sys
-import llvmlite.binding
-from fastnn._kernels import elementwise  # numba learns which processor it compiles for
 
-ours = llvmlite.binding.get_host_cpu_features
-others = {**ours(), "avx512f": not ours().get("avx512f")}
-llvmlite.binding.get_host_cpu_features = lambda: others
+from fastnn._runtime import processors
+
+changed = dataclasses.replace(processors.target(), **eval(sys.argv[1]))
+processors.target = lambda: changed
 from fastnn._kernels import masked_products
-llvmlite.binding.get_host_cpu_features = ours
-assert masked_products.WIDE is others["avx512f"]
+assert repr(masked_products.shape_for(changed)[0:3:2]) == sys.argv[2], changed
+assert (masked_products.ROWS, masked_products.DEPTH) == masked_products.shape_for(changed)[0:3:2]
+assert masked_products.VECTOR_BYTES == changed.vector_bytes == int(sys.argv[3])
 import pytest
-sys.exit(pytest.main(sys.argv[1:]))
+sys.exit(pytest.main(sys.argv[4:]))
 """
+AVX2 = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma,+bmi,+bmi2,+lzcnt,+popcnt"}
+NONE = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}
+LARGE, SMALL = {"first_cache_bytes": 48 << 10}, {"first_cache_bytes": 32 << 10}
+# What numba compiles for, what else is said of it, and the shape: rows, depth and vector bytes.
+PROCESSORS = {
+    "Intel": ({}, {"name": "sapphirerapids"} | LARGE, (2, 64), 64),
+    "Intel, small cache": ({}, {"name": "skylake-avx512"} | SMALL, (2, 32), 64),
+    "AMD": ({}, {"name": "znver5"} | LARGE, (1, 64), 64),
+    "AVX2": (AVX2, LARGE, (1, 64), 32),
+    "SSE2": (NONE, LARGE, (1, 64), 16),
+    "NEON": (NONE, {"vector_registers": 32} | LARGE, (2, 64), 16),  # its shape, on this processor
+}
 
 
 def run_kernels(command, *options, **environment):
@@ -146,12 +161,19 @@ def run_kernels(command, *options, **environment):
         timeout=300,
         check=False,
     )
-    assert done.returncode == 0, done.stdout[-2000:]
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert " passed" in done.stdout
 
 
-def test_kernels_for_other_vectors_than_this_processors(tmp_path):
-    run_kernels(["-c", OTHER_VECTORS], NUMBA_CACHE_DIR=str(tmp_path))
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="for x86 alone")
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_kernels_for_other_processors(tmp_path, processor):
+    environment, changes, shape, width = PROCESSORS[processor]
+    if width > vector_bytes():
+        pytest.skip("this processor has no such vectors")
+    environment = environment | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    arguments = repr(changes), repr(shape), str(width)
+    run_kernels(["-c", ANOTHER_PROCESSOR, *arguments], **environment)
 
 
 def test_kernels_without_the_compiler():

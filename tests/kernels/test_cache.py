@@ -1,5 +1,6 @@
 """Compiled kernels on disk: damage, foreign files, failed writes, several processes at once."""
 
+import dataclasses
 import os
 import pickle
 import random
@@ -15,10 +16,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numba.core import caching
+from numba.core.registry import cpu_target
 
 from fastnn._kernels import cache
 from fastnn._kernels.cache import SUFFIX, KernelCache, seal, unseal, use_sealed_cache
 from fastnn._kernels.jit import kernel
+from fastnn._runtime.processors import target
 
 
 class Foreign:
@@ -159,6 +162,27 @@ def test_code_for_another_signature_or_source_is_not_run(make, folder):
     assert (changed(3), changed(3.5)) == (10, 11.5)
     assert counts(changed) == [0, 2]
     assert files_in(folder) == [first, second]  # replaced
+
+
+def test_code_for_another_processor_is_not_run(make, folder, monkeypatch):
+    assert make()(3) == 7
+    (ours,) = files_in(folder)
+    codegen = type(cpu_target.target_context.codegen())
+    triple, _, features = cpu_target.target_context.codegen().magic_tuple()
+    with monkeypatch.context() as changed:
+        changed.setattr(codegen, "magic_tuple", lambda self: (triple, "haswell", features))
+        other = make()
+        assert (other(3), counts(other)) == (7, [0, 1])
+    assert len(files_in(folder)) == 2  # beside each other
+    again = make()
+    assert (again(3), counts(again)) == (7, [1, 0])
+
+    # One that differs in its caches alone has other constants in its kernels.
+    larger = dataclasses.replace(target(), first_cache_bytes=1 << 20)
+    monkeypatch.setattr(cache, "target", lambda: larger)
+    other = make()
+    assert (other(3), counts(other)) == (7, [0, 1])
+    assert ours in files_in(folder)
 
 
 def test_a_change_of_another_file_of_the_kernels_is_noticed(make, folder, monkeypatch):

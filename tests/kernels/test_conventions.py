@@ -141,7 +141,8 @@ def test_one_decorator_compiles_with_the_options_that_are_allowed():
     assert compilers_in(found) == [DECORATOR] * 2
     options, added = options_of(found[DECORATOR])
     assert options == OPTIONS
-    assert added == [("cache", "True"), (None, "options"), (None, "options")]
+    passed = [("pipeline_class", "WideCompiler")] * 2 + [(None, "options")] * 2
+    assert added == [("cache", "True"), *passed]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ import pytest
 
 from fastnn._engine import masked
 from fastnn._kernels import masked_products
-from fastnn._kernels.masked_products import _ABREAST, DEPTH, VECTOR_BYTES, VECTORS, WIDE
+from fastnn._kernels.masked_products import _ABREAST, DEPTH, ROWS, VECTOR_BYTES, VECTORS, shape_for
+from fastnn._runtime.processors import Target
 
 MOST_DENSE = masked._MOST_DENSE  # of this processor
 
@@ -41,7 +42,7 @@ def widths(dtype):
     return [*blocks, blocks[0] + 1, 2 * blocks[-1] - 1, 784]
 
 
-# Below, at and above a pair of rows and a chunk of columns.
+# Below, at and above a group of rows and a chunk of columns.
 @pytest.mark.parametrize("rows", [1, 2, 3, 10, 11])
 @pytest.mark.parametrize("depth", [1, DEPTH - 1, DEPTH, DEPTH + 1, 2 * DEPTH + 33])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -56,19 +57,69 @@ def test_products_agree_with_dense_ones(rng, rows, depth, dtype):
         np.testing.assert_allclose(turned, exact, rtol=tolerance, atol=tolerance)
 
 
-def test_blocks_leave_few_columns_over():
-    for dtype in (np.float32, np.float64):
-        for vectors in VECTORS:  # a matrix is turned so many rows at a time
-            assert vectors * VECTOR_BYTES // np.dtype(dtype).itemsize % _ABREAST == 0
-        few, *_, many = sorted({VECTORS[0], VECTORS[-1], max(VECTORS) + 1})
-        per_vector = VECTOR_BYTES // np.dtype(dtype).itemsize
-        for vectors in VECTORS:
-            blocks = masked.panels_shape(5, 3 * vectors * per_vector, np.dtype(dtype))
-            assert blocks == (3, 5, vectors * per_vector)
-        assert masked.panels_shape(5, few * per_vector - 1, np.dtype(dtype)) is None
-        count, depth, across = masked.panels_shape(5, many * per_vector, np.dtype(dtype))
-        assert (count, depth) == (2, 5)
-        assert count * across >= many * per_vector
+PATTERNS = {
+    "empty": lambda k: k < 0,
+    "full": lambda k: k >= 0,
+    "first": lambda k: k == 0,
+    "last": lambda k: k == k[-1],
+    "highest bit": lambda k: k == DEPTH - 1,
+    "lowest bit of the second": lambda k: k == DEPTH,
+    "runs": lambda k: k // 5 % 2 == 0,
+    "every other": lambda k: k % 2 == 1,
+    "a chunk without": lambda k: (k < DEPTH) | (k >= 2 * DEPTH),
+}
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_every_pattern_of_zeros(rng, pattern, dtype):
+    depth = 2 * DEPTH + 7
+    for rows in range(1, 2 * ROWS + 2):
+        a = rng.standard_normal((rows, depth)).astype(dtype)
+        a[:, ~PATTERNS[pattern](np.arange(depth))] = 0
+        a[::2, ::3] *= -1  # some zeros are negative
+        b = rng.standard_normal((depth, widths(dtype)[0] + 3)).astype(dtype)
+        tolerance = 40 * np.finfo(dtype).eps
+        exact = a.astype(np.float64) @ b.astype(np.float64)
+        np.testing.assert_allclose(multiply(a, b), exact, rtol=tolerance, atol=tolerance)
+
+
+def test_a_panel_has_the_width_that_takes_the_least_time():
+    for dtype in (np.dtype(np.float32), np.dtype(np.float64)):
+        per_vector = VECTOR_BYTES // dtype.itemsize
+        blocks = [vectors * per_vector for vectors in VECTORS]
+        assert masked.panels_shape(5, min(blocks) - 1, dtype) is None
+        for width in range(min(blocks), 4 * max(blocks)):
+            count, depth, across = masked.panels_shape(5, width, dtype)
+            assert depth == 5
+            assert across in blocks
+            assert (count - 1) * across < width <= count * across
+            possible = [block for block in blocks if block <= width]
+            costs = [-(-width // block) * (block + per_vector) for block in possible]
+            assert count * (across + per_vector) == min(costs)
+
+
+SHAPES = {
+    Target("znver5", 64, 32, 48 << 10): (1, (7, 8, 10), 64),
+    Target("znver4", 64, 32, 32 << 10): (1, (7, 8, 10), 32),
+    Target("sapphirerapids", 64, 32, 48 << 10): (2, (7, 8), 64),
+    Target("skylake-avx512", 64, 32, 32 << 10): (2, (7, 8), 32),
+    Target("haswell", 32, 16, 32 << 10): (1, (8, 10, 12), 64),
+    Target("znver2", 32, 16, 32 << 10): (1, (8, 10, 12), 64),
+    Target("apple-m1", 16, 32, 128 << 10): (2, (8,), 64),
+    Target("generic", 16, 16, 32 << 10): (1, (8, 12), 64),
+}
+
+
+@pytest.mark.parametrize("processor", SHAPES, ids=lambda processor: processor.name)
+def test_the_shape_follows_the_processor(processor):
+    rows, vectors, depth = shape_for(processor)
+    assert (rows, vectors, depth) == SHAPES[processor]
+    # Beside the sums, a vector of the weights and the rows' values need registers.
+    assert rows * max(vectors) + 1 + rows <= processor.vector_registers
+    assert max(vectors) * processor.vector_bytes * depth < processor.first_cache_bytes
+    for size in (4, 8):
+        assert all(count * processor.vector_bytes // size % _ABREAST == 0 for count in vectors)
 
 
 def test_rows_of_nothing_but_zeros_give_zeros(rng):
@@ -87,15 +138,15 @@ def test_what_is_not_finite_is_no_zero(rng, broken):
 
 @pytest.mark.parametrize("rows", [1, 2, 7])
 @pytest.mark.parametrize("depth", [1, DEPTH, DEPTH + 1, 2 * DEPTH + 33])
-def test_masks_have_a_bit_for_every_column_of_a_pair_that_is_not_all_zero(rng, rows, depth):
+def test_masks_have_a_bit_for_every_column_of_a_group_that_is_not_all_zero(rng, rows, depth):
     a = mostly_zeros(rng, rows, depth, np.float32)
     a[:, 0] = 1  # the lowest bit of the first masks
     a[-1, -1] = np.nan  # the highest bit of the last mask
     masks = np.full(masked.masks_shape(rows, depth), 2**64 - 1, np.uint64)
-    assert masks.shape == (len(range(0, depth, DEPTH)), len(range(0, rows, 2)))
+    assert masks.shape == (len(range(0, depth, DEPTH)), len(range(0, rows, ROWS)))
     count = masked_products._mark(a, masks)
-    for (chunk, pair), mask in np.ndenumerate(masks):
-        block = a[2 * pair : 2 * pair + 2, DEPTH * chunk : DEPTH * (chunk + 1)]
+    for (chunk, group), mask in np.ndenumerate(masks):
+        block = a[ROWS * group : ROWS * (group + 1), DEPTH * chunk : DEPTH * (chunk + 1)]
         assert int(mask) == sum(1 << int(k) for k in np.flatnonzero((block != 0).any(axis=0)))
     assert count == sum(int(mask).bit_count() for mask in masks.flat)
 
@@ -106,9 +157,10 @@ def test_a_matrix_with_too_few_zeros_is_refused(rng, monkeypatch):
     panels = np.empty(masked.panels_shape(40, 200, b.dtype), b.dtype)
     masked.pack(b, panels)
     for entering, done in ((30, True), (31, False)):
-        a = np.zeros((3, 40), np.float32)
-        a[0, : entering - 5] = a[1, 5:entering] = a[2, :entering] = 1
-        out = np.full((3, 200), np.nan, np.float32)
+        a = np.zeros((ROWS + 1, 40), np.float32)
+        a[0, : entering - 5] = a[ROWS - 1, 5:entering] = 1  # a group, and one that is cut off
+        a[0, : entering if ROWS == 1 else 0] = a[ROWS, :entering] = 1
+        out = np.full((len(a), 200), np.nan, np.float32)
         masks = np.empty(masked.masks_shape(*a.shape), np.uint64)
         assert masked.masked_product(a, panels, masks, out) is done
         assert np.isnan(out).all() != done
@@ -120,7 +172,8 @@ def test_only_beside_wide_vectors_a_dense_matrix_is_never_refused(rng, monkeypat
     panels = np.empty(masked.panels_shape(40, 200, b.dtype), b.dtype)
     masked.pack(b, panels)
     out, masks = np.empty((4, 200), np.float32), np.empty(masked.masks_shape(4, 40), np.uint64)
-    for columns, done in ((40, WIDE), (32, WIDE), (28, True), (0, True)):
+    wide = VECTOR_BYTES == 64
+    for columns, done in ((40, wide), (32, wide), (28, True), (0, True)):
         a = np.zeros((4, 40), np.float32)
         a[:, :columns] = 1
         assert masked.masked_product(a, panels, masks, out) is done
@@ -133,3 +186,9 @@ def test_a_row_does_not_depend_on_its_neighbour(rng):
     order = rng.permutation(11)
     np.testing.assert_array_equal(multiply(a[order], b), multiply(a, b)[order])
     np.testing.assert_array_equal(multiply(a[3:4], b), multiply(a, b)[3:4])
+
+
+def test_the_bits_of_a_mask_are_counted(rng):
+    masks = [0, 1, 2**63, 2**64 - 1, *(int(m) for m in rng.integers(0, 2**64, 200, np.uint64))]
+    counts = [int(masked_products._bit_count(np.uint64(mask))) for mask in masks]
+    assert counts == [mask.bit_count() for mask in masks]

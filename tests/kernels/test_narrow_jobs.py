@@ -10,7 +10,7 @@ import pytest
 from fastnn._engine.memory import empty
 from fastnn._kernels import atomics, narrow_jobs, narrow_products
 from fastnn._kernels.narrow_products import AHEAD, DOT_COLUMNS, MOST_ROWS, STRIP_VECTORS
-from fastnn._kernels.vectors import VECTOR_BYTES
+from fastnn._kernels.vectors import TARGET, VECTOR_BYTES
 
 COMPILED = not numba.config.DISABLE_JIT
 # Below, at and above the most rows of a group and twice as many.
@@ -43,10 +43,8 @@ def served(board, like, threads):
 
 def forward(board, a, b):
     """Return a @ b, in a buffer that was full of NaN."""
-    groups = -(-len(a) // narrow_products._group_height(len(a)))
-    lists = np.full((groups, len(b) + AHEAD), -1)
     out = np.full((len(a), b.shape[1]), np.nan, a.dtype)
-    narrow_jobs._forward(board, a, b, out, lists, np.full((1, groups), -1))
+    narrow_jobs._forward(board, a, b, out)
     return out
 
 
@@ -169,7 +167,7 @@ def test_columns_that_enter(rng, height, dtype):
 
 
 def test_blocks_fit_into_the_registers():
-    registers = 32 if VECTOR_BYTES == 64 else 16
+    registers = TARGET.vector_registers
     for rows in range(1, MOST_ROWS + 1):
         assert rows * STRIP_VECTORS[rows] + 1 < registers
         assert rows * DOT_COLUMNS[rows] + 1 < registers
