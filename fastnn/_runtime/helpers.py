@@ -56,7 +56,7 @@ class Helper:
 
     def __init__(self) -> None:
         self.job: Job | None = None
-        self.processors: set[int] = set()  # where it was told to run
+        self._places = frozenset[int]()  # where it was told to run
         self._ends = False
         self._wake = threading.Lock()  # released to wake the thread
         self._wake.acquire()
@@ -69,10 +69,10 @@ class Helper:
         self.job = job
         self._wake_up()
 
-    def keep_on(self, processors: set[int]) -> None:
+    def keep_on(self, processors: frozenset[int]) -> None:
         """Let the thread run on these processors only; do nothing if they are not allowed."""
-        if processors != self.processors:
-            self.processors = processors
+        if processors != self._places:
+            self._places = processors
             with contextlib.suppress(OSError):
                 os.sched_setaffinity(self._thread.native_id or 0, processors)
 
