@@ -15,6 +15,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from fastnn._runtime.blas import limit_this_thread
+
 # A signal that the processor sends for what a thread did cannot be left to another thread.
 _OWN_FAULTS = ("SEGV", "BUS", "FPE", "ILL", "ABRT", "TRAP", "SYS")
 _JOIN_SECONDS = 1.0  # a parked helper ends at once, unless the system does not run it
@@ -98,6 +100,7 @@ class Helper:
     def _serve(self) -> None:
         """Do one job after another, in the thread."""
         _leave_signals_to_others()
+        limit_this_thread()
         with np.errstate(all="ignore"):  # every thread has its own state
             while True:
                 self._wake.acquire()

@@ -694,6 +694,51 @@ def test_callers_that_overlap_leave_blas_as_it_was(blas_of_3, first_out):
     assert set(blas_threads()) == {3}
 
 
+class FakeController:
+    """What threadpoolctl finds: a library whose threads each have a number, as with OpenMP."""
+
+    internal_api, threading_layer = "openblas", "openmp"
+
+    def __init__(self):
+        self.numbers = {}
+
+    def get_num_threads(self):
+        return self.numbers.get(threading.get_ident(), 3)
+
+    def set_num_threads(self, n):
+        self.numbers[threading.get_ident()] = n
+
+
+def test_every_helper_limits_a_blas_of_openmp_for_itself(monkeypatch, own_helpers):
+    fake, seen, meeting = FakeController(), [], threading.Barrier(3, timeout=30)
+    monkeypatch.setattr(blas, "_blas_libraries", lambda: [blas._library(fake)])
+
+    def task(*_):
+        meeting.wait()
+        seen.append(fake.get_num_threads())
+
+    with Team(3) as mine:
+        mine.run(task, range(3))
+    assert seen == [1, 1, 1]
+    assert fake.get_num_threads() == 3
+
+
+def test_a_library_of_another_name_is_set_by_threadpoolctl():
+    fake = FakeController()
+    fake.internal_api, fake.threading_layer = "mkl", "intel"
+    library = blas._library(fake)
+    library.set_num_threads(2)
+    assert (library.get_num_threads(), library.for_each_thread) == (2, False)
+
+
+def test_an_openblas_whose_functions_have_other_names_is_set_by_threadpoolctl():
+    fake = FakeController()
+    fake.threading_layer, fake.dynlib = "pthreads", object()
+    library = blas._library(fake)
+    library.set_num_threads(2)
+    assert library.get_num_threads() == 2
+
+
 # --- several callers, each case in a process of its own: a deadlock must not stop the tests
 
 
