@@ -65,6 +65,7 @@ TESTS = {
     "_kernels.narrow_products": "kernels/test_narrow_jobs.py engine/test_narrow.py",
     "_parameters": "test_parameters.py io/test_networks.py",
     "_runtime.blas": "runtime/test_team.py runtime/test_signals.py",
+    "_runtime.helpers": "runtime/test_team.py runtime/test_signals.py",
     "_runtime.files": "runtime/test_files.py io",
     "_runtime.processors": "runtime/test_team.py runtime/test_vectors.py",
     "_runtime.signals": "runtime/test_signals.py runtime/test_team.py",

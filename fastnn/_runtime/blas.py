@@ -72,6 +72,14 @@ class Library(NamedTuple):
 
     get_num_threads: Callable[[], int]
     set_num_threads: Callable[[int], object]
+    for_each_thread: bool = False  # each Python thread has a setting of its own, as with OpenMP
+
+
+def limit_this_thread() -> None:
+    """Hold BLAS at one thread in the calling thread, for good, where each has its own setting."""
+    for library in _blas_libraries():
+        if library.for_each_thread:
+            library.set_num_threads(1)
 
 
 @functools.cache
@@ -86,14 +94,15 @@ def _library(controller: Any) -> Library:
     Those of OpenBLAS itself take a quarter of the time. Besides, threadpoolctl 3.8 obeys the first
     Python thread that asks and ignores all others; here the lowest of all limits counts.
     """
-    if controller.internal_api == "openblas" and controller.threading_layer != "openmp":
+    openmp = getattr(controller, "threading_layer", None) == "openmp"
+    if controller.internal_api == "openblas" and not openmp:
         for prefix, suffix in itertools.product(("", "scipy_"), ("", "64_", "_64")):
             with contextlib.suppress(AttributeError):
                 return Library(
                     getattr(controller.dynlib, f"{prefix}openblas_get_num_threads{suffix}"),
                     getattr(controller.dynlib, f"{prefix}openblas_set_num_threads{suffix}"),
                 )
-    return Library(controller.get_num_threads, controller.set_num_threads)
+    return Library(controller.get_num_threads, controller.set_num_threads, openmp)
 
 
 blas_limits = BlasLimits()

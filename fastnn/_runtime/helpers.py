@@ -15,6 +15,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from fastnn._runtime.blas import limit_this_thread
+
 # A signal that the processor sends for what a thread did cannot be left to another thread.
 _OWN_FAULTS = ("SEGV", "BUS", "FPE", "ILL", "ABRT", "TRAP", "SYS")
 _JOIN_SECONDS = 1.0  # a parked helper ends at once, unless the system does not run it
@@ -56,7 +58,7 @@ class Helper:
 
     def __init__(self) -> None:
         self.job: Job | None = None
-        self.processors: set[int] = set()  # where it was told to run
+        self._places = frozenset[int]()  # where it was told to run
         self._ends = False
         self._wake = threading.Lock()  # released to wake the thread
         self._wake.acquire()
@@ -69,10 +71,10 @@ class Helper:
         self.job = job
         self._wake_up()
 
-    def keep_on(self, processors: set[int]) -> None:
+    def keep_on(self, processors: frozenset[int]) -> None:
         """Let the thread run on these processors only; do nothing if they are not allowed."""
-        if processors != self.processors:
-            self.processors = processors
+        if processors != self._places:
+            self._places = processors
             with contextlib.suppress(OSError):
                 os.sched_setaffinity(self._thread.native_id or 0, processors)
 
@@ -98,6 +100,7 @@ class Helper:
     def _serve(self) -> None:
         """Do one job after another, in the thread."""
         _leave_signals_to_others()
+        limit_this_thread()
         with np.errstate(all="ignore"):  # every thread has its own state
             while True:
                 self._wake.acquire()

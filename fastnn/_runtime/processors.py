@@ -5,6 +5,7 @@ How many follows from affinity and CPU quota.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import math
@@ -23,13 +24,39 @@ define <16 x float> @sum(<16 x float> %a, <16 x float> %b) {
 
 
 def available_threads() -> int:
-    """Return the number of processors this process may use: its affinity, cut to its CPU quota."""
+    """Return how many threads are of use: the cores of this process, cut to its CPU quota.
+
+    Two processors that share a core share its multiply-add units and its first-level cache, which
+    one thread of a product keeps busy and full.
+    """
     if hasattr(os, "sched_getaffinity"):
-        allowed = len(os.sched_getaffinity(0))
+        allowed = len(cores(frozenset(os.sched_getaffinity(0))))
     else:  # not on Linux
         allowed = os.cpu_count() or 1
     quota = cpu_quota()
     return allowed if quota is None else max(1, min(allowed, math.ceil(quota)))
+
+
+@functools.lru_cache(16)
+def cores(allowed: frozenset[int], root: Path = Path("/")) -> tuple[frozenset[int], ...]:
+    """Return the processors in `allowed`, those of one core together, by their lowest number."""
+    found: dict[frozenset[int], None] = {}  # in order
+    for processor in sorted(allowed):
+        folder = root / f"sys/devices/system/cpu/cpu{processor}/topology"
+        found[_siblings(folder) & allowed or frozenset({processor})] = None
+    return tuple(found)
+
+
+def _siblings(folder: Path) -> frozenset[int]:
+    """Return the processors that share a core with one, none where the system does not say."""
+    for name in ("core_cpus_list", "thread_siblings_list"):  # the second before Linux 5.3
+        with contextlib.suppress(OSError, ValueError):
+            ranges = [
+                [int(end) for end in part.split("-")]
+                for part in (folder / name).read_text().strip().split(",")
+            ]
+            return frozenset(k for ends in ranges for k in range(ends[0], ends[-1] + 1))
+    return frozenset()
 
 
 def current_processor() -> int | None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from fastnn._runtime.blas import blas_limits
 from fastnn._runtime.helpers import Helper, Job, helpers
-from fastnn._runtime.processors import current_processor
+from fastnn._runtime.processors import cores, current_processor
 from fastnn._runtime.signals import DeferredSignals
 
 _NO_MORE = object()
@@ -29,8 +29,8 @@ class Team:
     the calling thread. numpy does not warn of overflow and does not raise, whatever the caller's
     `numpy.errstate` says: results are checked instead.
 
-    Helpers run where the caller may, but not on its own processor: Linux may otherwise run two
-    threads on one processor for longer than a thousand rows take.
+    Helpers run where the caller may, but not on its own core: Linux may otherwise run two threads
+    on one processor for longer than a thousand rows take. The caller runs where it did before.
 
     Parameters
     ----------
@@ -122,16 +122,17 @@ class Team:
         return Beside(self._ready(count) if count > 0 else [], work)
 
     def _ready(self, count: int) -> list[Helper]:
-        """Return up to `count` helpers, off the processor of the caller."""
+        """Return up to `count` helpers, off the core of the caller."""
         if len(self._helpers) < count:
             self._helpers += helpers.take(count - len(self._helpers))
         ready = self._helpers[:count]
         if ready and hasattr(os, "sched_getaffinity"):
-            allowed = os.sched_getaffinity(0)
-            others = sorted(allowed - {current_processor()})
-            each = len(ready) == len(others)  # one processor for each, or all for all
+            here, all_cores = current_processor(), cores(frozenset(os.sched_getaffinity(0)))
+            others = [core for core in all_cores if here not in core]
+            anywhere = frozenset[int]().union(*(others or all_cores))
+            each = len(ready) == len(others)  # then each has a core of its own
             for k, helper in enumerate(ready):
-                helper.keep_on({others[k]} if each else set(others) or allowed)
+                helper.keep_on(others[k] if each else anywhere)
         return ready
 
 

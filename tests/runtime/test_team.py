@@ -20,7 +20,7 @@ import fastnn
 from fastnn._engine import narrow, tiles
 from fastnn._runtime import blas, processors, team
 from fastnn._runtime.helpers import Helper, Helpers, helpers
-from fastnn._runtime.processors import available_threads, cpu_quota
+from fastnn._runtime.processors import available_threads, cores, cpu_quota
 from fastnn._runtime.team import Team
 from fastnn._runtime.threads import thread_count
 
@@ -146,6 +146,7 @@ def test_threads_refuse(blas_of_3, n, kind):
 def test_the_default_is_what_affinity_and_quota_allow(monkeypatch, quota, expected):
     mine = {0: set(range(6))}  # 0 stands for the calling process
     monkeypatch.setattr(os, "sched_getaffinity", mine.__getitem__, raising=False)
+    monkeypatch.setattr(processors, "cores", lambda allowed: [{one} for one in allowed])
     monkeypatch.setattr(processors, "cpu_quota", lambda: quota)
     assert available_threads() == expected
 
@@ -156,6 +157,52 @@ def test_the_default_without_affinity_is_all_processors(monkeypatch, present, ex
     monkeypatch.setattr(os, "cpu_count", lambda: present)
     monkeypatch.setattr(processors, "cpu_quota", lambda: None)
     assert available_threads() == expected
+
+
+# --- processors that share a core
+
+
+def machine_of(root, siblings, name="core_cpus_list"):
+    """Write a made-up file system with the lists of siblings of every processor."""
+    for processor, text in siblings.items():
+        folder = root / f"sys/devices/system/cpu/cpu{processor}/topology"
+        folder.mkdir(parents=True)
+        if text is not None:
+            (folder / name).write_text(text + "\n")
+
+
+SMT = {0: "0,4", 1: "1,5", 2: "2,6", 3: "3,7", 4: "0,4", 5: "1,5", 6: "2,6", 7: "3,7"}
+NEIGHBOURS = {0: "0-1", 1: "0-1", 2: "2-3", 3: "2-3"}
+HYBRID = {0: "0-1", 1: "0-1", 2: "2", 3: "3"}  # a core of two threads, and two efficiency cores
+FOUR_WAY = dict.fromkeys(range(8), "0-3") | dict.fromkeys(range(4, 8), "4,5,6-7")
+
+
+@pytest.mark.parametrize(
+    ("siblings", "allowed", "expected"),
+    [
+        (SMT, range(8), [{0, 4}, {1, 5}, {2, 6}, {3, 7}]),
+        (SMT, [1, 4, 5, 6], [{1, 5}, {4}, {6}]),
+        (NEIGHBOURS, range(4), [{0, 1}, {2, 3}]),
+        (HYBRID, range(4), [{0, 1}, {2}, {3}]),
+        (FOUR_WAY, range(8), [{0, 1, 2, 3}, {4, 5, 6, 7}]),
+        (FOUR_WAY, [7, 5], [{5, 7}]),
+        ({}, range(3), [{0}, {1}, {2}]),
+        ({0: None, 1: "", 2: "much"}, range(3), [{0}, {1}, {2}]),
+        ({0: "7", 1: "1"}, range(2), [{0}, {1}]),  # as in a broken container
+    ],
+)
+@pytest.mark.parametrize("name", ["core_cpus_list", "thread_siblings_list"])
+def test_processors_that_share_a_core_count_once(tmp_path, siblings, allowed, expected, name):
+    machine_of(tmp_path, siblings, name)
+    assert list(cores(frozenset(allowed), tmp_path)) == expected
+
+
+def test_the_default_is_one_thread_a_core(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(processors, "cores", lambda allowed: [{k, k + 4} for k in range(4)])
+    for quota, expected in ((None, 4), (6.0, 4), (2.5, 3)):
+        monkeypatch.setattr(processors, "cpu_quota", lambda quota=quota: quota)
+        assert available_threads() == expected
 
 
 # --- CPU quotas of control groups
@@ -510,6 +557,7 @@ def affinities(monkeypatch, own_helpers):
         os, "sched_setaffinity", lambda _, places: asked.append(places), raising=False
     )
     monkeypatch.setattr(team, "current_processor", lambda: 4)
+    monkeypatch.setattr(team, "cores", lambda allowed: [frozenset({k}) for k in sorted(allowed)])
     return asked
 
 
@@ -549,6 +597,14 @@ def test_helpers_make_room_for_a_caller_that_was_moved(monkeypatch, affinities):
     monkeypatch.setattr(team, "current_processor", lambda: 3)
     meet(3)
     assert affinities == [{3}, {5}, {4}]
+
+
+def test_helpers_leave_the_whole_core_of_the_caller_free(monkeypatch, affinities):
+    pairs = [frozenset({k, k + 4}) for k in range(3)]
+    monkeypatch.setattr(team, "cores", lambda _: pairs)
+    meet(3)
+    meet(2)
+    assert affinities == [{1, 5}, {2, 6}, {1, 2, 5, 6}]
 
 
 def test_where_the_system_does_not_say_where_the_caller_is_helpers_run_anywhere(
@@ -636,6 +692,51 @@ def test_callers_that_overlap_leave_blas_as_it_was(blas_of_3, first_out):
         assert set(blas_threads()) == {limits[1 - first_out]}
         leave[1 - first_out].set()
     assert set(blas_threads()) == {3}
+
+
+class FakeController:
+    """What threadpoolctl finds: a library whose threads each have a number, as with OpenMP."""
+
+    internal_api, threading_layer = "openblas", "openmp"
+
+    def __init__(self):
+        self.numbers = {}
+
+    def get_num_threads(self):
+        return self.numbers.get(threading.get_ident(), 3)
+
+    def set_num_threads(self, n):
+        self.numbers[threading.get_ident()] = n
+
+
+def test_every_helper_limits_a_blas_of_openmp_for_itself(monkeypatch, own_helpers):
+    fake, seen, meeting = FakeController(), [], threading.Barrier(3, timeout=30)
+    monkeypatch.setattr(blas, "_blas_libraries", lambda: [blas._library(fake)])
+
+    def task(*_):
+        meeting.wait()
+        seen.append(fake.get_num_threads())
+
+    with Team(3) as mine:
+        mine.run(task, range(3))
+    assert seen == [1, 1, 1]
+    assert fake.get_num_threads() == 3
+
+
+def test_a_library_of_another_name_is_set_by_threadpoolctl():
+    fake = FakeController()
+    fake.internal_api, fake.threading_layer = "mkl", "intel"
+    library = blas._library(fake)
+    library.set_num_threads(2)
+    assert (library.get_num_threads(), library.for_each_thread) == (2, False)
+
+
+def test_an_openblas_whose_functions_have_other_names_is_set_by_threadpoolctl():
+    fake = FakeController()
+    fake.threading_layer, fake.dynlib = "pthreads", object()
+    library = blas._library(fake)
+    library.set_num_threads(2)
+    assert library.get_num_threads() == 2
 
 
 # --- several callers, each case in a process of its own: a deadlock must not stop the tests
@@ -761,6 +862,72 @@ def test_a_child_forked_while_a_team_is_at_work_may_call():
             for one in busy:
                 one.result()
         assert blas_threads() == before
+    """)
+
+
+@forks
+def test_a_process_forks_without_parked_helpers_and_starts_new_ones():
+    run("""
+        def work():
+            assert (helpers.parked, helpers.at_work, threading.active_count()) == (0, 0, 1)
+            assert attack() == expected
+            assert helpers.parked
+        assert helpers.parked
+        in_child(work)
+        assert helpers.parked == 0
+        assert attack() == expected
+        assert helpers.parked
+    """)
+
+
+@forks
+def test_a_child_forked_in_a_task_raises_where_the_helpers_work_would_be_missing():
+    run("""
+        from fastnn._runtime.team import Team
+        parent, meeting, forked = os.getpid(), threading.Barrier(2), threading.Event()
+        def task(worker, _):
+            meeting.wait()
+            if worker:
+                forked.wait(60)
+                return
+            child = os.fork()
+            if child == 0:
+                signal.alarm(60)
+            else:
+                forked.set()
+                assert os.waitpid(child, 0)[1] == 0
+        try:
+            with Team(2) as team:
+                team.run(task, range(2))
+        except RuntimeError as error:
+            os._exit(os.getpid() == parent or "forked in the middle" not in str(error))
+        assert os.getpid() == parent
+    """)
+
+
+@pytest.mark.parametrize("daemon", [False, True])
+def test_python_ends_while_another_thread_calls(daemon):
+    # A daemon is stopped where it is; of another thread, all calls come first.
+    run(f"""
+        import time
+        begun = threading.Event()
+        def call(times):
+            while times:
+                assert attack() == expected
+                begun.set()
+                times -= 1
+        other = threading.Thread(target=call, args=[{-1 if daemon else 50}], daemon={daemon})
+        other.start()
+        begun.wait(60)
+    """)
+
+
+def test_a_call_after_the_end_of_the_helpers_works_alone():
+    run("""
+        helpers.end_all()
+        count = threading.active_count()
+        assert attack() == expected
+        assert (helpers.parked, threading.active_count()) == (0, count)
     """)
 
 
