@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fastnn import MLP, _checks, adversarial_accuracy, attacks, reference
+from fastnn._engine import narrow
 from fastnn._engine.workspace import Workspace
 from fastnn.attacks import Attack, Tile
 
@@ -185,7 +186,8 @@ def test_more_eps_than_the_workspace_has_rows(net, batch):
     np.testing.assert_array_equal(found, expected.adversarial_prediction)
 
 
-def test_numbers_are_positions_in_the_batch(net, batch, rng):
+@pytest.mark.parametrize("many", [False, True])
+def test_numbers_are_positions_in_the_batch(net, batch, many):
     seen = []
 
     class Noting(Attack):
@@ -194,13 +196,16 @@ def test_numbers_are_positions_in_the_batch(net, batch, rng):
             return tile.x
 
     x, labels = batch
+    if many:
+        times = -(-(narrow.MOST_ROWS + 1) // len(x))
+        x, labels = np.tile(x, (times, 1)), np.tile(labels, times)
     adversarial_accuracy(net, x, labels, attack=Noting())
     numbers, rows, truth = (np.concatenate(arrays) for arrays in zip(*seen, strict=True))
     assert sorted(numbers) == list(range(len(x)))
     np.testing.assert_array_equal(rows, x[numbers])
     np.testing.assert_array_equal(truth, labels[numbers])
-    # Samples of a class have zeros in the same places, which makes products faster.
-    assert all((np.diff(of_tile) >= 0).all() for _, _, of_tile in seen)
+    # Samples of a class have zeros in the same places, which makes products of tiles faster.
+    assert all((np.diff(of_tile) >= 0).all() for _, _, of_tile in seen) is many
 
 
 class Broken(Attack):
