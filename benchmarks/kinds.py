@@ -13,7 +13,7 @@ _MARK = "FASTNN_CLAIMS_ISA"  # set in the process that runs as another machine
 _HASWELL = (
     "64bit aes avx avx2 bmi bmi2 cmov crc32 cx16 cx8 f16c fma fsgsbase fxsr invpcid lzcnt mmx "
     "movbe pclmul popcnt rdrnd sahf sse sse2 sse3 sse4.1 sse4.2 ssse3 xsave xsaveopt"
-)
+).split()
 
 
 def kind_of(processor, vector_bits):

@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 from fastnn._engine.memory import empty
 from fastnn._engine.network import Network
 from fastnn._kernels import narrow_jobs, narrow_products
-from fastnn._kernels.narrow_products import STRIP_VECTORS
-from fastnn._kernels.vectors import VECTOR_BYTES
 from fastnn._runtime.team import Team
 
 Array = NDArray[Any]
@@ -36,13 +34,16 @@ class SharedProducts:
     ----------
     net : Network
         Whose weights are multiplied.
+    step_rows : int, optional
+        The most rows of `multiply_back_and_step`. Default: it is not called.
     """
 
-    def __init__(self, net: Network) -> None:
+    def __init__(self, net: Network, step_rows: int = 0) -> None:
         self._products = sum(w.size for w in net.weights)
         self._board = empty((narrow_jobs.BOARD_SIZE,), np.int64)
         self._board[:] = 0
         self._like = np.empty((0, 0), net.dtype)
+        self._step_columns = step_rows + max(net.sizes) if step_rows else 0
         self._rows, self._narrowest = 0, 0  # columns that a product of so many rows needs
 
     def threads(self, rows: int, most: int) -> int:
@@ -51,7 +52,7 @@ class SharedProducts:
 
     def _serve(self, _: int) -> None:
         """Take part in all products until the block of `on` ends."""
-        narrow_jobs._serve(self._board, self._like)
+        narrow_jobs._serve(self._board, self._like, self._step_columns)
 
     @contextlib.contextmanager
     def on(self, team: Team) -> Iterator[None]:
@@ -68,7 +69,7 @@ class SharedProducts:
         if rows != self._rows:
             height = narrow_products._group_height(rows)
             self._rows = rows
-            self._narrowest = STRIP_VECTORS[height] * VECTOR_BYTES // self._like.itemsize
+            self._narrowest = narrow_products._strip_width(height, self._like.itemsize)
         return rows > 0 and width >= self._narrowest
 
     def multiply(self, a: Array, weights: Array, out: Array) -> None:

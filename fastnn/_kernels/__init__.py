@@ -9,8 +9,9 @@
 
 A kernel takes contiguous arrays of one floating type, checks nothing, and writes into its last
 argument or, where its docstring says so, in place. Each works on the rows that it is given, on one
-thread and without the GIL: `fastnn._runtime.team` runs them on several. A kernel uses nothing of
-another folder, since the cache of compiled kernels does not notice a change made there.
+thread and without the GIL: `fastnn._runtime.team` runs them on several; the threads of
+`narrow_jobs` share one product. A kernel uses nothing of another folder, since the cache of
+compiled kernels does not notice a change made there.
 
 A NaN that comes in goes out: comparisons are written so that a NaN fails them, and no flag lets
 LLVM assume that there is none.

@@ -5,6 +5,9 @@ thread describes a job on the board, opens it, takes tasks itself, closes it, an
 other thread is inside. Other threads run `_serve`: as long as a job is open, they enter it and take
 tasks. A thread that is late therefore costs nothing, and no task is given away twice. Each task
 writes its own part of the result, which does not depend on the thread.
+
+A task allocates nothing: if it failed, the caller would wait for it for ever. So every thread makes
+its own buffers before it enters a job.
 """
 
 from __future__ import annotations
@@ -16,13 +19,12 @@ from fastnn._kernels.jit import kernel
 from fastnn._kernels.narrow_products import (
     AHEAD,
     DOT_COLUMNS,
-    STRIP_VECTORS,
-    _add_strip,
     _entering,
     _group_height,
     _set_dots,
+    _set_strip,
+    _strip_width,
 )
-from fastnn._kernels.vectors import VECTOR_BYTES
 
 # Entries of the board that threads change while others read them have a cache line each.
 _OPEN, _NEXT, _INSIDE, _STOP = 0, 8, 16, 24
@@ -43,8 +45,11 @@ def _describe(board, kind, tasks, a, b, out):
 
 
 @kernel
-def _work(board, like):
-    """Do tasks of the job on the board until none is left."""
+def _work(board, like, ks, scratch):
+    """Do tasks of the job on the board until none is left.
+
+    `ks` has `BLOCK` + `AHEAD` entries, `scratch` at least the columns of `_step_task`.
+    """
     rows, depth, width = board[_ROWS], board[_DEPTH], board[_WIDTH]
     b = atomics.array_at(board[_B], depth, width, like)
     if board[_KIND] == _FORWARD:
@@ -65,22 +70,23 @@ def _work(board, like):
         kept = depth if board[_VELOCITY] else 0
         velocity = atomics.array_at(board[_VELOCITY], kept, width, like)
         settings = atomics.array_at(board[_SETTINGS], 1, 4 if moving else 0, like)
+        every = atomics.array_at(board[_LISTS], 1, rows + AHEAD if moving else 0, board)
         task = atomics.add(board, _NEXT, 1)
         while task < board[_TASKS]:
             first, last = task * BLOCK, min((task + 1) * BLOCK, depth)
             if len(out):
-                _backward_task(first, last, a, b, h, board[_MASKED] != 0, out)
+                _backward_task(first, last, a, b, h, board[_MASKED] != 0, ks, out)
             if moving:
-                _step_task(first, last, a, b, h, velocity, settings[0])
+                _step_task(first, last, a, b, h, every[0], ks, scratch, velocity, settings[0])
             task = atomics.add(board, _NEXT, 1)
 
 
 @kernel
-def _run(board, like):
+def _run(board, like, ks, scratch):
     """Open the job on the board, do it together with the threads that serve, and close it."""
     atomics.store(board, _NEXT, 0)
     atomics.store(board, _OPEN, 1)
-    _work(board, like)
+    _work(board, like, ks, scratch)
     atomics.store(board, _OPEN, 0)
     looks = 0
     while atomics.load(board, _INSIDE) != 0:
@@ -90,15 +96,20 @@ def _run(board, like):
 
 
 @kernel
-def _serve(board, like):
-    """Do tasks of every job until `_dismiss` is called."""
+def _serve(board, like, step_columns):
+    """Do tasks of every job until `_dismiss` is called.
+
+    `step_columns` is the largest sum of the rows of `g` and the columns of `b` of a job of
+    `_backward_and_step`, 0 if there is none.
+    """
+    ks, scratch = np.empty(BLOCK + AHEAD, np.int64), np.empty((BLOCK, step_columns), like.dtype)
     looks = 0
     while atomics.load(board, _STOP) == 0:
         looks += 1
         if atomics.load(board, _OPEN) != 0:
             atomics.add(board, _INSIDE, 1)
             if atomics.load(board, _OPEN) != 0:  # not closed before this thread was inside
-                _work(board, like)
+                _work(board, like, ks, scratch)
             atomics.add(board, _INSIDE, -1)
             looks = 0
         elif looks > _PATIENCE:
@@ -120,10 +131,10 @@ def _forward(board, a, b, out):
     lists, counts = np.empty((groups, depth + AHEAD), np.int64), np.empty((1, groups), np.int64)
     for g in range(groups):
         counts[0, g] = _entering(a, min(g * height, rows - height), height, 0, depth, lists[g])
-    across = STRIP_VECTORS[height] * VECTOR_BYTES // a.itemsize
+    across = _strip_width(height, a.itemsize)
     _describe(board, _FORWARD, -(-b.shape[1] // across), a, b, out)
     board[_LISTS], board[_COUNTS] = lists.ctypes.data, counts.ctypes.data
-    _run(board, a)
+    _run(board, a, np.empty(0, np.int64), a[:0])
     lists[0, 0] = counts[0, 0]  # numba frees an array after its last use: not before this line
 
 
@@ -132,11 +143,11 @@ def _forward_task(task, a, b, out, lists, counts):
     """Compute one strip of columns of out = a @ b; the last one may overlap the one before."""
     rows = a.shape[0]
     height = _group_height(rows)
-    across = STRIP_VECTORS[height] * VECTOR_BYTES // a.itemsize
+    across = _strip_width(height, a.itemsize)
     column = min(task * across, out.shape[1] - across)
     for g in range(counts.shape[1]):
         row = min(g * height, rows - height)
-        _add_strip(a, row, height, lists[g], counts[0, g], b, column, out)
+        _set_strip(a, row, height, lists[g], counts[0, g], b, column, out)
 
 
 @kernel
@@ -145,7 +156,7 @@ def _backward(board, g, b, h, masked, out):
     _describe(board, _BACKWARD, -(-b.shape[0] // BLOCK), g, b, out)
     board[_H], board[_MASKED] = h.ctypes.data, masked
     board[_VELOCITY] = board[_SETTINGS] = 0
-    _run(board, g)
+    _run(board, g, np.empty(BLOCK + AHEAD, np.int64), g[:0])
 
 
 @kernel
@@ -160,15 +171,21 @@ def _backward_and_step(board, g, b, h, masked, out, velocity, settings):
     board[_OUT] = out.ctypes.data if len(out) else 0
     board[_VELOCITY] = velocity.ctypes.data if len(velocity) else 0
     board[_SETTINGS] = settings.ctypes.data
-    _run(board, g)
+    rows, width = g.shape
+    every = np.empty(rows + AHEAD, np.int64)
+    for r in range(rows + AHEAD):
+        every[r] = min(r, rows - 1)
+    board[_LISTS] = every.ctypes.data
+    ks, scratch = np.empty(BLOCK + AHEAD, np.int64), np.empty((BLOCK, rows + width), g.dtype)
+    _run(board, g, ks, scratch)
+    every[0] = 0  # as in `_forward`: not freed before this line
 
 
 @kernel
-def _backward_task(first, last, g, b, h, masked, out):
+def _backward_task(first, last, g, b, h, masked, ks, out):
     """Compute the columns from `first` to `last` of out = g @ b.T."""
     rows = g.shape[0]
     height = _group_height(rows)
-    ks = np.empty(BLOCK + AHEAD, np.int64)
     for i in range(-(-rows // height)):
         row = min(i * height, rows - height)
         count = last - first
@@ -183,29 +200,30 @@ def _backward_task(first, last, g, b, h, masked, out):
 
 
 @kernel
-def _step_task(first, last, g, b, h, velocity, settings):
-    """Move the rows from `first` to `last` of `b` by the gradient h.T @ g."""
+def _step_task(first, last, g, b, h, every, ks, scratch, velocity, settings):
+    """Move the rows from `first` to `last` of `b` by the gradient h.T @ g.
+
+    `every` has the numbers of all rows of `g`, as `_set_strip` takes them.
+    """
     rows, width = g.shape
-    ks = np.empty(BLOCK + AHEAD, np.int64)
     count = _entering(h, 0, rows, first, last, ks)
-    turned = np.zeros((BLOCK, rows), g.dtype)
+    numbers = scratch.ravel()
+    turned = numbers[: BLOCK * rows].reshape(BLOCK, rows)
+    gradient = numbers[BLOCK * rows : BLOCK * (rows + width)].reshape(BLOCK, width)
+    turned[:] = 0
     for i in range(count):
         for r in range(rows):
             turned[i, r] = h[r, ks[i]]
-    every = np.empty(rows + AHEAD, np.int64)
-    for r in range(rows + AHEAD):
-        every[r] = min(r, rows - 1)
-    gradient = np.empty((BLOCK, width), g.dtype)
     if count:
         height = _group_height(count)
-        while STRIP_VECTORS[height] * VECTOR_BYTES > width * g.itemsize:
+        while _strip_width(height, g.itemsize) > width:
             height += 1  # a higher group has narrower strips; rows that are not there do no harm
-        across = STRIP_VECTORS[height] * VECTOR_BYTES // g.itemsize
+        across = _strip_width(height, g.itemsize)
         for i in range(-(-count // height)):
             for c in range(0, width, across):
                 column = min(c, width - across)
                 row = max(0, min(i * height, count - height))
-                _add_strip(turned, row, height, every, rows, g, column, gradient)
+                _set_strip(turned, row, height, every, rows, g, column, gradient)
     p = 0
     for k in range(first, last):
         there = p < count and ks[p] == k

@@ -24,12 +24,12 @@ MOST_ROWS = len(STRIP_VECTORS) - 1
 AHEAD = 6  # rows of the matrix from which a line is fetched before its turn
 
 
-def _add_strip(a, row, height, ks, count, b, column, out):
+def _set_strip(a, row, height, ks, count, b, column, out):
     """out[row : row + height, strip] = a @ b over the columns in ks[:count], strip from `column`.
 
     `ks` has `AHEAD` more entries.
     """
-    width = STRIP_VECTORS[height] * VECTOR_BYTES // out.itemsize
+    width = _strip_width(height, out.itemsize)
     entering = ks[:count]
     rows = slice(row, row + height)
     out[rows, column : column + width] = a[rows][:, entering] @ b[entering, column : column + width]
@@ -43,7 +43,7 @@ def _set_dots(g, row, height, ks, first, count, b, out):
 
 
 def _emit_strip(context, builder, signature, args):  # pragma: no cover - for LLVM
-    """Emit `_add_strip`, for every height that there is."""
+    """Emit `_set_strip`, for every height that there is."""
     emit = Emitter(context, builder, signature.args[0].dtype)
     a, ks, b, out = (emit.array(signature.args[i], args[i]) for i in (0, 3, 5, 7))
     _, row, height, _, count, _, column, _ = args
@@ -133,14 +133,14 @@ def _emit_sums_of_products(emit, x, y, depth):  # pragma: no cover - for LLVM
 if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # pragma: no cover
 
     @intrinsic
-    def _add_strip(typing, a, row, height, ks, count, b, column, out):
-        """Type `_add_strip`: arrays of one float type, and of int64, and integers of 64 bits."""
+    def _set_strip(typing, a, row, height, ks, count, b, column, out):
+        """Type `_set_strip`: arrays of one float type, and of int64, and integers of 64 bits."""
         i = types.int64
         return types.void(a, i, i, ks, i, b, i, out), _emit_strip
 
     @intrinsic
     def _set_dots(typing, g, row, height, ks, first, count, b, out):
-        """Type `_set_dots`: as `_add_strip`."""
+        """Type `_set_dots`: as `_set_strip`."""
         i = types.int64
         return types.void(g, i, i, ks, i, i, b, out), _emit_dots
 
@@ -150,6 +150,12 @@ def _group_height(rows):
     """Return the height of a group of rows."""
     groups = -(-rows // MOST_ROWS)
     return -(-rows // groups)
+
+
+@kernel
+def _strip_width(height, itemsize):
+    """Return the columns of a strip beside a group of that height."""
+    return STRIP_VECTORS[height] * VECTOR_BYTES // itemsize
 
 
 @kernel

@@ -12,6 +12,7 @@ from fastnn._kernels import atomics, narrow_jobs, narrow_products
 from fastnn._kernels.narrow_products import AHEAD, DOT_COLUMNS, MOST_ROWS, STRIP_VECTORS
 from fastnn._kernels.vectors import TARGET, VECTOR_BYTES
 
+MOST_STEP_COLUMNS = 1000  # of the jobs below
 COMPILED = not numba.config.DISABLE_JIT
 # Below, at and above the most rows of a group and twice as many.
 ROWS = sorted({1, 2, MOST_ROWS - 1, MOST_ROWS, MOST_ROWS + 1, 2 * MOST_ROWS + 1, 40})
@@ -28,7 +29,8 @@ def board():
 def served(board, like, threads):
     """Let threads serve while the block runs."""
     helpers = [
-        threading.Thread(target=narrow_jobs._serve, args=(board, like)) for _ in range(threads)
+        threading.Thread(target=narrow_jobs._serve, args=(board, like, MOST_STEP_COLUMNS))
+        for _ in range(threads)
     ]
     for helper in helpers:
         helper.start()
@@ -50,8 +52,8 @@ def forward(board, a, b):
 
 def strip(rows, dtype):
     """Return how many columns a strip has for so many rows."""
-    vectors = STRIP_VECTORS[narrow_products._group_height(rows)]
-    return vectors * VECTOR_BYTES // np.dtype(dtype).itemsize
+    height = narrow_products._group_height(rows)
+    return narrow_products._strip_width(height, np.dtype(dtype).itemsize)
 
 
 def sparse(rng, shape, dtype, share=0.5):
@@ -153,6 +155,23 @@ def test_a_nan_or_an_infinity_comes_out_where_it_belongs(board, rng, dtype):
     assert np.isnan(found[4]).all()
     assert np.isinf(found[6]).all()
     assert np.isfinite(np.delete(found, [4, 6], axis=0)).all()
+
+
+def test_a_thread_without_memory_does_not_enter_a_job(board, rng, dtype):
+    """Its caller would wait for ever for a task that has failed."""
+    a, b = sparse(rng, (5, 40), dtype), rng.standard_normal((40, 300)).astype(dtype)
+    with pytest.raises(MemoryError):
+        narrow_jobs._serve(board, a, 1 << 45)
+    close(forward(board, a, b), a.astype(np.float64) @ b, dtype)
+
+
+def test_tasks_allocate_nothing():
+    def uses_numpy(kernel):
+        return "np" in getattr(kernel, "py_func", kernel).__code__.co_names
+
+    tasks = (n for n in ("work", "forward_task", "backward_task", "step_task", "move"))
+    assert not any(uses_numpy(getattr(narrow_jobs, f"_{name}")) for name in tasks)
+    assert uses_numpy(narrow_jobs._serve)  # as it would be found
 
 
 @pytest.mark.parametrize("height", range(1, MOST_ROWS + 1))

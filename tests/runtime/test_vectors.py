@@ -37,10 +37,10 @@ def compile_for(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "features", "width", "registers"),
     [
-        ("znver5", "", 64, 32),
+        ("icelake-server", "", 64, 32),
         ("sapphirerapids", "", 64, 32),  # LLVM prefers 256 bits for it
         ("haswell", "+avx512f", 64, 32),
-        ("znver5", "-avx512f,-evex512", 32, 16),  # the system may forbid the wider ones
+        ("icelake-server", "-avx512f", 32, 16),  # the system may forbid the wider ones
         ("haswell", "", 32, 16),
         ("nehalem", "", 16, 16),
         ("nehalem", "+avx", 32, 16),
