@@ -20,6 +20,16 @@ _INTEGER = ir.IntType(64)
 _lock = threading.RLock()
 
 
+def _free_lock_in_child() -> None:
+    """Make a new lock in a forked child: a thread of the parent may have held the one before."""
+    global _lock  # noqa: PLW0603
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_free_lock_in_child)
+
+
 def add(numbers, i, amount):
     """Add to entry `i` and return what it was before."""
     with _lock:

@@ -150,8 +150,10 @@ def sources_stamp(folder: Path = Path(__file__).parent) -> tuple[tuple[str, int,
     """Return name, time of change and size of every source file beside this one.
 
     numba compares the file of a kernel alone, but kernels use functions and constants of others.
+    Links that lead nowhere are left out: an editor locks `a.py` with such a link, `.#a.py`.
     """
-    files = ((file.name, file.stat()) for file in sorted(folder.glob("*.py")))
+    sources = sorted(file for file in folder.glob("*.py") if file.is_file())
+    files = ((file.name, file.stat()) for file in sources)
     return tuple((name, found.st_mtime_ns, found.st_size) for name, found in files)
 
 

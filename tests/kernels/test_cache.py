@@ -201,6 +201,15 @@ def test_a_change_of_another_file_of_the_kernels_is_noticed(make, folder, monkey
     assert cache.sources_stamp.__wrapped__(folder.parent) != stamp
 
 
+def test_the_stamp_leaves_out_an_editor_s_lock(tmp_path):
+    (tmp_path / "a.py").write_text("one")
+    try:
+        (tmp_path / ".#a.py").symlink_to("user@host.1")
+    except OSError:
+        pytest.skip("no links here")
+    assert [name for name, *_ in cache.sources_stamp.__wrapped__(tmp_path)] == ["a.py"]
+
+
 def test_the_stamp_covers_every_file_of_the_kernels():
     files = Path(cache.__file__).parent.glob("*.py")
     assert [name for name, *_ in cache.sources_stamp()] == sorted(file.name for file in files)

@@ -1,6 +1,8 @@
 """Products of a few rows, alone and shared by threads, against plain products in float64."""
 
 import contextlib
+import os
+import signal
 import threading
 
 import numba
@@ -208,3 +210,26 @@ def test_no_addition_is_lost(board):
     for worker in workers:
         worker.join(60)
     assert board[0] == 800_000
+
+
+@pytest.mark.skipif(COMPILED, reason="the compiler's operations have no lock")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_a_child_does_not_wait_for_a_lock_that_a_thread_of_its_parent_holds(board):
+    held, over = threading.Event(), threading.Event()
+
+    def hold():
+        with atomics._lock:
+            held.set()
+            over.wait(60)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(60)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        os._exit(atomics.add(board, 0, 1))
+    status = os.waitpid(child, 0)[1]
+    over.set()
+    holder.join(60)
+    assert status == 0
