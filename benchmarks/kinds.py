@@ -10,7 +10,7 @@ from fastnn._runtime.processors import vector_bytes
 INTEL, AMD, AVX2 = KINDS = ("Intel with AVX-512", "AMD with AVX-512", "AVX2 only")
 _MARK = "FASTNN_CLAIMS_ISA"  # set in the process that runs as another machine
 # What a processor of 2013 has; numba's name for it alone would keep the features of the host.
-_HASWELL = (
+_HASWELL = (  # noqa: SIM905 - one line for each would be thirty
     "64bit aes avx avx2 bmi bmi2 cmov crc32 cx16 cx8 f16c fma fsgsbase fxsr invpcid lzcnt mmx "
     "movbe pclmul popcnt rdrnd sahf sse sse2 sse3 sse4.1 sse4.2 ssse3 xsave xsaveopt"
 ).split()
