@@ -21,6 +21,9 @@ from fastnn._runtime.team import Team
 
 Array = NDArray[Any]
 
+# Measured: the multiply-adds of a batch's pass from which helpers, which are awake, save time.
+_WORTH_SHARING = 1_500_000
+
 
 class FusedSteps:
     """Steps of gradient descent on small batches, of which all threads of a team share each.
@@ -38,6 +41,7 @@ class FusedSteps:
         self, net: Network, rows: int, *, learning_rate: float, momentum: float, l2: float
     ) -> None:
         kind = net.dtype.type
+        self._helped = rows * sum(w.size for w in net.weights) >= _WORTH_SHARING
         self._net = net
         self._shared = SharedProducts(net, rows)
         self._ws = Workspaces(net, rows, to=1, shared=self._shared)[0]
@@ -50,8 +54,8 @@ class FusedSteps:
         self._bias_velocities = [np.zeros_like(b) for b in net.biases]
 
     def on(self, team: Team) -> contextlib.AbstractContextManager[None]:
-        """Take the steps of the block on all threads of a team."""
-        return self._shared.on(team)
+        """Take the steps of the block, on all threads of a team if that is worth it."""
+        return self._shared.on(team, helped=self._helped)
 
     def take(self, x: Array, labels: NDArray[np.int64], batch: Rows) -> None:
         """Take the step of one batch."""

@@ -55,10 +55,10 @@ class SharedProducts:
         narrow_jobs._serve(self._board, self._like, self._step_columns)
 
     @contextlib.contextmanager
-    def on(self, team: Team) -> Iterator[None]:
-        """Share the products of the block with all threads of a team."""
+    def on(self, team: Team, *, helped: bool = True) -> Iterator[None]:
+        """Share the products of the block with all threads of a team, or with none."""
         self._board[:] = 0
-        with team.beside(self._serve):
+        with team.beside(self._serve, most=None if helped else 0):
             try:
                 yield
             finally:

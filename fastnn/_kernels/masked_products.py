@@ -23,13 +23,14 @@ def shape_for(processor: Target) -> tuple[int, tuple[int, ...], int]:
     """Return the rows of a group, the vectors that a panel may have, and the columns of a chunk.
 
     Measured on real digits: a row alone has so many more zeros than a pair that it is faster with
-    vectors of 256 bits, and with 512 on AMD. On Intel with 512 bits a pair is, and on ARM it needs
-    fewer loads for its multiply-adds. The sums, the weights and the rows' values have registers.
+    vectors of 256 bits. With 512 bits it is as fast as a pair for one eps, and slower for several,
+    whose rows have zeros in the same places. On ARM a pair needs fewer loads for its multiply-adds.
+    The sums, the weights and the rows' values have registers.
     """
     rows = 1
     vectors: tuple[int, ...] = 8, 12
     if processor.vector_bytes == 64:
-        rows, vectors = (1, (7, 8, 10)) if processor.name.startswith("znver") else (2, (7, 8))
+        rows, vectors = 2, (7, 8)
     elif processor.vector_bytes == 32:
         vectors = (8, 10, 12)
     elif processor.vector_registers == 32:

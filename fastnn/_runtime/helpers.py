@@ -74,9 +74,9 @@ class Helper:
     def keep_on(self, processors: frozenset[int]) -> None:
         """Let the thread run on these processors only; do nothing if they are not allowed."""
         if processors != self._places:
-            self._places = processors
             with contextlib.suppress(OSError):
                 os.sched_setaffinity(self._thread.native_id or 0, processors)
+                self._places = processors
 
     def end(self) -> None:
         """End the parked thread."""

@@ -143,7 +143,6 @@ LARGE, SMALL = {"first_cache_bytes": 48 << 10}, {"first_cache_bytes": 32 << 10}
 PROCESSORS = {
     "Intel": ({}, {"name": "sapphirerapids"} | LARGE, (2, 64), 64),
     "Intel, small cache": ({}, {"name": "skylake-avx512"} | SMALL, (2, 32), 64),
-    "AMD": ({}, {"name": "znver5"} | LARGE, (1, 64), 64),
     "AVX2": (AVX2, LARGE, (1, 64), 32),
     "SSE2": (NONE, LARGE, (1, 64), 16),
     "NEON": (NONE, {"vector_registers": 32} | LARGE, (2, 64), 16),  # its shape, on this processor

@@ -1,11 +1,13 @@
 """A few rows: all threads share the products, and nothing of the result depends on that."""
 
+import time
+
 import numpy as np
 import pytest
 
 import fastnn
 from fastnn import MLP, reference
-from fastnn._engine import narrow
+from fastnn._engine import fused, narrow
 from fastnn._engine.fused import FusedSteps
 from fastnn._runtime.team import Team
 
@@ -15,6 +17,7 @@ SIZES = (20, 300, 140, 5)
 @pytest.fixture(autouse=True)
 def _share_everything(monkeypatch):
     monkeypatch.setattr(narrow, "_WORTH_SHARING", 0)
+    monkeypatch.setattr(fused, "_WORTH_SHARING", 0)
 
 
 @pytest.fixture
@@ -122,3 +125,10 @@ def test_a_network_that_is_small_has_no_helpers(monkeypatch, rng):
     small, large = MLP.random((4, 8, 3), rng=rng), MLP.random((784, 2048, 512, 10), rng=rng)
     assert narrow.SharedProducts(small).threads(narrow.MOST_ROWS, 8) == 1
     assert narrow.SharedProducts(large).threads(10, 8) == 8
+    for net, helped in ((small, False), (large, True)):
+        steps = FusedSteps(net, 10, learning_rate=0.1, momentum=0.0, l2=0.0)
+        served = []
+        monkeypatch.setattr(steps._shared, "_serve", served.append)
+        with Team(2) as team, steps.on(team):
+            time.sleep(0.2)
+        assert bool(served) is helped

@@ -100,8 +100,8 @@ def test_a_panel_has_the_width_that_takes_the_least_time():
 
 
 SHAPES = {
-    Target("znver5", 64, 32, 48 << 10): (1, (7, 8, 10), 64),
-    Target("znver4", 64, 32, 32 << 10): (1, (7, 8, 10), 32),
+    Target("znver5", 64, 32, 48 << 10): (2, (7, 8), 64),
+    Target("znver4", 64, 32, 32 << 10): (2, (7, 8), 32),
     Target("sapphirerapids", 64, 32, 48 << 10): (2, (7, 8), 64),
     Target("skylake-avx512", 64, 32, 32 << 10): (2, (7, 8), 32),
     Target("haswell", 32, 16, 32 << 10): (1, (8, 10, 12), 64),
