@@ -73,7 +73,7 @@ class Helper:
 
     def keep_on(self, processors: frozenset[int]) -> None:
         """Let the thread run on these processors only; do nothing if they are not allowed."""
-        if processors != self._places:
+        if processors != self._places and hasattr(os, "sched_setaffinity"):
             with contextlib.suppress(OSError):
                 os.sched_setaffinity(self._thread.native_id or 0, processors)
                 self._places = processors
@@ -157,7 +157,9 @@ class Helpers:
         """Park helpers whose jobs have ended; as many stay as there are processors."""
         for helper in reversed(helpers):  # so that the next call takes them in the same order
             helper.job = None
-            self._taken.discard(helper)
+            if helper not in self._taken:  # a thread of the parent, before a fork in the call
+                continue
+            self._taken.remove(helper)
             if self._closed or len(self._parked) >= (os.cpu_count() or 1):
                 helper.end()
             else:
