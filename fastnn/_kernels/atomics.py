@@ -20,13 +20,13 @@ _INTEGER = ir.IntType(64)
 _lock = threading.RLock()
 
 
-def _free_lock_in_child() -> None:
+def _free_lock_in_child() -> None:  # pragma: no cover - lines of a child are not counted
     """Make a new lock in a forked child: a thread of the parent may have held the one before."""
     global _lock  # noqa: PLW0603
     _lock = threading.RLock()
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch
     os.register_at_fork(after_in_child=_free_lock_in_child)
 
 

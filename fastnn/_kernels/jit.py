@@ -17,7 +17,7 @@ from fastnn._runtime.processors import vector_bytes
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-class _WideLower(Lower):
+class _WideLower(Lower):  # pragma: no cover - for the compiler
     """Writes a kernel in LLVM's language, and asks for the widest vectors in it.
 
     For Intel's servers LLVM prefers vectors of 256 bits in the loops that it vectorises, since
@@ -38,7 +38,7 @@ class _WideLowering(NativeLowering):
     lowering_class = _WideLower
 
 
-class WideCompiler(CompilerBase):
+class WideCompiler(CompilerBase):  # pragma: no cover - for the compiler
     """numba's compiler with another pass for writing, for our kernels alone."""
 
     def define_pipelines(self) -> list[PassManager]:
