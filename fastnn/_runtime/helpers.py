@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 
@@ -114,7 +115,7 @@ class Helper:
 
 def _leave_signals_to_others() -> None:
     """Have the system deliver no signal to this thread: the program may wait for it elsewhere."""
-    if hasattr(signal, "pthread_sigmask") and hasattr(signal, "SIG_BLOCK"):
+    if sys.platform != "win32":
         own = {getattr(signal, f"SIG{n}") for n in _OWN_FAULTS if hasattr(signal, f"SIG{n}")}
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - own)
 
