@@ -70,25 +70,15 @@ class FusedSteps:
             self._step_weights(i)
             if i:
                 deactivate(ws, i)
-            scale = net.dtype.type(1 / len(g))
-            _sgd_step(
-                scale,
-                net.dtype.type(0),
-                self._momentum,
-                self._rate,
-                total,
-                self._bias_velocities[i],
-                net.biases[i],
-            )
+            self._move(len(g), net.dtype.type(0), total, self._bias_velocities[i], net.biases[i])
 
     def _step_weights(self, i: int) -> None:
         """Compute the gradient by ``h[i]``, then move the weights number `i`."""
         ws, weights, velocity = self._ws, self._net.weights[i], self._velocities[i]
         g, h = ws.g[i + 1], ws.h[i]
         out = ws.g[i] if i else ws.g[0][:0]
-        scale = 1 / len(g)
         if self._shared.fit(len(g), weights.shape[1]):
-            settings = np.array([scale, self._l2, self._momentum, self._rate], weights.dtype)
+            settings = np.array([1 / len(g), self._l2, self._momentum, self._rate], weights.dtype)
             masked = not ws.activation.has_slope
             self._shared.multiply_back_and_step(
                 g, weights, h, out, velocity, settings, masked=masked
@@ -99,13 +89,10 @@ class FusedSteps:
         total = np.matmul(h.T, g, out=ws.spare(f"gradient {i}", *weights.shape))
         if not len(velocity):
             velocity = self._velocities[i] = np.zeros_like(weights)
-        kind = weights.dtype.type
-        _sgd_step(
-            kind(scale),
-            self._l2,
-            self._momentum,
-            self._rate,
-            total.reshape(-1),
-            velocity.reshape(-1),
-            weights.reshape(-1),
-        )
+        self._move(len(g), self._l2, total, velocity, weights)
+
+    def _move(self, rows: int, l2: Any, total: Array, velocity: Array, parameter: Array) -> None:
+        """Move a parameter by the sum of its gradients over so many rows."""
+        scale = self._net.dtype.type(1 / rows)
+        flat = (array.reshape(-1) for array in (total, velocity, parameter))
+        _sgd_step(scale, l2, self._momentum, self._rate, *flat)

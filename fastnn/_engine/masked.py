@@ -52,7 +52,13 @@ def masks_shape(rows: int, depth: int) -> tuple[int, int]:
 
 def pack(matrix: Array, panels: Array, *, transposed: bool = False) -> None:
     """Fill `panels`, of the shape that `panels_shape` gives, with the matrix or its transpose."""
-    masked_products._pack(matrix, transposed, panels)
+    if transposed:
+        masked_products._pack_transposed(matrix, panels)
+        return
+    across = panels.shape[2]
+    for p, panel in enumerate(panels):
+        column = min(p * across, matrix.shape[1] - across)
+        np.copyto(panel, matrix[:, column : column + across])  # faster than a kernel
 
 
 def masked_product(a: Array, panels: Array, masks: Array, out: Array) -> bool:

@@ -179,10 +179,7 @@ def _pack_some(weights: Array, transposed: bool, panels: Array, some: slice) -> 
     """Fill the panels `some` of a matrix or its transpose, as `masked.pack` fills all of them."""
     across = panels.shape[2]
     width = len(weights) if transposed else weights.shape[1]
-    columns = [min(p * across, width - across) for p in range(len(panels))[some]]
-    if transposed:
-        rows = weights[columns[0] : columns[-1] + across]
-        masked.pack(rows, panels[some], transposed=True)
-        return
-    for panel, column in zip(panels[some], columns, strict=True):
-        np.copyto(panel, weights[:, column : column + across])  # faster than the kernel
+    first, last = (min(p * across, width - across) for p in (some.start, some.stop - 1))
+    columns = slice(first, last + across)
+    chosen = weights[columns] if transposed else weights[:, columns]
+    masked.pack(chosen, panels[some], transposed=transposed)

@@ -15,7 +15,9 @@ from fastnn._kernels.vectors import INTEGER, TARGET, VECTOR_BYTES, Emitter
 from fastnn._runtime.processors import Target
 
 _MOST_DEPTH = 64  # a mask has a bit for each column of a chunk
-_ABREAST = 8  # rows that `_pack` reads side by side: a divisor of the width of every panel
+_ABREAST = (
+    8  # rows that `_pack_transposed` reads side by side: a divisor of the width of every panel
+)
 _BIT = ir.IntType(1)
 
 
@@ -211,23 +213,15 @@ def _mark(a, masks):
 
 
 @kernel
-def _pack(weights, transposed, panels):
-    """panels = the columns of the weights, or of their transpose, a panel at a time."""
+def _pack_transposed(weights, panels):
+    """panels = the columns of the transposed weights, a panel at a time."""
     count, depth, across = panels.shape
-    width = weights.shape[0] if transposed else weights.shape[1]
-    if transposed:
-        for p in range(count):
-            column = min(p * across, width - across)
-            for j in range(0, across, _ABREAST):
-                for k in range(depth):
-                    for lane in range(_ABREAST):
-                        panels[p, k, j + lane] = weights[column + j + lane, k]
-    else:
-        for k in range(depth):
-            for p in range(count):
-                column = min(p * across, width - across)
-                for j in range(across):
-                    panels[p, k, j] = weights[k, column + j]
+    for p in range(count):
+        column = min(p * across, weights.shape[0] - across)
+        for j in range(0, across, _ABREAST):
+            for k in range(depth):
+                for lane in range(_ABREAST):
+                    panels[p, k, j + lane] = weights[column + j + lane, k]
 
 
 @kernel

@@ -1,5 +1,8 @@
 """A small setting, and implementations with planted faults."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -65,3 +68,17 @@ def impostors(tmp_path):
     (folder / "impostors.py").write_text(IMPOSTORS)
     (folder / "absentee.py").write_text("import no_such_library\n")
     return str(folder)
+
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def importable_benchmarks(monkeypatch):
+    """Let a test import the programs in `benchmarks/`, and forget them afterwards."""
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    yield
+    for name in set(sys.modules) - before:
+        if str(BENCHMARKS) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]

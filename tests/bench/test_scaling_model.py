@@ -1,8 +1,6 @@
 """The model of a call: it recovers planted parameters, and names what was planted to bind."""
 
-import sys
 from dataclasses import astuple, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,18 +9,10 @@ from fastnn import MLP, _checks, adversarial_accuracy
 from fastnn._engine import tiles
 from fastnn._engine.workspace import Workspaces
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 ROWS = 10_000  # 32 tiles
 
 
-@pytest.fixture(autouse=True)
-def _benchmarks_can_be_imported(monkeypatch):
-    before = set(sys.modules)
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    yield
-    for name in set(sys.modules) - before:
-        if str(BENCHMARKS) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
+pytestmark = pytest.mark.usefixtures("importable_benchmarks")
 
 
 @pytest.fixture
