@@ -20,7 +20,7 @@ Array = NDArray[Any]
 Rows = slice | NDArray[np.int64]  # of a batch: neighbours, or those with these numbers
 Packed = dict[tuple[int, bool], Array]
 
-_PIECE = 1 << 17  # entries that a thread packs at a time: some ten microseconds
+_PIECE = 1 << 17  # entries that a thread packs at a time: about 50 microseconds
 
 
 class Workspace:
