@@ -5,6 +5,7 @@ import time
 import numpy as np
 
 from fastnn._engine import masked
+from fastnn._engine.memory import empty
 from fastnn.bench.ceilings import multiply_adds
 
 SHAPES = ((784, 2048), (2048, 512))  # the two large layers of part 2
@@ -27,20 +28,21 @@ def prepare(depth, width, alike):
     Only entries that are not 0 count, so that a group of rows which keeps more counts no more.
     """
     rng = np.random.default_rng(0)
-    a = inputs(depth, alike, rng)
+    a = empty((ROWS, depth), np.float32)
+    a[:] = inputs(depth, alike, rng)
     weights = rng.standard_normal((depth, width), np.float32)
-    shape = masked.panels_shape(depth, width, a.dtype)
-    panels = np.empty(shape, np.float32)
+    panels = empty(masked.panels_shape(depth, width, a.dtype), np.float32)
     masked.pack(weights, panels)
-    masks = np.empty(masked.masks_shape(ROWS, depth), np.uint64)
-    out = np.empty((ROWS, shape[0] * shape[2]), np.float32)
+    masks = empty(masked.masks_shape(ROWS, depth), np.uint64)
+    sums = empty(masked.sums_shape(ROWS, panels), np.float32)
+    out = empty((ROWS, width), np.float32)
 
     def product():
-        if not masked.masked_product(a, panels, masks, out):
+        if not masked.masked_product(a, panels, masks, sums, out):
             raise RuntimeError("the masked product refused its input")
 
     product()
-    if not np.allclose(out[:, :width], a @ weights, rtol=1e-3, atol=1e-3):
+    if not np.allclose(out, a @ weights, rtol=1e-3, atol=1e-3):
         raise ArithmeticError("the masked product is wrong")
     return product, 2.0 * np.count_nonzero(a) * width
 

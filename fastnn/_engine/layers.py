@@ -42,10 +42,8 @@ def layer_product(
         else:
             ws.shared.multiply(a, weights, out)
         return
-    if panels is not None:
-        masks = ws.spare("masks", *masked.masks_shape(*a.shape), dtype=np.uint64)
-        if masked.masked_product(a, panels, masks, out):
-            return
+    if panels is not None and _product_without_zeros(ws, a, panels, out):
+        return
     factor = weights.T if transposed else weights
     if len(a) > _ONE_BY_ONE:
         np.matmul(a, factor, out=out)
@@ -63,10 +61,16 @@ def input_transposed_product(ws: Workspace, out: Array) -> None:
         masked.pack(g, panels)
         turned = ws.spare("turned", *x.shape[::-1])
         np.copyto(turned, x.T)
-        masks = ws.spare("turned masks", *masked.masks_shape(*turned.shape), dtype=np.uint64)
-        if masked.masked_product(turned, panels, masks, out):
+        if _product_without_zeros(ws, turned, panels, out):
             return
     np.matmul(x.T, g, out=out)
+
+
+def _product_without_zeros(ws: Workspace, a: Array, panels: Array, out: Array) -> bool:
+    """out = a @ the matrix in `panels`; False, and nothing done, where `a` has too few zeros."""
+    masks = ws.spare("masks", *masked.masks_shape(*a.shape), dtype=np.uint64)
+    sums = ws.spare("sums", *masked.sums_shape(len(a), panels))
+    return masked.masked_product(a, panels, masks, sums, out)
 
 
 def forward(ws: Workspace, *, first: int = 0) -> Array:

@@ -61,16 +61,21 @@ def pack(matrix: Array, panels: Array, *, transposed: bool = False) -> None:
         np.copyto(panel, matrix[:, column : column + across])  # faster than a kernel
 
 
-def masked_product(a: Array, panels: Array, masks: Array, out: Array) -> bool:
+def sums_shape(rows: int, panels: Array) -> tuple[int, int]:
+    """Return the shape of the buffer for sums of a product of so many rows."""
+    return rows, panels.shape[2]
+
+
+def masked_product(a: Array, panels: Array, masks: Array, sums: Array, out: Array) -> bool:
     """out = a @ the matrix in `panels`; False, and nothing done, where `a` has too few zeros.
 
-    `masks` is overwritten.
+    `masks` and `sums` are buffers.
     """
     entering = masked_products._mark(a, masks)
     if entering > _MOST_DENSE * masks.shape[1] * a.shape[1]:
         return False
     vectors = panels.shape[2] * panels.itemsize // VECTOR_BYTES
-    masked_products._masked_product(a, masks, panels, vectors, out)
+    masked_products._masked_product(a, masks, panels, vectors, sums, out)
     return True
 
 

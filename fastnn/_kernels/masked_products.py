@@ -11,7 +11,7 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from fastnn._kernels.jit import kernel
-from fastnn._kernels.vectors import INTEGER, TARGET, VECTOR_BYTES, Emitter
+from fastnn._kernels.vectors import INTEGER, LINE_BYTES, TARGET, VECTOR_BYTES, Emitter
 from fastnn._runtime.processors import Target
 
 _MOST_DEPTH = 64  # a mask has a bit for each column of a chunk
@@ -50,15 +50,18 @@ def _not_zero(a, row, start):
     return np.uint64(sum(1 << k for k in range(DEPTH) if a[row, start + k] != 0))
 
 
-def _add_products(a, row, start, mask, panel, vectors, out, column, fresh):
-    """Add a group's products of one chunk, over the columns in `mask`, to a panel of `out`."""
-    count = vectors * VECTOR_BYTES // out.itemsize
+def _add_products(a, row, start, mask, panel, vectors, lines, fresh, sums, out, column):
+    """out = sums + a group's products of one chunk, over the columns in `mask`, for one panel.
+
+    The panel's columns of `out` begin at `column`. If `fresh`, there are no sums yet. Every group
+    fetches so many cache lines of the next chunk.
+    """
+    count = panel.shape[1]
     columns = [k for k in range(DEPTH) if int(mask) >> k & 1]
     group = [min(row + r, len(a) - 1) for r in range(ROWS)]
     for r in set(group):
-        sums = out[r, column : column + count]
         products = a[r, [start + k for k in columns]] @ panel[columns]
-        sums[:] = products if fresh else sums + products
+        out[r, column : column + count] = products if fresh else sums[r] + products
 
 
 def _emit_not_zero(context, builder, signature, args):  # pragma: no cover - for LLVM
@@ -76,8 +79,8 @@ def _emit_not_zero(context, builder, signature, args):  # pragma: no cover - for
 def _emit_add_products(context, builder, signature, args):  # pragma: no cover - for LLVM
     """Emit `_add_products`, for every number of vectors that there is."""
     emit = Emitter(context, builder, signature.args[0].dtype)
-    a, panel, out = (emit.array(signature.args[k], args[k]) for k in (0, 4, 6))
-    _, row, start, mask, _, vectors, _, column, fresh = args
+    a, panel, sums, out = (emit.array(signature.args[k], args[k]) for k in (0, 4, 8, 9))
+    _, row, start, mask, _, vectors, lines, fresh, _, _, column = args
     last = builder.sub(builder.extract_value(a.shape, 0), INTEGER(1))
 
     def place(array, r, index):
@@ -89,19 +92,23 @@ def _emit_add_products(context, builder, signature, args):  # pragma: no cover -
     for r in range(ROWS, 2 * ROWS):  # the next group's: no processor guesses so long a stride
         emit.prefetch(place(a, r, start), DEPTH * emit.size)
         if ROWS > 1:  # measured: for a row alone it takes longer than it saves
-            emit.prefetch(place(out, r, column), max(VECTORS) * VECTOR_BYTES)
+            emit.prefetch(place(sums, r, INTEGER(0)), max(VECTORS) * VECTOR_BYTES)
+    # What follows in memory is the next chunk, or the next panel's first.
+    behind = emit.place(panel, builder.extract_value(panel.shape, 0), INTEGER(0))
+    emit.prefetch_lines(behind, builder.mul(builder.sdiv(row, INTEGER(ROWS)), lines), lines)
     sources = [place(a, r, start) for r in range(ROWS)]
+    origins = [place(sums, r, INTEGER(0)) for r in range(ROWS)]
     targets = [place(out, r, column) for r in range(ROWS)]
 
     def case(count):
+        def places(lines):
+            offsets = [INTEGER(v * emit.lanes) for v in range(count)]
+            return [(line, offset) for offset, line in itertools.product(offsets, lines)]
+
         def body():
-            places = [
-                (line, INTEGER(v * emit.lanes))
-                for v, line in itertools.product(range(count), targets)
-            ]
-            before = _emit_sums_before(emit, places, fresh)
-            sums = _emit_sums(emit, count, sources, mask, panel.data, before)
-            for value, found in zip(sums, places, strict=True):
+            before = _emit_sums_before(emit, places(origins), fresh)
+            after = _emit_sums(emit, count, sources, mask, panel.data, before)
+            for value, found in zip(after, places(targets), strict=True):
                 emit.store(value, *found)
 
         return body
@@ -168,10 +175,10 @@ if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # pragma: no cov
         return types.uint64(a, types.int64, types.int64), _emit_not_zero
 
     @intrinsic
-    def _add_products(typing, a, row, start, mask, panel, vectors, out, column, fresh):
+    def _add_products(typing, a, row, start, mask, panel, vectors, lines, fresh, sums, out, column):
         """Type `_add_products`: arrays of one float type, integers of 64 bits, a boolean."""
         return types.void(
-            a, row, start, mask, panel, vectors, out, column, fresh
+            a, row, start, mask, panel, vectors, lines, fresh, sums, out, column
         ), _emit_add_products
 
 
@@ -225,13 +232,24 @@ def _pack_transposed(weights, panels):
 
 
 @kernel
-def _masked_product(a, masks, panels, vectors, out):
-    """out = a @ the matrix in `panels` of so many vectors, over the columns in `masks`."""
+def _masked_product(a, masks, panels, vectors, sums, out):
+    """out = a @ the matrix in `panels` of so many vectors, over the columns in `masks`.
+
+    `sums` has a row for every row of `a`, as wide as a panel. A panel's sums stay there until its
+    last chunk: rows of `out` can be 8 KiB apart, and would fall on the same few sets of the caches.
+    """
     count, _, across = panels.shape
+    last = masks.shape[0] - 1
+    lines = -(-DEPTH * across * panels.itemsize // (LINE_BYTES * masks.shape[1]))
     for p in range(count):
         column = min(p * across, out.shape[1] - across)
-        for c in range(masks.shape[0]):
+        for c in range(last + 1):
             start = c * DEPTH
             panel = panels[p, start : start + DEPTH]
+            target, first = (out, column) if c == last else (sums, 0)
             for g in range(masks.shape[1]):
-                _add_products(a, g * ROWS, start, masks[c, g], panel, vectors, out, column, c == 0)
+                row = g * ROWS
+                mask = masks[c, g]
+                _add_products(
+                    a, row, start, mask, panel, vectors, lines, c == 0, sums, target, first
+                )

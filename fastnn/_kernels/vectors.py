@@ -17,7 +17,7 @@ from fastnn._runtime.processors import target
 TARGET = target()
 VECTOR_BYTES = TARGET.vector_bytes
 INTEGER = ir.IntType(64)
-_LINE_BYTES = 64
+LINE_BYTES = 64
 _BIT, _WORD = ir.IntType(1), ir.IntType(32)
 _BYTES = ir.IntType(8).as_pointer()
 
@@ -98,9 +98,20 @@ class Emitter:  # pragma: no cover - for LLVM
     def prefetch(self, pointer: Any, size: int) -> None:
         """Fetch so many bytes into the first-level cache."""
         start = self.builder.bitcast(pointer, _BYTES)
-        for offset in range(0, size, _LINE_BYTES):
+        for offset in range(0, size, LINE_BYTES):
             line = self.builder.gep(start, [INTEGER(offset)])
             self.builder.call(self._fetch, [line, _WORD(0), _WORD(3), _WORD(1)])  # to read, to keep
+
+    def prefetch_lines(self, pointer: Any, first: Any, count: Any) -> None:
+        """Fetch so many cache lines from line number `first` behind `pointer`."""
+
+        def body(i: Any, _: Values) -> Values:
+            offset = self.builder.mul(self.builder.add(first, i), INTEGER(LINE_BYTES))
+            start = self.builder.bitcast(pointer, _BYTES)
+            self.prefetch(self.builder.gep(start, [offset]), LINE_BYTES)
+            return []
+
+        self.loop(count, [], body)
 
     def loop(self, count: Any, before: Values, body: Callable[[Any, Values], Values]) -> Values:
         """Emit ``values = body(i, values)`` for i = 0, ..., count - 1, and return the values."""

@@ -31,8 +31,9 @@ def multiply(a, b, *, transposed=False):
     panels = np.full(masked.panels_shape(a.shape[1], width, a.dtype), np.nan, a.dtype)
     masked.pack(b, panels, transposed=transposed)
     masks = np.full(masked.masks_shape(*a.shape), 2**64 - 1, np.uint64)
+    sums = np.full(masked.sums_shape(len(a), panels), np.nan, a.dtype)
     out = np.full((len(a), width), np.nan, a.dtype)
-    assert masked.masked_product(a, panels, masks, out)
+    assert masked.masked_product(a, panels, masks, sums, out)
     return out
 
 
@@ -164,7 +165,8 @@ def test_a_matrix_with_too_few_zeros_is_refused(rng, monkeypatch):
         a[0, : entering if ROWS == 1 else 0] = a[ROWS, :entering] = 1
         out = np.full((len(a), 200), np.nan, np.float32)
         masks = np.empty(masked.masks_shape(*a.shape), np.uint64)
-        assert masked.masked_product(a, panels, masks, out) is done
+        sums = np.empty(masked.sums_shape(len(a), panels), np.float32)
+        assert masked.masked_product(a, panels, masks, sums, out) is done
         assert np.isnan(out).all() != done
 
 
@@ -174,11 +176,12 @@ def test_only_beside_wide_vectors_a_dense_matrix_is_never_refused(rng, monkeypat
     panels = np.empty(masked.panels_shape(40, 200, b.dtype), b.dtype)
     masked.pack(b, panels)
     out, masks = np.empty((4, 200), np.float32), np.empty(masked.masks_shape(4, 40), np.uint64)
+    sums = np.empty(masked.sums_shape(4, panels), np.float32)
     wide = VECTOR_BYTES == 64
     for columns, done in ((40, wide), (32, wide), (28, True), (0, True)):
         a = np.zeros((4, 40), np.float32)
         a[:, :columns] = 1
-        assert masked.masked_product(a, panels, masks, out) is done
+        assert masked.masked_product(a, panels, masks, sums, out) is done
 
 
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="the stand-in is a product of numpy's")
