@@ -43,7 +43,7 @@ class FusedSteps:
         kind = net.dtype.type
         self._helped = rows * sum(w.size for w in net.weights) >= _WORTH_SHARING
         self._net = net
-        self._shared = SharedProducts(net, rows)
+        self._shared = SharedProducts(net, rows, steps=True)
         self._ws = Workspaces(net, rows, to=1, shared=self._shared)[0]
         self._rate, self._momentum, self._l2 = kind(learning_rate), kind(momentum), kind(l2)
         # Without momentum there is no velocity to keep.

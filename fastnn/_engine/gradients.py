@@ -134,7 +134,7 @@ def mean_gradients(
     Raises FloatingPointError where one of them, with ``l2 * W`` added to weights, overflows.
     """
     sums = GradientSums(net, len(x), x)
-    shared = narrow.SharedProducts(net) if sums.parts == 1 else None
+    shared = narrow.SharedProducts(net, len(x)) if sums.parts == 1 else None
     workspaces = Workspaces(net, sums.height, to=1, shared=shared)
     kind = net.dtype.type
 

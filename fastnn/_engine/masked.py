@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn._kernels import masked_products
+from fastnn._kernels import masked_products, packing
 from fastnn._kernels.masked_products import DEPTH, ROWS, VECTORS
 from fastnn._kernels.vectors import VECTOR_BYTES
 
@@ -50,15 +50,12 @@ def masks_shape(rows: int, depth: int) -> tuple[int, int]:
     return -(-depth // DEPTH), -(-rows // ROWS)
 
 
-def pack(matrix: Array, panels: Array, *, transposed: bool = False) -> None:
-    """Fill `panels`, of the shape that `panels_shape` gives, with the matrix or its transpose."""
-    if transposed:
-        masked_products._pack_transposed(matrix, panels)
-        return
-    across = panels.shape[2]
-    for p, panel in enumerate(panels):
-        column = min(p * across, matrix.shape[1] - across)
-        np.copyto(panel, matrix[:, column : column + across])  # faster than a kernel
+def pack(matrix: Array, panels: Array, *, transposed: bool = False, first: int = 0) -> None:
+    """Fill `panels`, of the shape that `panels_shape` gives, with the matrix or its transpose.
+
+    Some of the panels may be given, from number `first` on.
+    """
+    packing._pack_panels(matrix, transposed, first, panels)
 
 
 def sums_shape(rows: int, panels: Array) -> tuple[int, int]:

@@ -1,28 +1,34 @@
 """Products of a few rows: all threads of a call share each of them.
 
 From many rows, every thread takes tiles of its own. A few rows are one tile, so the threads share
-the columns of its products instead. Weights are read once and as they are, since packing them takes
-longer than such a product.
+the columns of its products instead. Weights are read as they are, since packing them beforehand
+takes longer than such a product.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn._engine import masked
 from fastnn._engine.memory import empty
 from fastnn._engine.network import Network
 from fastnn._kernels import narrow_jobs, narrow_products
+from fastnn._kernels.masked_products import DEPTH, VECTORS
+from fastnn._kernels.vectors import VECTOR_BYTES
 from fastnn._runtime.team import Team
 
 Array = NDArray[Any]
 
 # Measured: up to so many rows, shared products are faster than tiles with packed weights.
 MOST_ROWS = 160
+# Measured: from so many rows on, panels are faster than strips and blocks.
+PANELS_FROM = 24
 # Measured: the multiply-adds of a pass from which a second thread saves more than it costs.
 _WORTH_SHARING = 4_000_000
 
@@ -34,16 +40,26 @@ class SharedProducts:
     ----------
     net : Network
         Whose weights are multiplied.
-    step_rows : int, optional
-        The most rows of `multiply_back_and_step`. Default: it is not called.
+    rows : int
+        The most rows of a product.
+    steps : bool, optional
+        Whether `multiply_back_and_step` will be called.
     """
 
-    def __init__(self, net: Network, step_rows: int = 0) -> None:
+    def __init__(self, net: Network, rows: int, *, steps: bool = False) -> None:
         self._products = sum(w.size for w in net.weights)
         self._board = empty((narrow_jobs.BOARD_SIZE,), np.int64)
         self._board[:] = 0
         self._like = np.empty((0, 0), net.dtype)
-        self._step_columns = step_rows + max(net.sizes) if step_rows else 0
+        most = max(net.sizes)
+        panels = rows >= PANELS_FROM
+        widest = max(VECTORS) * VECTOR_BYTES // net.dtype.itemsize
+        self._room_size = max(
+            panels * (DEPTH + rows) * widest, steps * narrow_products.BLOCK * (rows + most)
+        )
+        self._masks = np.empty(panels * math.prod(masked.masks_shape(rows, most)), np.uint64)
+        self._room = self._new_room()  # of the calling thread
+        self._threads = 1
         self._rows, self._narrowest = 0, 0  # columns that a product of so many rows needs
 
     def threads(self, rows: int, most: int) -> int:
@@ -52,12 +68,22 @@ class SharedProducts:
 
     def _serve(self, _: int) -> None:
         """Take part in all products until the block of `on` ends."""
-        narrow_jobs._serve(self._board, self._like, self._step_columns)
+        narrow_jobs._serve(self._board, self._like, self._masks, self._new_room())
+
+    def _new_room(self) -> Array:
+        """Return what a thread brings to jobs."""
+        return empty((self._room_size,), self._like.dtype)
+
+    def _across(self, rows: int, depth: int, width: int) -> int:
+        """Return the columns of a panel of such a product; 0 where there are none."""
+        shape = masked.panels_shape(depth, width, self._like.dtype) if rows >= PANELS_FROM else None
+        return 0 if shape is None else shape[2]
 
     @contextlib.contextmanager
     def on(self, team: Team, *, helped: bool = True) -> Iterator[None]:
         """Share the products of the block with all threads of a team, or with none."""
         self._board[:] = 0
+        self._threads = team.size if helped else 1
         with team.beside(self._serve, most=None if helped else 0):
             try:
                 yield
@@ -74,12 +100,23 @@ class SharedProducts:
 
     def multiply(self, a: Array, weights: Array, out: Array) -> None:
         """out = a @ weights."""
-        narrow_jobs._forward(self._board, a, weights, out)
+        across = self._across(len(a), *weights.shape)
+        narrow_jobs._forward(
+            self._board, a, weights, self._masks, self._room, across, self._parts(across, out), out
+        )
 
     def multiply_back(self, g: Array, weights: Array, out: Array, only: Array | None) -> None:
         """out = g @ weights.T; columns in which `only` is all 0 may be left 0."""
-        h = out if only is None else only
-        narrow_jobs._backward(self._board, g, weights, h, only is not None, out)
+        across = self._across(len(g), *weights.shape[::-1])
+        h, masked_by_h = (out, False) if only is None else (only, True)
+        parts = self._parts(across, out)
+        narrow_jobs._backward(
+            self._board, g, weights, h, masked_by_h, self._masks, self._room, across, parts, out
+        )
+
+    def _parts(self, across: int, out: Array) -> int:
+        """Return in how many parts the rows of panels are wanted, so that all threads have some."""
+        return 1 if across == 0 else self._threads // -(-out.shape[1] // across)
 
     def multiply_back_and_step(
         self,
@@ -98,4 +135,17 @@ class SharedProducts:
         is not computed; a `velocity` without rows is that of momentum 0. `settings` has the scale
         of the gradient, l2, momentum and learning rate, shape (4,).
         """
-        narrow_jobs._backward_and_step(self._board, g, weights, h, masked, out, velocity, settings)
+        across = self._across(len(g), *weights.shape[::-1])
+        narrow_jobs._backward_and_step(
+            self._board,
+            g,
+            weights,
+            h,
+            masked,
+            self._masks,
+            self._room,
+            across,
+            out,
+            velocity,
+            settings,
+        )

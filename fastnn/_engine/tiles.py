@@ -74,7 +74,7 @@ def for_each_tile(
     if len(every_tile) > 1:
         shared, size = None, min(count, len(every_tile))
     else:
-        shared = SharedProducts(net)
+        shared = SharedProducts(net, capacity)
         size = shared.threads(len(x) * variants, count)
     with Team(size) as team:
         workspaces = Workspaces(net, capacity, to, shared, direction=direction)

@@ -146,7 +146,8 @@ class Workspaces(dict[int, Workspace]):
 
         def task(_: int, piece: tuple[int, bool, slice]) -> None:
             i, transposed, some = piece
-            _pack_some(self._net.weights[i], transposed, self._panels[i, transposed], some)
+            panels = self._panels[i, transposed][some]
+            masked.pack(self._net.weights[i], panels, transposed=transposed, first=some.start)
 
         team.run(task, self.pieces())
         self.packed.update(self._panels)
@@ -173,13 +174,3 @@ class Workspaces(dict[int, Workspace]):
                 if shape is not None and needed:
                     panels[i, transposed] = empty(shape, net.dtype)
         return panels
-
-
-def _pack_some(weights: Array, transposed: bool, panels: Array, some: slice) -> None:
-    """Fill the panels `some` of a matrix or its transpose, as `masked.pack` fills all of them."""
-    across = panels.shape[2]
-    width = len(weights) if transposed else weights.shape[1]
-    first, last = (min(p * across, width - across) for p in (some.start, some.stop - 1))
-    columns = slice(first, last + across)
-    chosen = weights[columns] if transposed else weights[:, columns]
-    masked.pack(chosen, panels[some], transposed=transposed)

@@ -15,9 +15,6 @@ from fastnn._kernels.vectors import INTEGER, LINE_BYTES, TARGET, VECTOR_BYTES, E
 from fastnn._runtime.processors import Target
 
 _MOST_DEPTH = 64  # a mask has a bit for each column of a chunk
-_ABREAST = (
-    8  # rows that `_pack_transposed` reads side by side: a divisor of the width of every panel
-)
 _BIT = ir.IntType(1)
 
 
@@ -217,18 +214,6 @@ def _mark(a, masks):
             masks[c, g] = mask
             count += _bit_count(mask)
     return count
-
-
-@kernel
-def _pack_transposed(weights, panels):
-    """panels = the columns of the transposed weights, a panel at a time."""
-    count, depth, across = panels.shape
-    for p in range(count):
-        column = min(p * across, weights.shape[0] - across)
-        for j in range(0, across, _ABREAST):
-            for k in range(depth):
-                for lane in range(_ABREAST):
-                    panels[p, k, j + lane] = weights[column + j + lane, k]
 
 
 @kernel

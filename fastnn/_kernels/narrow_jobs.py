@@ -6,8 +6,11 @@ other thread is inside. Other threads run `_serve`: as long as a job is open, th
 tasks. A thread that is late therefore costs nothing, and no task is given away twice. Each task
 writes its own part of the result, which does not depend on the thread.
 
-A task allocates nothing: if it failed, the caller would wait for it for ever. So every thread makes
-its own buffers before it enters a job.
+A task is a strip of columns or a block of rows, whose sums stay in registers, or a panel, which the
+thread packs: that is faster from some dozen rows on.
+
+A task allocates nothing: if it failed, the caller would wait for it for ever. Every thread brings
+its own `room`, an array of numbers that begins at a cache line, and its own list `ks`.
 """
 
 from __future__ import annotations
@@ -16,8 +19,11 @@ import numpy as np
 
 from fastnn._kernels import atomics
 from fastnn._kernels.jit import kernel
+from fastnn._kernels.masked_products import DEPTH, ROWS, _mark
+from fastnn._kernels.narrow_panels import _set_panel
 from fastnn._kernels.narrow_products import (
     AHEAD,
+    BLOCK,
     DOT_COLUMNS,
     _entering,
     _group_height,
@@ -25,15 +31,17 @@ from fastnn._kernels.narrow_products import (
     _set_strip,
     _strip_width,
 )
+from fastnn._kernels.narrow_steps import _step_task
+from fastnn._kernels.vectors import VECTOR_BYTES
 
 # Entries of the board that threads change while others read them have a cache line each.
 _OPEN, _NEXT, _INSIDE, _STOP = 0, 8, 16, 24
 _KIND, _TASKS, _ROWS, _DEPTH, _WIDTH, _A, _B, _OUT = range(32, 40)
-_LISTS, _COUNTS, _H, _MASKED, _VELOCITY, _SETTINGS = range(40, 46)
-BOARD_SIZE = 48
+_LISTS, _COUNTS, _H, _MASKED, _VELOCITY, _SETTINGS, _ACROSS, _PARTS, _MASKS = range(40, 49)
+BOARD_SIZE = 56
 _FORWARD, _BACKWARD = 0, 1
-BLOCK = 12  # rows of a matrix in a task of `_backward`
 _PATIENCE = 1000  # looks at the board before a thread lets others have its processor
+_GROUPS_OF_PART = 8  # for fewer, a part of the rows is not worth the packing of its panel
 
 
 @kernel
@@ -42,51 +50,92 @@ def _describe(board, kind, tasks, a, b, out):
     board[_KIND], board[_TASKS] = kind, tasks
     board[_ROWS], board[_DEPTH], board[_WIDTH] = a.shape[0], b.shape[0], b.shape[1]
     board[_A], board[_B], board[_OUT] = a.ctypes.data, b.ctypes.data, out.ctypes.data
+    board[_ACROSS], board[_PARTS] = 0, 1
 
 
 @kernel
-def _work(board, like, ks, scratch):
+def _describe_panels(board, a, across, parts, masks):
+    """Write that the job's tasks are panels so wide, and of its rows in so many `parts`.
+
+    `parts` is how many are wanted: rows that are few are not divided.
+    """
+    groups = -(-a.shape[0] // ROWS)
+    marks = masks[: -(-a.shape[1] // DEPTH) * groups].reshape((-1, groups))
+    _mark(a, marks)
+    board[_ACROSS], board[_MASKS] = across, marks.ctypes.data
+    board[_PARTS] = max(1, min(parts, groups // _GROUPS_OF_PART))
+    columns = board[_WIDTH] if board[_KIND] == _FORWARD else board[_DEPTH]
+    board[_TASKS] = -(-columns // across) * board[_PARTS]
+
+
+@kernel
+def _work(board, like, masks, room, ks):
     """Do tasks of the job on the board until none is left.
 
-    `ks` has `BLOCK` + `AHEAD` entries, `scratch` at least the columns of `_step_task`.
+    `ks` has `BLOCK` + `AHEAD` entries.
     """
     rows, depth, width = board[_ROWS], board[_DEPTH], board[_WIDTH]
+    forward = board[_KIND] == _FORWARD
     b = atomics.array_at(board[_B], depth, width, like)
-    if board[_KIND] == _FORWARD:
-        a = atomics.array_at(board[_A], rows, depth, like)
-        out = atomics.array_at(board[_OUT], rows, width, like)
-        groups = -(-rows // _group_height(rows))
-        lists = atomics.array_at(board[_LISTS], groups, depth + AHEAD, board)
-        counts = atomics.array_at(board[_COUNTS], 1, groups, board)
-        task = atomics.add(board, _NEXT, 1)
-        while task < board[_TASKS]:
+    a = atomics.array_at(board[_A], rows, depth if forward else width, like)
+    columns = width if forward else depth
+    out = atomics.array_at(board[_OUT], rows if board[_OUT] else 0, columns, like)
+    task = atomics.add(board, _NEXT, 1)
+    while task < board[_TASKS]:
+        if board[_ACROSS]:
+            _panel_task(board, task, a, b, masks, room, out)
+        elif forward:
+            groups = -(-rows // _group_height(rows))
+            lists = atomics.array_at(board[_LISTS], groups, depth + AHEAD, board)
+            counts = atomics.array_at(board[_COUNTS], 1, groups, board)
             _forward_task(task, a, b, out, lists, counts)
-            task = atomics.add(board, _NEXT, 1)
-    else:
-        a = atomics.array_at(board[_A], rows, width, like)
-        h = atomics.array_at(board[_H], rows, depth, like)
-        out = atomics.array_at(board[_OUT], rows if board[_OUT] else 0, depth, like)
-        moving = board[_SETTINGS] != 0
-        kept = depth if board[_VELOCITY] else 0
-        velocity = atomics.array_at(board[_VELOCITY], kept, width, like)
-        settings = atomics.array_at(board[_SETTINGS], 1, 4 if moving else 0, like)
-        every = atomics.array_at(board[_LISTS], 1, rows + AHEAD if moving else 0, board)
-        task = atomics.add(board, _NEXT, 1)
-        while task < board[_TASKS]:
+        elif len(out):
             first, last = task * BLOCK, min((task + 1) * BLOCK, depth)
-            if len(out):
-                _backward_task(first, last, a, b, h, board[_MASKED] != 0, ks, out)
-            if moving:
-                _step_task(first, last, a, b, h, every[0], ks, scratch, velocity, settings[0])
-            task = atomics.add(board, _NEXT, 1)
+            h = atomics.array_at(board[_H], rows, depth, like)
+            _backward_task(first, last, a, b, h, board[_MASKED] != 0, ks, out)
+        if not forward and board[_SETTINGS]:
+            _step_tasks(board, task, a, b, room, ks)
+        task = atomics.add(board, _NEXT, 1)
 
 
 @kernel
-def _run(board, like, ks, scratch):
+def _panel_task(board, task, a, b, masks, room, out):
+    """Compute a panel of columns, for a part of the rows."""
+    across, parts, groups = board[_ACROSS], board[_PARTS], -(-a.shape[0] // ROWS)
+    marks = atomics.array_at(board[_MASKS], -(-a.shape[1] // DEPTH), groups, masks)
+    chunk = atomics.array_at(room.ctypes.data, DEPTH, across, a)
+    sums = atomics.array_at(room[DEPTH * across :].ctypes.data, a.shape[0], across, a)
+    part = task % parts
+    first, last = groups * part // parts, groups * (part + 1) // parts
+    column = task // parts * across
+    vectors = across * a.itemsize // VECTOR_BYTES
+    transposed = board[_KIND] == _BACKWARD
+    _set_panel(a, marks, first, last, b, transposed, column, vectors, chunk, sums, out)
+
+
+@kernel
+def _step_tasks(board, task, g, b, room, ks):
+    """Move the rows of `b` that belong to a task."""
+    rows, width = g.shape
+    depth = b.shape[0]
+    h = atomics.array_at(board[_H], rows, depth, g)
+    kept = depth if board[_VELOCITY] else 0
+    velocity = atomics.array_at(board[_VELOCITY], kept, width, g)
+    settings = atomics.array_at(board[_SETTINGS], 1, 4, g)
+    every = atomics.array_at(board[_LISTS], 1, rows + AHEAD, board)
+    unit = board[_ACROSS] if board[_ACROSS] else BLOCK
+    end = min((task + 1) * unit, depth)
+    for first in range(task * unit, end, BLOCK):
+        last = min(first + BLOCK, end)
+        _step_task(first, last, g, b, h, every[0], ks, room, velocity, settings[0])
+
+
+@kernel
+def _run(board, like, masks, room, ks):
     """Open the job on the board, do it together with the threads that serve, and close it."""
     atomics.store(board, _NEXT, 0)
     atomics.store(board, _OPEN, 1)
-    _work(board, like, ks, scratch)
+    _work(board, like, masks, room, ks)
     atomics.store(board, _OPEN, 0)
     looks = 0
     while atomics.load(board, _INSIDE) != 0:
@@ -96,20 +145,16 @@ def _run(board, like, ks, scratch):
 
 
 @kernel
-def _serve(board, like, step_columns):
-    """Do tasks of every job until `_dismiss` is called.
-
-    `step_columns` is the largest sum of the rows of `g` and the columns of `b` of a job of
-    `_backward_and_step`, 0 if there is none.
-    """
-    ks, scratch = np.empty(BLOCK + AHEAD, np.int64), np.empty((BLOCK, step_columns), like.dtype)
+def _serve(board, like, masks, room):
+    """Do tasks of every job until `_dismiss` is called."""
+    ks = np.empty(BLOCK + AHEAD, np.int64)
     looks = 0
     while atomics.load(board, _STOP) == 0:
         looks += 1
         if atomics.load(board, _OPEN) != 0:
             atomics.add(board, _INSIDE, 1)
             if atomics.load(board, _OPEN) != 0:  # not closed before this thread was inside
-                _work(board, like, ks, scratch)
+                _work(board, like, masks, room, ks)
             atomics.add(board, _INSIDE, -1)
             looks = 0
         elif looks > _PATIENCE:
@@ -123,19 +168,22 @@ def _dismiss(board):
 
 
 @kernel
-def _forward(board, a, b, out):
-    """out = a @ b."""
+def _forward(board, a, b, masks, room, across, parts, out):
+    """out = a @ b, in panels so wide, or in strips if `across` is 0."""
     rows, depth = a.shape
     height = _group_height(rows)
-    groups = -(-rows // height)
+    groups = -(-rows // height) if across == 0 else 0
     lists, counts = np.empty((groups, depth + AHEAD), np.int64), np.empty((1, groups), np.int64)
     for g in range(groups):
         counts[0, g] = _entering(a, min(g * height, rows - height), height, 0, depth, lists[g])
-    across = _strip_width(height, a.itemsize)
-    _describe(board, _FORWARD, -(-b.shape[1] // across), a, b, out)
+    strip = _strip_width(height, a.itemsize)
+    _describe(board, _FORWARD, -(-b.shape[1] // strip), a, b, out)
+    if across:
+        _describe_panels(board, a, across, parts, masks)
     board[_LISTS], board[_COUNTS] = lists.ctypes.data, counts.ctypes.data
-    _run(board, a, np.empty(0, np.int64), a[:0])
-    lists[0, 0] = counts[0, 0]  # numba frees an array after its last use: not before this line
+    _run(board, a, masks, room, np.empty(0, np.int64))
+    if groups:
+        lists[0, 0] = counts[0, 0]  # numba frees an array after its last use: not before this line
 
 
 @kernel
@@ -151,33 +199,39 @@ def _forward_task(task, a, b, out, lists, counts):
 
 
 @kernel
-def _backward(board, g, b, h, masked, out):
-    """out = g @ b.T; if `masked`, columns of which a group has only zeros in `h` are left 0."""
+def _backward(board, g, b, h, masked, masks, room, across, parts, out):
+    """out = g @ b.T, in panels so wide, or in blocks if `across` is 0.
+
+    If `masked`, columns of which a group has only zeros in `h` may be left 0.
+    """
     _describe(board, _BACKWARD, -(-b.shape[0] // BLOCK), g, b, out)
+    if across:
+        _describe_panels(board, g, across, parts, masks)
     board[_H], board[_MASKED] = h.ctypes.data, masked
     board[_VELOCITY] = board[_SETTINGS] = 0
-    _run(board, g, np.empty(BLOCK + AHEAD, np.int64), g[:0])
+    _run(board, g, masks, room, np.empty(BLOCK + AHEAD, np.int64))
 
 
 @kernel
-def _backward_and_step(board, g, b, h, masked, out, velocity, settings):
+def _backward_and_step(board, g, b, h, masked, masks, room, across, out, velocity, settings):
     """out = g @ b.T as in `_backward`, then a step of gradient descent on `b` by h.T @ g.
 
     `settings` has scale, l2, momentum and rate, as `_sgd_step` takes them. Without rows, `out` is
     not wanted, and `velocity` not needed.
     """
     _describe(board, _BACKWARD, -(-b.shape[0] // BLOCK), g, b, out)
+    if across and len(out):
+        _describe_panels(board, g, across, 1, masks)
     board[_H], board[_MASKED] = h.ctypes.data, masked
     board[_OUT] = out.ctypes.data if len(out) else 0
     board[_VELOCITY] = velocity.ctypes.data if len(velocity) else 0
     board[_SETTINGS] = settings.ctypes.data
-    rows, width = g.shape
+    rows = g.shape[0]
     every = np.empty(rows + AHEAD, np.int64)
     for r in range(rows + AHEAD):
         every[r] = min(r, rows - 1)
     board[_LISTS] = every.ctypes.data
-    ks, scratch = np.empty(BLOCK + AHEAD, np.int64), np.empty((BLOCK, rows + width), g.dtype)
-    _run(board, g, ks, scratch)
+    _run(board, g, masks, room, np.empty(BLOCK + AHEAD, np.int64))
     every[0] = 0  # as in `_forward`: not freed before this line
 
 
@@ -197,58 +251,3 @@ def _backward_task(first, last, g, b, h, masked, ks, out):
                 ks[k] = first + k
         for p in range(0, count, DOT_COLUMNS[height]):
             _set_dots(g, row, height, ks, p, count, b, out)
-
-
-@kernel
-def _step_task(first, last, g, b, h, every, ks, scratch, velocity, settings):
-    """Move the rows from `first` to `last` of `b` by the gradient h.T @ g.
-
-    `every` has the numbers of all rows of `g`, as `_set_strip` takes them.
-    """
-    rows, width = g.shape
-    count = _entering(h, 0, rows, first, last, ks)
-    numbers = scratch.ravel()
-    turned = numbers[: BLOCK * rows].reshape(BLOCK, rows)
-    gradient = numbers[BLOCK * rows : BLOCK * (rows + width)].reshape(BLOCK, width)
-    turned[:] = 0
-    for i in range(count):
-        for r in range(rows):
-            turned[i, r] = h[r, ks[i]]
-    if count:
-        height = _group_height(count)
-        while _strip_width(height, g.itemsize) > width:
-            height += 1  # a higher group has narrower strips; rows that are not there do no harm
-        across = _strip_width(height, g.itemsize)
-        for i in range(-(-count // height)):
-            for c in range(0, width, across):
-                column = min(c, width - across)
-                row = max(0, min(i * height, count - height))
-                _set_strip(turned, row, height, every, rows, g, column, gradient)
-    p = 0
-    for k in range(first, last):
-        there = p < count and ks[p] == k
-        kept = len(velocity) > 0
-        _move(b[k], gradient[p], there, velocity[k] if kept else b[k], kept, settings)
-        p += there
-
-
-@kernel
-def _move(parameter, total, there, velocity, kept, settings):
-    """Take the step of `_sgd_step`; the gradient is 0 unless it is `there`."""
-    scale, l2, momentum, rate = settings[0], settings[1], settings[2], settings[3]
-    if kept and there:
-        for j in range(parameter.size):
-            step = momentum * velocity[j] + scale * total[j] + l2 * parameter[j]
-            velocity[j] = step
-            parameter[j] -= rate * step
-    elif kept:
-        for j in range(parameter.size):
-            step = momentum * velocity[j] + l2 * parameter[j]
-            velocity[j] = step
-            parameter[j] -= rate * step
-    elif there:
-        for j in range(parameter.size):
-            parameter[j] -= rate * (scale * total[j] + l2 * parameter[j])
-    elif l2 != 0:
-        for j in range(parameter.size):
-            parameter[j] -= rate * (l2 * parameter[j])

@@ -21,6 +21,7 @@ _MANY_REGISTERS = TARGET.vector_registers == 32
 STRIP_VECTORS = (0, 16, 8, 7, 6, 4, 4, 3, 3) if _MANY_REGISTERS else (0, 8, 5, 4, 3, 2, 2)
 DOT_COLUMNS = (0, 12, 8, 6, 5, 4, 4, 3, 3) if _MANY_REGISTERS else (0, 8, 5, 3, 3, 2, 2)
 MOST_ROWS = len(STRIP_VECTORS) - 1
+BLOCK = 12  # rows of the matrix for which a thread computes `_set_dots` at a time
 AHEAD = 6  # rows of the matrix from which a line is fetched before its turn
 
 

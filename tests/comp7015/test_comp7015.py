@@ -428,9 +428,9 @@ def test_every_pass_leaves_out_the_zeros_of_the_images(rng, monkeypatch):
     rows, multiply = narrow.MOST_ROWS + 1, masked.masked_product
     products = []
 
-    def noted(a, panels, masks, out):
+    def noted(a, panels, masks, sums, out):
         products.append((a.shape[1], out.shape[1]))
-        return multiply(a, panels, masks, out)
+        return multiply(a, panels, masks, sums, out)
 
     monkeypatch.setattr(masked, "masked_product", noted)
     net, _ = perceptrons(part2(rng, (40, 128, 9, 8, 10), np.float32))

@@ -35,9 +35,9 @@ def spied(monkeypatch):
     """
     shapes, multiply = [], masked.masked_product
 
-    def noted(a, panels, masks, out):
+    def noted(a, panels, masks, sums, out):
         shapes.append((a.shape[1], out.shape[1]))
-        assert multiply(a, panels, masks, out)
+        assert multiply(a, panels, masks, sums, out)
         return True
 
     monkeypatch.setattr(masked, "masked_product", noted)

@@ -6,7 +6,7 @@ import pytest
 
 from fastnn._engine import masked
 from fastnn._kernels import masked_products
-from fastnn._kernels.masked_products import _ABREAST, DEPTH, ROWS, VECTOR_BYTES, VECTORS, shape_for
+from fastnn._kernels.masked_products import DEPTH, ROWS, VECTOR_BYTES, VECTORS, shape_for
 from fastnn._runtime.processors import Target
 
 MOST_DENSE = masked._MOST_DENSE  # of this processor
@@ -121,8 +121,6 @@ def test_the_shape_follows_the_processor(processor):
     # Beside the sums, a vector of the weights and the rows' values need registers.
     assert rows * max(vectors) + 1 + rows <= processor.vector_registers
     assert max(vectors) * processor.vector_bytes * depth < processor.first_cache_bytes
-    for size in (4, 8):
-        assert all(count * processor.vector_bytes // size % _ABREAST == 0 for count in vectors)
 
 
 def test_rows_of_nothing_but_zeros_give_zeros(rng):

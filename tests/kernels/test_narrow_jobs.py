@@ -1,6 +1,7 @@
 """Products of a few rows, alone and shared by threads, against plain products in float64."""
 
 import contextlib
+import inspect
 import os
 import signal
 import threading
@@ -9,12 +10,21 @@ import numba
 import numpy as np
 import pytest
 
+from fastnn._engine.masked import masks_shape
 from fastnn._engine.memory import empty
-from fastnn._kernels import atomics, narrow_jobs, narrow_products
-from fastnn._kernels.narrow_products import AHEAD, DOT_COLUMNS, MOST_ROWS, STRIP_VECTORS
+from fastnn._kernels import (
+    atomics,
+    narrow_jobs,
+    narrow_panels,
+    narrow_products,
+    narrow_steps,
+    packing,
+)
+from fastnn._kernels.masked_products import DEPTH, VECTORS
+from fastnn._kernels.masked_products import ROWS as GROUP
+from fastnn._kernels.narrow_products import AHEAD, BLOCK, DOT_COLUMNS, MOST_ROWS, STRIP_VECTORS
 from fastnn._kernels.vectors import TARGET, VECTOR_BYTES
 
-MOST_STEP_COLUMNS = 1000  # of the jobs below
 COMPILED = not numba.config.DISABLE_JIT
 # Below, at and above the most rows of a group and twice as many.
 ROWS = sorted({1, 2, MOST_ROWS - 1, MOST_ROWS, MOST_ROWS + 1, 2 * MOST_ROWS + 1, 40})
@@ -27,11 +37,23 @@ def board():
     return made
 
 
+def room(dtype):
+    """Return what a thread brings to the jobs below, full of NaN."""
+    made = empty((60_000,), dtype)
+    made[:] = np.nan
+    return made
+
+
+def masks():
+    """Return room for the masks of all jobs below."""
+    return np.full(np.prod(masks_shape(60, 800)), 2**64 - 1, np.uint64)
+
+
 @contextlib.contextmanager
 def served(board, like, threads):
     """Let threads serve while the block runs."""
     helpers = [
-        threading.Thread(target=narrow_jobs._serve, args=(board, like, MOST_STEP_COLUMNS))
+        threading.Thread(target=narrow_jobs._serve, args=(board, like, masks(), room(like.dtype)))
         for _ in range(threads)
     ]
     for helper in helpers:
@@ -45,11 +67,30 @@ def served(board, like, threads):
             assert not helper.is_alive()
 
 
-def forward(board, a, b):
+def forward(board, a, b, across=0, parts=1):
     """Return a @ b, in a buffer that was full of NaN."""
     out = np.full((len(a), b.shape[1]), np.nan, a.dtype)
-    narrow_jobs._forward(board, a, b, out)
+    narrow_jobs._forward(board, a, b, masks(), room(a.dtype), across, parts, out)
     return out
+
+
+def backward(board, g, b, h, masked, across=0, parts=1):
+    """Return g @ b.T, in a buffer that was full of NaN."""
+    out = np.full((len(g), len(b)), np.nan, g.dtype)
+    narrow_jobs._backward(board, g, b, h, masked, masks(), room(g.dtype), across, parts, out)
+    return out
+
+
+def step(board, g, b, h, out, velocity, settings, across=0):
+    """Move `b`, and set `out`."""
+    narrow_jobs._backward_and_step(
+        board, g, b, h, False, masks(), room(g.dtype), across, out, velocity, settings
+    )
+
+
+def panel_widths(dtype):
+    """Return the columns of a panel of every number of vectors."""
+    return [vectors * VECTOR_BYTES // np.dtype(dtype).itemsize for vectors in VECTORS]
 
 
 def strip(rows, dtype):
@@ -89,9 +130,8 @@ def test_products_backward(board, rng, rows, threads, masked, dtype):
         g = rng.standard_normal((rows, width)).astype(dtype)
         b = rng.standard_normal((depth, width)).astype(dtype)
         h = sparse(rng, (rows, depth), dtype, 0.2)
-        out = np.full((rows, depth), np.nan, dtype)
         with served(board, g, threads):
-            narrow_jobs._backward(board, g, b, h, masked, out)
+            out = backward(board, g, b, h, masked)
         board[:] = 0
         exact = g.astype(np.float64) @ b.T
         if masked:
@@ -115,15 +155,15 @@ def test_steps(board, rng, rows, threads, momentum, l2, wanted, dtype):
         settings = np.array([1 / rows, l2, momentum, 0.1], dtype)
         before, speed = b.astype(np.float64), velocity.astype(np.float64)
         with served(board, g, threads):
-            narrow_jobs._backward_and_step(board, g, b, h, False, out, velocity, settings)
+            step(board, g, b, h, out, velocity, settings)
         board[:] = 0
         if wanted:  # by the weights before the step
             close(out, g.astype(np.float64) @ before.T, dtype)
-        step = h.T.astype(np.float64) @ g / rows + l2 * before
+        total = h.T.astype(np.float64) @ g / rows + l2 * before
         if momentum:
-            step += momentum * speed
-            close(velocity, step, dtype)
-        close(b, before - 0.1 * step, dtype)
+            total += momentum * speed
+            close(velocity, total, dtype)
+        close(b, before - 0.1 * total, dtype)
 
 
 def test_a_step_where_fewer_rows_enter_than_a_narrow_strip_allows(board, rng, dtype):
@@ -135,7 +175,7 @@ def test_a_step_where_fewer_rows_enter_than_a_narrow_strip_allows(board, rng, dt
     h[3, 17] = 1
     before = b.copy()
     settings = np.array([1, 0, 0, 1], dtype)
-    narrow_jobs._backward_and_step(board, g, b, h, False, g[:0], b[:0], settings)
+    step(board, g, b, h, g[:0], b[:0], settings)
     before[17] -= g[3]
     np.testing.assert_array_equal(b, before)
 
@@ -159,20 +199,72 @@ def test_a_nan_or_an_infinity_comes_out_where_it_belongs(board, rng, dtype):
     assert np.isfinite(np.delete(found, [4, 6], axis=0)).all()
 
 
-def test_a_thread_without_memory_does_not_enter_a_job(board, rng, dtype):
-    """Its caller would wait for ever for a task that has failed."""
-    a, b = sparse(rng, (5, 40), dtype), rng.standard_normal((40, 300)).astype(dtype)
-    with pytest.raises(MemoryError):
-        narrow_jobs._serve(board, a, 1 << 45)
-    close(forward(board, a, b), a.astype(np.float64) @ b, dtype)
+@pytest.mark.parametrize("threads", [0, 2])
+@pytest.mark.parametrize("rows", [1, GROUP + 1, 24, 33])
+@pytest.mark.parametrize("parts", [1, 3])
+def test_panels_forward_and_backward(board, rng, rows, threads, parts, dtype):
+    for across in panel_widths(dtype):
+        lanes = VECTOR_BYTES // np.dtype(dtype).itemsize
+        # Panels and chunks that are whole, cut off, and cut off within a vector.
+        for depth, width in (
+            (DEPTH, across),
+            (2 * DEPTH + lanes + 1, 2 * across + 3),
+            (3, across - 1),
+        ):
+            a = sparse(rng, (rows, depth), dtype)
+            b = rng.standard_normal((depth, width)).astype(dtype)
+            turned = np.ascontiguousarray(b.T)
+            exact = a.astype(np.float64) @ b
+            with served(board, a, threads):
+                found = forward(board, a, b, across, parts)
+                back = backward(board, a, turned, found, False, across, parts)
+            board[:] = 0
+            close(found, exact, dtype)
+            np.testing.assert_array_equal(back, found)
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+def test_a_step_follows_the_product_of_its_panel(board, rng, threads, dtype):
+    """A panel whose rows had moved already would give other products."""
+    rows, width = 24, strip(1, dtype) + 5
+    for across in panel_widths(dtype):
+        depth = 2 * across + BLOCK + 1
+        g = rng.standard_normal((rows, width)).astype(dtype)
+        b = rng.standard_normal((depth, width)).astype(dtype)
+        h, velocity = sparse(rng, (rows, depth), dtype), np.zeros((depth, width), dtype)
+        out, settings = np.full((rows, depth), np.nan, dtype), np.array([1, 0, 0.5, 0.1], dtype)
+        before = b.copy()
+        with served(board, g, threads):
+            step(board, g, b, h, out, velocity, settings, across)
+        board[:] = 0
+        close(out, g.astype(np.float64) @ before.T, dtype)
+        close(b, before - 0.1 * (h.T.astype(np.float64) @ g), dtype)
+
+
+def test_a_row_of_a_panel_does_not_depend_on_its_neighbours(board, rng, dtype):
+    a, b = sparse(rng, (30, 100), dtype), rng.standard_normal((100, 300)).astype(dtype)
+    across, order = panel_widths(dtype)[0], rng.permutation(30)
+    expected = forward(board, a, b, across)
+    if COMPILED:  # a stand-in is a product of numpy's
+        np.testing.assert_array_equal(forward(board, a[order], b, across), expected[order])
+        np.testing.assert_array_equal(forward(board, a, b, across, 5), expected)
 
 
 def test_tasks_allocate_nothing():
     def uses_numpy(kernel):
         return "np" in getattr(kernel, "py_func", kernel).__code__.co_names
 
-    tasks = (n for n in ("work", "forward_task", "backward_task", "step_task", "move"))
-    assert not any(uses_numpy(getattr(narrow_jobs, f"_{name}")) for name in tasks)
+    every = [narrow_jobs, narrow_panels, narrow_steps, packing]
+    outside = {"_serve", "_forward", "_backward", "_backward_and_step"}
+    kernels = {
+        name: function
+        for module in every
+        for name, function in vars(module).items()
+        if hasattr(function, "py_func") or inspect.isfunction(function)
+        if function.__module__ == module.__name__
+    }
+    assert {name for name, kernel in kernels.items() if uses_numpy(kernel)} <= outside
+    assert outside < set(kernels)
     assert uses_numpy(narrow_jobs._serve)  # as it would be found
 
 
