@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -23,6 +23,7 @@ class Parameters:
     weights: tuple[NDArray[Any], ...]
     biases: tuple[NDArray[Any], ...]
     activation: str = "relu"
+    _sizes: tuple[int, ...] = field(init=False)  # kept, as every call asks for it several times
 
     def __init__(
         self,
@@ -35,6 +36,7 @@ class Parameters:
         object.__setattr__(self, "weights", ws)
         object.__setattr__(self, "biases", bs)
         object.__setattr__(self, "activation", activation)
+        object.__setattr__(self, "_sizes", (len(ws[0]), *(w.shape[1] for w in ws)))
 
     @classmethod
     def random(
@@ -94,7 +96,7 @@ class Parameters:
     @property
     def sizes(self) -> tuple[int, ...]:
         """Widths from the input to the classes."""
-        return (self.weights[0].shape[0], *(w.shape[1] for w in self.weights))
+        return self._sizes
 
     def astype(self, dtype: DTypeLike) -> Self:
         """Return a copy of the network with parameters of `dtype`, float32 or float64.

@@ -47,24 +47,24 @@ class SharedProducts:
     """
 
     def __init__(self, net: Network, rows: int, *, steps: bool = False) -> None:
-        self._products = sum(w.size for w in net.weights)
-        self._board = empty((narrow_jobs.BOARD_SIZE,), np.int64)
-        self._board[:] = 0
+        self._net = net
+        self._board = np.zeros(narrow_jobs.BOARD_SIZE, np.int64)
         self._like = np.empty((0, 0), net.dtype)
-        most = max(net.sizes)
-        panels = rows >= PANELS_FROM
-        widest = max(VECTORS) * VECTOR_BYTES // net.dtype.itemsize
-        self._room_size = max(
-            panels * (DEPTH + rows) * widest, steps * narrow_products.BLOCK * (rows + most)
-        )
-        self._masks = np.empty(panels * math.prod(masked.masks_shape(rows, most)), np.uint64)
+        room = masks = 0
+        if rows >= PANELS_FROM:
+            room = (DEPTH + rows) * max(VECTORS) * VECTOR_BYTES // net.dtype.itemsize
+            masks = math.prod(masked.masks_shape(rows, max(net.sizes)))
+        if steps:
+            room = max(room, narrow_products.BLOCK * (rows + max(net.sizes)))
+        self._room_size, self._masks = room, np.empty(masks, np.uint64)
         self._room = self._new_room()  # of the calling thread
         self._threads = 1
         self._rows, self._narrowest = 0, 0  # columns that a product of so many rows needs
 
     def threads(self, rows: int, most: int) -> int:
         """Return how many threads, up to `most`, a call with so many rows is worth."""
-        return most if rows * self._products >= _WORTH_SHARING else 1
+        products = rows * sum(w.size for w in self._net.weights)
+        return most if products >= _WORTH_SHARING else 1
 
     def _serve(self, _: int) -> None:
         """Take part in all products until the block of `on` ends."""

@@ -44,7 +44,7 @@ class BlasLimits:
             self._apply(_blas_libraries())
 
     def _apply(self, libraries: list[Library]) -> None:
-        limit = min(dict(self._asked.values()).values(), default=None)
+        limit = min(dict(self._asked.values()).values()) if self._asked else None
         for library, before in zip(libraries, self._before, strict=True):
             wanted = before if limit is None else limit
             if library.get_num_threads() != wanted:
