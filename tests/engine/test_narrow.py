@@ -35,7 +35,7 @@ def shared_products(monkeypatch):
     return made
 
 
-@pytest.mark.parametrize("rows", [1, 2, 9, narrow.MOST_ROWS])
+@pytest.mark.parametrize("rows", [1, 2, 9, narrow.PANELS_FROM, narrow.MOST_ROWS])
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_passes_are_the_references(make_net, rng, activation, rows, threads):
     net = make_net(SIZES, activation, np.float64)
@@ -108,7 +108,7 @@ def test_without_momentum_no_velocity_is_kept(rng):
 
 
 def test_an_error_in_the_block_lets_the_helpers_go(rng):
-    shared = narrow.SharedProducts(MLP.random(SIZES, rng=rng))
+    shared = narrow.SharedProducts(MLP.random(SIZES, rng=rng), 4)
     for _ in range(3):
         with pytest.raises(ZeroDivisionError), Team(3) as team, shared.on(team):
             1 / 0  # noqa: B018
@@ -123,8 +123,8 @@ def test_an_error_in_the_block_lets_the_helpers_go(rng):
 def test_a_network_that_is_small_has_no_helpers(monkeypatch, rng):
     monkeypatch.undo()
     small, large = MLP.random((4, 8, 3), rng=rng), MLP.random((784, 2048, 512, 10), rng=rng)
-    assert narrow.SharedProducts(small).threads(narrow.MOST_ROWS, 8) == 1
-    assert narrow.SharedProducts(large).threads(10, 8) == 8
+    assert narrow.SharedProducts(small, 10).threads(narrow.MOST_ROWS, 8) == 1
+    assert narrow.SharedProducts(large, 10).threads(10, 8) == 8
     for net, helped in ((small, False), (large, True)):
         steps = FusedSteps(net, 10, learning_rate=0.1, momentum=0.0, l2=0.0)
         served = []
