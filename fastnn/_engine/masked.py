@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn._kernels import masked_products, packing
+from fastnn._kernels import masked_products, packing, pairing
 from fastnn._kernels.masked_products import DEPTH, ROWS, VECTORS
 from fastnn._kernels.vectors import VECTOR_BYTES
 
@@ -74,6 +74,19 @@ def masked_product(a: Array, panels: Array, masks: Array, sums: Array, out: Arra
     vectors = panels.shape[2] * panels.itemsize // VECTOR_BYTES
     masked_products._masked_product(a, masks, panels, vectors, sums, out)
     return True
+
+
+def alike(x: Array) -> NDArray[np.int64] | None:
+    """Return an order of rows in which those of a group have zeros in the same places.
+
+    None where that saves nothing: a group is one row, or there is but one group.
+    """
+    if ROWS != 2 or len(x) <= ROWS:
+        return None
+    order = np.empty(len(x), np.int64)
+    places = np.empty((-(-x.shape[1] // DEPTH), len(x)), np.uint64)
+    pairing._pair_alike(x, places, np.empty(len(x), np.int64), order)
+    return order
 
 
 def is_mostly_zeros(x: Array) -> bool:

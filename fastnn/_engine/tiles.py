@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn._engine import masked
 from fastnn._engine.narrow import MOST_ROWS as MOST_SHARED
 from fastnn._engine.narrow import SharedProducts
 from fastnn._engine.network import Network
@@ -63,9 +64,9 @@ def for_each_tile(
 ) -> None:
     """Call ``work(workspace, rows)`` for every tile of `x`, loaded; one workspace a thread.
 
-    Rows are taken in the order of `x`, or in the `order` given. Gradients go back to layer `to`;
-    for `direction` see `Workspace`. `work` sends every row through the network in so many
-    `variants`.
+    Rows are taken in the order of `x`. An `order` is cut into tiles, inside of which rows may
+    change places so that products leave out more zeros. Gradients go back to layer `to`; for
+    `direction` see `Workspace`. `work` sends every row through the network in so many `variants`.
     """
     every_tile = tiles(len(x))
     height = max(tile.stop - tile.start for tile in every_tile)
@@ -96,9 +97,14 @@ def run_tiles(
     """Do the work of `for_each_tile` with a team and workspaces that are there already."""
 
     def task(worker: int, tile: slice) -> None:
-        rows = tile if order is None else order[tile]
-        workspaces[worker].load(x, rows)
-        work(workspaces[worker], rows)
+        rows, ws = tile if order is None else order[tile], workspaces[worker]
+        ws.load(x, rows)
+        if isinstance(rows, np.ndarray):
+            pairs = masked.alike(ws.h[0])
+            if pairs is not None:
+                rows = rows[pairs]
+                ws.load(x, rows)
+        work(ws, rows)
         if progress is not None and worker == 0:  # only the calling thread draws
             progress.update(tile.stop)
 

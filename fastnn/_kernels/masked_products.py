@@ -47,6 +47,11 @@ def _not_zero(a, row, start):
     return np.uint64(sum(1 << k for k in range(DEPTH) if a[row, start + k] != 0))
 
 
+def _bit_count(mask):
+    """Return how many bits of a mask are 1."""
+    return int(mask).bit_count()
+
+
 def _add_products(a, row, start, mask, panel, vectors, lines, fresh, sums, out, column):
     """out = sums + a group's products of one chunk, over the columns in `mask`, for one panel.
 
@@ -71,6 +76,12 @@ def _emit_not_zero(context, builder, signature, args):  # pragma: no cover - for
         bits = builder.zext(builder.bitcast(there, ir.IntType(emit.lanes)), INTEGER)
         mask = builder.or_(mask, builder.shl(bits, INTEGER(k)))
     return mask
+
+
+def _emit_bit_count(context, builder, signature, args):  # pragma: no cover - for LLVM
+    """Emit `_bit_count`."""
+    kind = ir.FunctionType(INTEGER, [INTEGER])
+    return builder.call(builder.module.declare_intrinsic("llvm.ctpop.i64", (), kind), args)
 
 
 def _emit_add_products(context, builder, signature, args):  # pragma: no cover - for LLVM
@@ -172,6 +183,11 @@ if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # pragma: no cov
         return types.uint64(a, types.int64, types.int64), _emit_not_zero
 
     @intrinsic
+    def _bit_count(typing, mask):
+        """Type `_bit_count`: an integer of 64 bits."""
+        return types.int64(types.uint64), _emit_bit_count
+
+    @intrinsic
     def _add_products(typing, a, row, start, mask, panel, vectors, lines, fresh, sums, out, column):
         """Type `_add_products`: arrays of one float type, integers of 64 bits, a boolean."""
         return types.void(
@@ -180,16 +196,15 @@ if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # pragma: no cov
 
 
 @kernel
-def _bit_count(mask):
-    """Return the number of bits that are 1: summed in pairs, in fours, in eights and so on."""
-    mask -= (mask >> np.uint64(1)) & np.uint64(0x5555555555555555)
-    pairs = np.uint64(0x3333333333333333)
-    mask = (mask & pairs) + ((mask >> np.uint64(2)) & pairs)
-    mask = (mask + (mask >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    mask += mask >> np.uint64(8)
-    mask += mask >> np.uint64(16)
-    mask += mask >> np.uint64(32)
-    return np.int64(mask & np.uint64(0x7F))
+def _places(a, row, start):
+    """Return a mask of a chunk's columns in which a row is not 0."""
+    columns = a.shape[1] - start
+    if columns >= DEPTH:
+        return _not_zero(a, row, start)
+    mask = np.uint64(0)
+    for k in range(columns):
+        mask |= np.uint64(a[row, start + k] != 0) << np.uint64(k)
+    return mask
 
 
 @kernel
@@ -198,19 +213,12 @@ def _mark(a, masks):
 
     Returns the number of those columns, of all groups together.
     """
-    rows, depth = a.shape
     count = 0
     for g in range(masks.shape[1]):
         for c in range(masks.shape[0]):
-            start = c * DEPTH
             mask = np.uint64(0)
             for r in range(ROWS):
-                row = min(g * ROWS + r, rows - 1)
-                if start + DEPTH <= depth:
-                    mask |= _not_zero(a, row, start)
-                else:
-                    for k in range(depth - start):
-                        mask |= np.uint64(a[row, start + k] != 0) << np.uint64(k)
+                mask |= _places(a, min(g * ROWS + r, a.shape[0] - 1), c * DEPTH)
             masks[c, g] = mask
             count += _bit_count(mask)
     return count

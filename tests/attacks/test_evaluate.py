@@ -10,7 +10,7 @@ import pytest
 
 import fastnn
 from fastnn import MLP, AdversarialReport, adversarial_accuracy, fgsm, reference
-from fastnn._engine import layers, tiles
+from fastnn._engine import layers, masked, tiles
 from fastnn.attacks import _fgsm
 
 SIZES = ((7, 3), (20, 16, 10), (30, 40, 20, 17, 3))
@@ -516,3 +516,24 @@ def test_infinite_bounds_are_nothing_in_json(make_net, rng):
     report = adversarial_accuracy(net, x, np.zeros(5, int), 0.1, bounds=(0, np.inf))
     assert report.to_dict()["bounds"] == [0, None]
     json.dumps(report.to_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize("eps", [0.1, [0.05, 0.1, 0.3]])
+def test_who_is_whose_neighbour_in_a_tile_changes_nothing(rng, monkeypatch, eps):
+    net = fastnn.MLP.random((50, 300, 10), rng=1)
+    x = np.where(rng.random((400, 50)) < 0.3, rng.random((400, 50)), 0).astype(np.float32)
+    labels = rng.integers(0, 10, 400)
+
+    def attacked():
+        return fastnn.adversarial_accuracy(net, x, labels, eps, bounds=(0, 1))
+
+    report = attacked()
+    asked = []
+    monkeypatch.setattr(masked, "alike", lambda x: asked.append(len(x)))
+    plain = attacked()
+    assert sum(asked) == 400
+    monkeypatch.setattr(masked, "alike", lambda x: rng.permutation(len(x)))
+    for other in (plain, attacked()):
+        np.testing.assert_array_equal(other.clean_prediction, report.clean_prediction)
+        np.testing.assert_array_equal(other.adversarial_prediction, report.adversarial_prediction)
+        assert other.saturated_rows == report.saturated_rows

@@ -146,6 +146,7 @@ def test_a_kernel_is_compiled_without_a_cache_where_no_folder_can_be_written(mon
             masked_products,
             {
                 "_emit_add_products",
+                "_emit_bit_count",
                 "_emit_not_zero",
                 "_emit_sums",
                 "_emit_sums_before",

@@ -191,7 +191,12 @@ def test_a_row_does_not_depend_on_its_neighbour(rng):
     np.testing.assert_array_equal(multiply(a[3:4], b), multiply(a, b)[3:4])
 
 
-def test_the_bits_of_a_mask_are_counted(rng):
-    masks = [0, 1, 2**63, 2**64 - 1, *(int(m) for m in rng.integers(0, 2**64, 200, np.uint64))]
-    counts = [int(masked_products._bit_count(np.uint64(mask))) for mask in masks]
-    assert counts == [mask.bit_count() for mask in masks]
+@pytest.mark.parametrize("share", [0, 0.02, 0.5, 1])
+def test_masks_and_the_number_of_their_bits(rng, share, dtype):
+    a = np.where(rng.random((2 * ROWS + 1, 2 * DEPTH + 7)) < share, 1, 0).astype(dtype)
+    masks = np.full(masked.masks_shape(*a.shape), 2**64 - 1, np.uint64)
+    count = masked_products._mark(a, masks)
+    for (c, g), mask in np.ndenumerate(masks):
+        there = (a[g * ROWS : (g + 1) * ROWS, c * DEPTH : (c + 1) * DEPTH] != 0).any(axis=0)
+        assert int(mask) == sum(1 << int(k) for k in np.flatnonzero(there))
+    assert count == sum(int(mask).bit_count() for mask in masks.ravel())
