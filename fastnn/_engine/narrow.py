@@ -28,7 +28,7 @@ Array = NDArray[Any]
 # Measured: up to so many rows, shared products are faster than tiles with packed weights.
 MOST_ROWS = 160
 # Measured: from so many rows on, panels are faster than strips and blocks.
-PANELS_FROM = 24
+PANELS_FROM = 16
 # Measured: the multiply-adds of a pass from which a second thread saves more than it costs.
 _WORTH_SHARING = 4_000_000
 
