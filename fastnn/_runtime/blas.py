@@ -19,20 +19,25 @@ class BlasLimits:
     For each Python thread its last limit counts, and BLAS gets the lowest of these. Limits may be
     taken back in any order. When the last one is taken back, BLAS gets the number of threads that
     it had before the first.
+
+    The garbage collector may run between any two lines, and with it the `__del__` of an object that
+    calls fastnn: in the middle of a method, another one may be called from the same thread.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._asked: dict[object, tuple[int, int]] = {}  # by ticket: the thread and its number
         self._before: list[int] = []
+        self._changed = False  # until BLAS has the numbers in `_before` again
 
     def enter(self, n: int) -> object:
         """Set a limit of `n` threads; return the ticket for `leave`."""
         ticket = object()
         with self._lock:
             libraries = _blas_libraries()
-            if not self._asked:
+            if not self._changed:
                 self._before = [library.get_num_threads() for library in libraries]
+            self._changed = True
             self._asked[ticket] = threading.get_ident(), n
             self._apply(libraries)
         return ticket
@@ -44,11 +49,13 @@ class BlasLimits:
             self._apply(_blas_libraries())
 
     def _apply(self, libraries: list[Library]) -> None:
-        limit = min(dict(self._asked.values()).values()) if self._asked else None
+        asked = dict(list(self._asked.values()))  # a list, as the collector may change the other
+        limit = min(asked.values()) if asked else None
         for library, before in zip(libraries, self._before, strict=True):
             wanted = before if limit is None else limit
             if library.get_num_threads() != wanted:
                 library.set_num_threads(wanted)
+        self._changed = bool(self._asked)
 
     def before_fork(self) -> None:
         """Wait until no thread is changing a limit, so that the child starts from a whole one."""

@@ -933,6 +933,44 @@ def test_a_call_after_the_end_of_the_helpers_works_alone():
     """)
 
 
+def test_a_collector_that_calls_fastnn_in_the_middle_of_a_change_does_no_harm(monkeypatch):
+    """Python collects garbage between any two operations, and runs `__del__` methods there."""
+    limits, number, depth = blas.BlasLimits(), [3], []
+
+    def collected():
+        if not depth:
+            depth.append(1)
+            limits.leave(limits.enter(1))
+            depth.pop()
+
+    def get():
+        found = number[0]
+        collected()
+        return found
+
+    def set_number(n):
+        collected()
+        number[0] = n
+        collected()
+
+    libraries = [blas.Library(get, set_number)]
+    monkeypatch.setattr(blas, "_blas_libraries", lambda: libraries)
+    done = []
+
+    def work():
+        for n in (1, 2):
+            first = limits.enter(n)
+            second = limits.enter(1)
+            limits.leave(first)
+            limits.leave(second)
+            done.append(number[0])
+
+    worker = threading.Thread(target=work, daemon=True)
+    worker.start()
+    worker.join(20)
+    assert done == [3, 3]  # neither a deadlock nor a limit that is left
+
+
 @pytest.mark.parametrize("other", [-1, 1])
 def test_a_child_drops_the_limits_of_every_other_thread(blas_of_3, other):
     limits, mine = blas.BlasLimits(), threading.get_ident()
