@@ -7,7 +7,6 @@ import numpy as np
 from fastnn._kernels.jit import kernel
 
 _PIECE = 512  # entries of a row that stay in the first-level cache
-_COLUMNS = 256  # of the weights at a time: all rows of them stay in the second-level cache
 
 
 @kernel
@@ -104,29 +103,26 @@ def _shift_by_every_eps(direction, room, reached, eps, weights, z, slope, out):
     difference leaves behind would be multiplied by eps. On exit z belongs to the last eps, and
     slope is used up.
     """
-    rows, count = len(direction), eps.size
-    stops = np.empty((rows, direction.shape[1] + 1), np.int64)
-    ends = np.empty((rows, count + 1), np.int64)
+    rows, width = direction.shape
+    count = eps.size
+    stops, ends = np.empty(width + 1, np.int64), np.empty(count + 1, np.int64)
+    stopping = np.empty((count, z.shape[1]), z.dtype)
     for i in range(rows):
-        _stops_in_order(direction[i], room[i], reached, eps, stops[i], ends[i])
-    stopping = np.empty((count, _COLUMNS), z.dtype)
-    for start in range(0, z.shape[1], _COLUMNS):
-        columns = slice(start, min(start + _COLUMNS, z.shape[1]))
-        for i in range(rows):
-            base, change = z[i, columns], slope[i, columns]
-            for k in range(count):
-                stopped = stopping[k, : base.size]
-                stopped[:] = 0
-                for p in range(ends[i, k], ends[i, k + 1]):
-                    sign = direction[i, stops[i, p]]
-                    way = sign * room[i, stops[i, p]]
-                    row = weights[stops[i, p], columns]
-                    for c in range(row.size):
-                        stopped[c] += sign * row[c]
-                        base[c] += way * row[c]
-                out[i * count + k, columns] = base
-            for k in range(count - 1, -1, -1):
-                target, stopped = out[i * count + k, columns], stopping[k]
-                for c in range(change.size):
-                    target[c] += eps[k] * change[c]
-                    change[c] += stopped[c]
+        _stops_in_order(direction[i], room[i], reached, eps, stops, ends)
+        base, change = z[i], slope[i]
+        for k in range(count):
+            stopped = stopping[k]
+            stopped[:] = 0
+            for p in range(ends[k], ends[k + 1]):
+                sign = direction[i, stops[p]]
+                way = sign * room[i, stops[p]]
+                row = weights[stops[p]]
+                for c in range(row.size):
+                    stopped[c] += sign * row[c]
+                    base[c] += way * row[c]
+            out[i * count + k] = base
+        for k in range(count - 1, -1, -1):
+            target, stopped = out[i * count + k], stopping[k]
+            for c in range(change.size):
+                target[c] += eps[k] * change[c]
+                change[c] += stopped[c]

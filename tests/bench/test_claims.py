@@ -316,8 +316,8 @@ def test_the_masked_product_is_checked_and_its_zeros_do_not_count(monkeypatch):
     assert a_half == pytest.approx(products.ROWS * 64 * 256, rel=0.02)
     right = products.masked.masked_product
 
-    def wrong(a, panels, masks, out):
-        done = right(a, panels, masks, out)
+    def wrong(a, panels, masks, sums, out):
+        done = right(a, panels, masks, sums, out)
         out[3, 5] += 1
         return done
 
