@@ -10,28 +10,43 @@ _PIECE = 512  # entries of a row that stay in the first-level cache
 
 
 @kernel
-def _signed_step(clean, x, gradient, step, eps, lower, upper, out):
+def _signed_step(clean, x, gradient, step, eps, lower, upper, rounding, out):
     """out = x + step * sign(gradient), no further than eps from `clean` and within the bounds.
+
+    `step` and `eps` have a number for each row. `rounding` has half the spacing of numbers below
+    1, a little enlarged, and the smallest number above 0: where ``clean + eps`` was rounded away
+    from `clean`, the number before it is the limit, so that no computed difference exceeds eps (the
+    number before, by a product and a difference: Rump, Zimmermann, Boldo and Melquiond 2009,
+    doi:10.1007/s10543-009-0218-z).
 
     `out` may be `x` or `gradient`. Results go to it by way of a piece of memory that nothing else
     uses: LLVM makes no vectors of a loop that writes to what it reads.
     """
-    source, start, slope, target = clean.ravel(), x.ravel(), gradient.ravel(), out.ravel()
+    unit, tiny = rounding[0], rounding[1]
     piece = np.empty(_PIECE, out.dtype)
-    for first in range(0, target.size, _PIECE):
-        last = min(first + _PIECE, target.size)
-        here, now, way = source[first:last], start[first:last], slope[first:last]
-        there = target[first:last]
-        for i in range(last - first):
-            g = way[i]
-            v = now[i] + (step if g > 0 else (-step if g < 0 else g))
-            least, most = here[i] - eps, here[i] + eps
-            v = least if v < least else v
-            v = most if v > most else v
-            v = lower if v < lower else v
-            piece[i] = upper if v > upper else v
-        for i in range(last - first):
-            there[i] = piece[i]
+    for r in range(len(clean)):
+        most_change, length = eps[r], step[r]
+        for first in range(0, clean.shape[1], _PIECE):
+            last = min(first + _PIECE, clean.shape[1])
+            here, now = clean[r, first:last], x[r, first:last]
+            way, there = gradient[r, first:last], out[r, first:last]
+            for i in range(last - first):
+                g = way[i]
+                v = now[i] + (length if g > 0 else (-length if g < 0 else g))
+                least, most = here[i] - most_change, here[i] + most_change
+                # Near the smallest numbers the step inwards is two numbers long.
+                inner = least + (unit * abs(least) + tiny)
+                inner = here[i] if inner > here[i] else inner
+                least = least if here[i] - least <= most_change else inner
+                inner = most - (unit * abs(most) + tiny)
+                inner = here[i] if inner < here[i] else inner
+                most = most if most - here[i] <= most_change else inner
+                v = least if v < least else v
+                v = most if v > most else v
+                v = lower if v < lower else v
+                piece[i] = upper if v > upper else v
+            for i in range(last - first):
+                there[i] = piece[i]
 
 
 @kernel

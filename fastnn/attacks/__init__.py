@@ -5,14 +5,42 @@
 
 from __future__ import annotations
 
+from fastnn.attacks._apgd import APGD
 from fastnn.attacks._base import Answer, Attack
+from fastnn.attacks._deepfool import DeepFool
 from fastnn.attacks._fgsm import FGSM, fgsm
+from fastnn.attacks._in_turn import InTurn, Standard
 from fastnn.attacks._iterated_fgsm import IteratedFGSM
+from fastnn.attacks._minimal_norm import MinimalNorm
+from fastnn.attacks._pgd import PGD, pgd
+from fastnn.attacks._square import Square
 from fastnn.attacks._tile import Tile
 
 ATTACKS: dict[str, type[Attack]] = {
     "fgsm": FGSM,
     "iterated-fgsm": IteratedFGSM,
+    "pgd": PGD,
+    "apgd": APGD,
+    "deepfool": DeepFool,
+    "minimal-norm": MinimalNorm,
+    "square": Square,
+    "standard": Standard,
 }
 
-__all__ = ["ATTACKS", "FGSM", "Answer", "Attack", "IteratedFGSM", "Tile", "fgsm"]
+__all__ = [
+    "APGD",
+    "ATTACKS",
+    "FGSM",
+    "PGD",
+    "Answer",
+    "Attack",
+    "DeepFool",
+    "InTurn",
+    "IteratedFGSM",
+    "MinimalNorm",
+    "Square",
+    "Standard",
+    "Tile",
+    "fgsm",
+    "pgd",
+]

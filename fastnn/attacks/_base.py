@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -11,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _checks
 from fastnn._engine.layers import require_finite
-from fastnn._engine.tiles import for_each_tile
+from fastnn._engine.tiles import for_each_tile, numbers_of
 from fastnn._engine.workspace import Rows, Workspace
-from fastnn.attacks._tile import Tile
+from fastnn.attacks._tile import Goal, Tile
 from fastnn.networks import MLP
 
 Array = NDArray[Any]
@@ -83,14 +84,13 @@ class Attack(ABC):
         Parameters
         ----------
         tile : Tile
-        eps : float of the network's type
-            Largest change of any entry, >= 0.
+        eps : number of the network's type, or ndarray, shape (n, 1)
+            The budget, >= 0: one for all samples, or one for each.
 
         Returns
         -------
         ndarray, shape (n, D)
-            Within `eps` of ``tile.x``, up to rounding, and within the bounds. It may be a buffer
-            of the tile.
+            Within `eps` of ``tile.x``, and within the bounds. It may be a buffer of the tile.
         """
 
     def answers(self, tile: Tile, eps: Array) -> Iterator[Answer]:
@@ -107,8 +107,11 @@ class Attack(ABC):
         net: MLP,
         x: ArrayLike,
         labels: ArrayLike,
-        eps: float,
+        eps: Any,
         bounds: tuple[float, float] | None = None,
+        *,
+        targets: ArrayLike | None = None,
+        rng: Any = 0,
     ) -> NDArray[Any]:
         """Return adversarial inputs for a batch or a single sample.
 
@@ -119,10 +122,16 @@ class Attack(ABC):
             Inputs, in the units that `eps` is given in; uint8 pixels are divided by 255 first.
         labels : ndarray of int, shape (N,), or int
             True classes, each in [0, C).
-        eps : float
-            Largest change of any entry, >= 0.
+        eps : float, or ndarray, shape (N,)
+            The budget, >= 0: the largest change of any entry, or of the norm of the attack.
         bounds : tuple (lower, upper), optional
             Valid range of an input; the result is clipped to it. Default: no clipping.
+        targets : ndarray of int, shape (N,), or int, optional
+            Classes that the attack is to reach, none of them the true one. Default: any other.
+        rng : int or pair of int and ndarray of int, optional
+            Seed of random numbers; with a pair, also the number of each sample, shape (N,) or (),
+            as random numbers count them. Default: its position. With the number that it had in a
+            batch, a sample is attacked alone as it was there.
 
         Returns
         -------
@@ -132,29 +141,54 @@ class Attack(ABC):
         Raises
         ------
         TypeError, ValueError, FloatingPointError
-            As `fastnn.fgsm`.
+            As `fastnn.fgsm`; a target is the true class, or outside [0, C); `rng` is neither.
 
         Examples
         --------
         >>> import numpy as np
         >>> import fastnn
         >>> net = fastnn.MLP([np.array([[2.0, -2.0], [-1.0, 1.0]])], [np.zeros(2)])
-        >>> fastnn.attacks.FGSM().perturb(net, np.array([[0.5, 0.5]]), [0], eps=0.1)
-        array([[0.4, 0.6]])
+        >>> fastnn.attacks.FGSM().perturb(net, np.array([[0.5, 0.5]]), [0], eps=0.25)
+        array([[0.25, 0.75]])
         """
         limits = _checks.bounds(bounds)
         rows = _checks.inputs(x, net.sizes[0], net.dtype, limits=limits)
         truth = _checks.labels(labels, len(rows), net.sizes[-1])
         budget = _checks.eps(eps)
-        if not isinstance(budget, float):
-            raise ValueError(f"an attack takes one eps, got {len(budget)}")
+        if not isinstance(budget, float) and len(budget) != len(rows):
+            raise ValueError(
+                f"eps must be one number or one for each row: {len(rows)} rows, {len(budget)} eps"
+            )
+        goal = goal_of(targets, rng, truth, net.sizes[-1])
         out = np.empty(rows.shape, net.dtype)
+        every = budget if isinstance(budget, float) else budget.astype(net.dtype)[:, None]
 
-        def work(ws: Workspace, numbers: Rows) -> None:
-            tile = Tile(ws, truth, numbers, limits)
-            moved = tile.usable(self.perturb_tile(tile, net.dtype.type(budget)))
-            require_finite(moved, numbers, "steps")
-            out[numbers] = moved
+        def work(ws: Workspace, some: Rows) -> None:
+            numbers = numbers_of(some)
+            tile = Tile(ws, ws.h[0], truth[numbers], numbers, limits, goal)
+            mine = net.dtype.type(every) if isinstance(every, float) else every[numbers]
+            moved = tile.usable(self.perturb_tile(tile, mine))
+            require_finite(moved, some, "steps")
+            out[some] = moved
 
         for_each_tile(net, rows, work, to=0, direction=True)
         return _checks.as_given(x, out)
+
+
+def goal_of(targets: ArrayLike | None, rng: Any, labels: NDArray[np.int64], classes: int) -> Goal:
+    """Return the goal of an attack on samples with these true classes, after checks."""
+    seed, samples = rng, None
+    if isinstance(rng, tuple) and len(rng) == 2:
+        seed, samples = rng[0], _checks.array_of(rng[1], "rng[1]").reshape(-1)
+        if samples.dtype.kind not in "iu" or len(samples) != len(labels):
+            raise ValueError(f"rng[1] must be one integer for each of {len(labels)} rows")
+        samples = samples.astype(np.int64)
+    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
+        raise TypeError(f"rng must be an integer, or an integer and sample numbers, got {rng!r}")
+    if targets is None:
+        return Goal(None, operator.index(seed), samples)
+    wanted = _checks.labels(targets, len(labels), classes, name="targets")
+    if (wanted == labels).any():
+        row = int(np.argmax(wanted == labels))
+        raise ValueError(f"targets[{row}] is {wanted[row]}, which is the true class")
+    return Goal(wanted, operator.index(seed), samples)

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastnn._engine.layers import activate, forward, layer_product
 from fastnn._engine.tiles import cut
 from fastnn._kernels import attack_steps
+from fastnn.attacks import _norms as norms
 from fastnn.attacks._base import Answer, Attack
 from fastnn.attacks._tile import Tile
 from fastnn.networks import MLP
@@ -83,11 +84,26 @@ def fgsm(
 class FGSM(Attack):
     """The fast gradient sign method, ``x + eps * sign(dL/dx)``; see `fastnn.fgsm`.
 
+    Parameters
+    ----------
+    norm : {"linf", "l2", "l1"}, optional
+        Norm of the change that eps limits. In each it is the change within ball and bounds that
+        raises the loss most, if the loss is linear.
+
+    Raises
+    ------
+    ValueError
+        `norm` is none of these.
+
     Notes
     -----
-    Several eps share one gradient and the first layer's products: ``z_1(eps) = z_1 + eps *
-    (sign(g) W_1)``. An input that has met its bound no longer depends on eps; it contributes a
-    constant, so that nothing changes once every input has met its bound.
+    In L-infinity, several eps share one gradient and the first layer's products: ``z_1(eps) = z_1 +
+    eps * (sign(g) W_1)``. An input that has met its bound no longer depends on eps; it contributes
+    a constant, so that nothing changes once every input has met its bound.
+
+    In L2, ``x + eps * g / ||g||_2``; where bounds are in the way, ``x + clip(s * g)`` with the s
+    that makes the norm eps. In L1, eps is spent on the entries with the largest derivatives, on
+    each up to its bound: without bounds, all of it on one entry.
 
     Examples
     --------
@@ -98,16 +114,25 @@ class FGSM(Attack):
     >>> x_adv = fastnn.attacks.FGSM().perturb(net, x, [0, 1], eps=0.25)
     >>> np.abs(x_adv - x).max().item()
     0.25
+    >>> x_adv = fastnn.attacks.FGSM(norm="l1").perturb(net, x, [0, 1], eps=0.25)
+    >>> np.count_nonzero(x_adv - x, axis=1)
+    array([1, 1])
     """
+
+    norm: str = "linf"
+
+    def __post_init__(self) -> None:
+        norms.require(self.norm)
 
     def perturb_tile(self, tile: Tile, eps: Any) -> NDArray[Any]:
         """Return the inputs after one step."""
         gradient = tile.gradient(tile.x)
-        return tile.step(tile.x, gradient, eps, eps, out=gradient)  # in place: it is not used again
+        # In place: it is not used again.
+        return norms.fast_gradient(tile, gradient, eps, self.norm, out=gradient)
 
     def answers(self, tile: Tile, eps: NDArray[Any]) -> Iterator[Answer]:
         """Yield the logits at every eps, smallest first; more than one share the first layer."""
-        if len(eps) == 1:
+        if len(eps) == 1 or self.norm != "linf":
             yield from super().answers(tile, eps)
             return
         first = _FirstLayer(tile)

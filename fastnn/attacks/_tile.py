@@ -2,18 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastnn import _checks
 from fastnn._engine import layers, losses
-from fastnn._engine.tiles import numbers_of
-from fastnn._engine.workspace import Rows, Workspace
+from fastnn._engine.workspace import Workspace
 from fastnn._kernels import attack_steps
+from fastnn.attacks import _random
+from fastnn.attacks._random import Keys
 
 Array = NDArray[Any]
+Residual = Callable[[Array], Array]
+
+
+def _rounding(dtype: Any) -> Array:
+    """Return what `_signed_step` needs to find the number before another one."""
+    info = np.finfo(dtype)
+    return np.array([info.epsneg * (1 + info.eps), info.smallest_subnormal], dtype)
+
+
+ROUNDING = {kind: _rounding(kind) for kind in _checks.FLOATS}
+
+
+class Goal(NamedTuple):
+    """What an attack of a batch is to reach, and where its random numbers come from.
+
+    Attributes
+    ----------
+    targets : ndarray of int64, shape (N,), or None
+        A class for each sample; None: any class but the true one.
+    seed : int
+    samples : ndarray of int64, shape (N,), or None
+        The number of each sample as random numbers count them; None: its position in the batch.
+    """
+
+    targets: NDArray[np.int64] | None = None
+    seed: int = 0
+    samples: NDArray[np.int64] | None = None
 
 
 class Tile:
@@ -27,6 +56,8 @@ class Tile:
         The clean inputs, C-contiguous and read-only.
     labels : ndarray of int64, shape (n,)
         True classes.
+    targets : ndarray of int64, shape (n,), or None
+        Classes that the attack is to reach; None: any class but the true one.
     numbers : ndarray of int64, shape (n,)
         The position of each sample in the batch.
     lower, upper : float of the type of `x`
@@ -49,19 +80,36 @@ class Tile:
     """
 
     def __init__(
-        self, workspace: Workspace, labels: NDArray[np.int64], rows: Rows, bounds: _checks.Bounds
+        self,
+        workspace: Workspace,
+        clean: Array,
+        labels: NDArray[np.int64],
+        numbers: NDArray[np.int64],
+        bounds: _checks.Bounds,
+        goal: Goal,
     ) -> None:
         kind = workspace.net.dtype.type
         self.workspace = workspace
-        self._clean = workspace.h[0]
+        self._clean, self._bounds, self._goal = clean, bounds, goal
         self.x = self._clean.view()
         self.x.flags.writeable = False
-        self.labels = labels[rows]
+        self.labels, self.numbers = labels, numbers
+        self.targets = None if goal.targets is None else goal.targets[numbers]
         self.lower, self.upper = kind(bounds.lower), kind(bounds.upper)
-        self.numbers = numbers_of(rows)
         self._clean_logits: Array | None = None
         self._counts: tuple[int, int] | None = None
         self._at_clean = False  # whether the layers' values are those of the clean inputs
+
+    def some(self, chosen: NDArray[np.int64] | NDArray[np.bool_]) -> Tile:
+        """Return a tile of some of the samples, which shares the buffers of this one."""
+        return Tile(
+            self.workspace,
+            np.ascontiguousarray(self._clean[chosen]),
+            self.labels[chosen],
+            self.numbers[chosen],
+            self._bounds,
+            self._goal,
+        )
 
     def buffer(self, name: str) -> Array:
         """Return a buffer of the shape and type of `x`, the same for the same name.
@@ -109,9 +157,11 @@ class Tile:
         assert self._clean_logits is not None
         return self._clean_logits.copy()
 
-    def gradient(self, x: Array) -> Array:
-        """Return a positive multiple of every row's gradient of the cross-entropy, shape (n, D).
+    def gradient(self, x: Array, residual: Residual | None = None) -> Array:
+        """Return a positive multiple of every row's gradient of a loss, shape (n, D).
 
+        By default that of the cross-entropy. To follow it leads away from the true class or, where
+        there are targets, towards the target.
         The multiple differs from row to row and from call to call; a row may be all zero. The signs
         are right however sure the network is and however small the gradient is; see `fastnn.fgsm`.
 
@@ -119,6 +169,8 @@ class Tile:
         ----------
         x : ndarray, shape (n, D)
             As for `logits`.
+        residual : callable, optional
+            Returns the gradient of another loss by the logits, shape (n, C), from the logits.
 
         Raises
         ------
@@ -132,27 +184,106 @@ class Tile:
         logits = self._clean_logits if self._at_clean else ws.h[-1]
         assert logits is not None
         saturated = losses.attack_residual(logits, self.labels, ws.g[-1])
+        if residual is not None:
+            ws.g[-1][:] = residual(logits)
+        elif self.targets is not None:
+            losses.attack_residual(logits, self.targets, ws.g[-1])
+            np.negative(ws.g[-1], out=ws.g[-1])
         layers.backward(ws, to=0)
         gradient = ws.g[0]
         layers.require_finite(gradient, self.numbers, "derivatives")
-        if x is self.x:
+        if x is self.x and residual is None:
             self._counts = saturated, int(attack_steps._zero_rows(gradient))
         return gradient
+
+    def logits_and_gradient(
+        self, x: Array, residual: Residual | None = None
+    ) -> tuple[Array, Array]:
+        """Return the logits of a forward pass, and the `gradient` from them."""
+        gradient = self.gradient(x, residual)
+        return (self.clean_logits() if self._at_clean else self.workspace.h[-1]), gradient
+
+    def derivatives(self, x: Array, residual: Residual) -> tuple[Array, Array]:
+        """Return logits and the gradient itself, not a multiple of it, which may underflow.
+
+        Parameters
+        ----------
+        x, residual
+            As for `gradient`.
+        """
+        ws = self.workspace
+        scaled, ws.direction = ws.direction, False
+        try:
+            logits = self.logits(x).copy()
+            ws.g[-1][:] = residual(logits)
+            layers.backward(ws, to=0)
+        finally:
+            ws.direction = scaled
+            self._at_clean = False
+        layers.require_finite(ws.g[0], self.numbers, "derivatives")
+        return logits, ws.g[0]
+
+    def margins(self, logits: Array) -> Array:
+        """Return by how much each row still fails to be an adversarial example, shape (n,).
+
+        Without targets, the true class's logit less the largest of the others; with targets, the
+        largest other logit less the target's. Negative numbers are successes, and 0 is one where
+        the largest logit's first place says so: see `fooled`.
+        """
+        wanted = self.labels if self.targets is None else self.targets
+        rows = np.arange(len(logits))
+        own = logits[rows, wanted]
+        others = logits.copy()
+        others[rows, wanted] = -np.inf
+        lead = own - others.max(axis=1)
+        return np.asarray(lead if self.targets is None else -lead)
+
+    def fooled(self, logits: Array) -> NDArray[np.bool_]:
+        """Say for which rows the attack has succeeded, shape (n,).
+
+        The largest logit, the first of equals, is not the true class's; with targets, it is the
+        target's.
+        """
+        found = losses.predictions(logits, np.empty(len(logits), np.int64))
+        return np.asarray(found != self.labels if self.targets is None else found == self.targets)
+
+    def keys(self, *places: int) -> Keys:
+        """Return a key for random numbers of each sample, shape (n,).
+
+        `places` are the restart, the step or whatever else tells numbers apart. The same key gives
+        the same numbers, in any tile and on any thread: see `fastnn.attacks._random`.
+        """
+        numbers = self.numbers if self._goal.samples is None else self._goal.samples[self.numbers]
+        return _random.keys(self._goal.seed, numbers, *places)
 
     def step(self, x: Array, gradient: Array, size: Any, eps: Any, out: Array) -> Array:
         """Write ``x + size * sign(gradient)`` to `out` and return it.
 
-        Up to rounding, the result is within `eps` of the clean inputs in every entry; and it is
-        within the bounds. `gradient` may be any array of that shape. `out` is a buffer of the tile,
+        No entry of the result differs from the clean input by more than `eps`, as its type computes
+        the difference, and all are within the bounds. `size` and `eps` are numbers, or arrays
+        (n, 1). `gradient` may be any array of the shape of `x`. `out` is a buffer of the tile,
         perhaps `x` or `gradient` itself.
         """
-        kind = self.workspace.net.dtype.type
         start, slope = self.usable(x), self.usable(gradient)
         if self.usable(out) is not out:
             raise ValueError("out must be a buffer of the tile")
         attack_steps._signed_step(
-            self._clean, start, slope, kind(size), kind(eps), self.lower, self.upper, out
+            self._clean,
+            start,
+            slope,
+            self.each(size),
+            self.each(eps),
+            self.lower,
+            self.upper,
+            ROUNDING[self.x.dtype],
+            out,
         )
+        return out
+
+    def each(self, value: Any) -> Array:
+        """Return a number, or an array (n, 1), as an array (n,) of the type of `x`."""
+        out = np.empty(len(self.x), self.x.dtype)
+        out[:] = np.reshape(value, -1)
         return out
 
     def counts(self) -> tuple[int, int]:

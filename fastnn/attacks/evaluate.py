@@ -13,12 +13,16 @@ from fastnn import _checks
 from fastnn._engine.layers import require_finite
 from fastnn._engine.losses import predictions
 from fastnn._engine.narrow import MOST_ROWS as MOST_SHARED
-from fastnn._engine.tiles import for_each_tile
+from fastnn._engine.tiles import for_each_tile, numbers_of
 from fastnn._engine.workspace import Rows, Workspace
+from fastnn._kernels import elementwise
 from fastnn._runtime.progress import Progress
 from fastnn._runtime.team import Team
 from fastnn._runtime.threads import thread_count
-from fastnn.attacks import ATTACKS, Attack, Tile
+from fastnn.attacks import ATTACKS, Attack, InTurn, Tile
+from fastnn.attacks._base import goal_of
+from fastnn.attacks._function import Function, given_by
+from fastnn.attacks._tile import Goal
 from fastnn.networks import MLP
 from fastnn.reports import AdversarialReport
 
@@ -32,7 +36,9 @@ def adversarial_accuracy(
     threads: int | None = None,
     progress: bool = False,
     *,
-    attack: str | Attack = "fgsm",
+    attack: str | Attack | Sequence[str | Attack] | Function = "fgsm",
+    targets: ArrayLike | None = None,
+    rng: Any = 0,
 ) -> AdversarialReport:
     """Attack every sample, by default with FGSM, and count those that the network still gets right.
 
@@ -53,9 +59,17 @@ def adversarial_accuracy(
         processor that the process may use.
     progress : bool, optional
         Draw a bar on standard error.
-    attack : str or Attack, optional
-        A name in `fastnn.attacks.ATTACKS`, for that attack with its default settings, or an object
-        such as ``fastnn.attacks.IteratedFGSM(steps=40)``.
+    attack : str, Attack, sequence of these, or callable, optional
+        A name in `fastnn.attacks.ATTACKS`, for that attack with its default settings; an object
+        such as ``fastnn.attacks.PGD(steps=40)``; several, each for the samples that the ones before
+        have not fooled; or a function ``f(net, x, labels, eps, bounds)``
+        that returns adversarial inputs of the shape and type of its `x`, which is in the type of
+        the network. It is called once for every eps, and its results are checked before they count:
+        no entry is further than eps from the clean one, or outside the bounds.
+    targets : ndarray of int, shape (N,), or int, optional
+        Classes that the attack is to reach, none of them the true one. Default: any other.
+    rng : int, or pair of int and ndarray of int, optional
+        Seed of random numbers; see `Attack.perturb`.
 
     Returns
     -------
@@ -66,8 +80,9 @@ def adversarial_accuracy(
     Raises
     ------
     TypeError, ValueError, FloatingPointError
-        As `fastnn.fgsm`; `threads` is not a positive integer; `attack` is
-        neither a name on the list nor an attack.
+        As `Attack.perturb`; `threads` is not a positive integer; `attack` is neither a name on the
+        list nor an attack nor a function; a function's result has another shape or type, or is
+        beyond eps or the bounds.
 
     Notes
     -----
@@ -93,9 +108,15 @@ def adversarial_accuracy(
     rows = _checks.inputs(x, net.sizes[0], net.dtype, limits=limits, each=each)
     truth = _checks.labels(labels, len(rows), net.sizes[-1])
     budget = _checks.eps(eps)
-    chosen = attack_of(attack)
+    chosen: Attack
+    if isinstance(attack, (str, Attack, Sequence, type)) or not callable(attack):
+        chosen = attack_of(attack)  # type: ignore[arg-type]
+    else:
+        every = np.atleast_1d(budget)
+        chosen = given_by(attack, net, _floats(rows, net), truth, every, bounds, limits)
+    goal = goal_of(targets, rng, truth, net.sizes[-1])
     start = time.perf_counter()
-    tally = _Tally(chosen, truth, np.atleast_1d(budget), limits)
+    tally = _Tally(chosen, truth, np.atleast_1d(budget), limits, goal)
     with Progress("attack", len(rows), enabled=progress) as bar:
         for_each_tile(
             net,
@@ -126,6 +147,15 @@ def adversarial_accuracy(
     )
 
 
+def _floats(x: NDArray[Any], net: MLP) -> NDArray[Any]:
+    """Return inputs in the type of the network, pixels of uint8 as numbers in [0, 1]."""
+    if x.dtype != np.uint8:
+        return x
+    out = np.empty(x.shape, net.dtype)
+    elementwise._scale_pixels(np.ascontiguousarray(x), out)
+    return out
+
+
 def _each_on_threads(count: int) -> _checks.Each:
     """Return a function that calls another one for each of several items, on so many threads."""
 
@@ -136,7 +166,7 @@ def _each_on_threads(count: int) -> _checks.Each:
     return each
 
 
-def attack_of(attack: str | Attack) -> Attack:
+def attack_of(attack: str | Attack | Sequence[str | Attack]) -> Attack:
     """Return an attack given by name or as an object.
 
     Raises
@@ -146,8 +176,10 @@ def attack_of(attack: str | Attack) -> Attack:
     """
     if isinstance(attack, Attack):
         return attack
+    if isinstance(attack, (list, tuple)):
+        return InTurn(tuple(attack_of(one) for one in attack))
     if not isinstance(attack, str):
-        raise TypeError(f"attack must be a name or an Attack, got {attack!r}")
+        raise TypeError(f"attack must be a name, an Attack or a function, got {attack!r}")
     if attack not in ATTACKS:
         raise ValueError(f"attack must be one of {tuple(ATTACKS)}, got {attack!r}")
     return ATTACKS[attack]()
@@ -171,9 +203,10 @@ class _Tally:
         labels: NDArray[np.int64],
         budgets: NDArray[np.float64],
         limits: _checks.Bounds,
+        goal: Goal,
     ) -> None:
         self._attack, self._labels, self._limits = attack, labels, limits
-        self._budgets = budgets
+        self._budgets, self._goal = budgets, goal
         self.clean = np.empty(len(labels), np.int64)
         self.adversarial = np.empty((len(budgets), len(labels)), np.int64)
         self.zero_gradient_rows: list[int] = []  # of every tile
@@ -181,7 +214,8 @@ class _Tally:
 
     def add(self, ws: Workspace, rows: Rows) -> None:
         """Attack the samples in `ws` with every eps, and store the predictions."""
-        tile = Tile(ws, self._labels, rows, self._limits)
+        numbers = numbers_of(rows)
+        tile = Tile(ws, ws.h[0], self._labels[rows], numbers, self._limits, self._goal)
         budgets = self._budgets.astype(ws.net.dtype)  # an eps of 1e-50 is 0 in float32
         for some, ks, logits in self._attack.answers(tile, budgets):
             chosen = tile.numbers[some]

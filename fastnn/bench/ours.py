@@ -10,6 +10,7 @@ import numpy as np
 from fastnn._engine import losses as engine
 from fastnn._kernels import attack_steps, elementwise, exponentials
 from fastnn.attacks import fgsm
+from fastnn.attacks._tile import ROUNDING
 from fastnn.attacks.evaluate import adversarial_accuracy
 from fastnn.bench.protocol import Array, Bounds, Complete
 from fastnn.networks import MLP
@@ -57,8 +58,9 @@ class Fastnn32:
     def step(self, x: Array, gradient: Array, eps: float, bounds: Bounds) -> Array:
         """Return the inputs after one signed step, in a buffer that is allocated once."""
         lower, upper = map(self.dtype, bounds or (-np.inf, np.inf))
-        size, out = self.dtype(eps), self._buffer("step", x.shape)
-        attack_steps._signed_step(x, x, gradient, size, size, lower, upper, out)
+        sizes, out = np.full(len(x), eps, self.dtype), self._buffer("step", x.shape)
+        rounding = ROUNDING[x.dtype]
+        attack_steps._signed_step(x, x, gradient, sizes, sizes, lower, upper, rounding, out)
         return out
 
     def residual(self, logits: Array, labels: Array) -> tuple[Array, Array]:

@@ -15,6 +15,7 @@ Arguments are neither checked nor changed.
 """
 
 from .attacks import adversarial_accuracy, fgsm, iterated_fgsm
+from .balls import fast_change, project
 from .functional import (
     cross_entropy,
     log_softmax,
@@ -27,12 +28,15 @@ from .functional import (
 )
 from .networks import gradients, input_gradient, logits, loss, predict, predict_proba
 from .residuals import attack_residual, residual, residual_cancelling
+from .searches import apgd, margin, pgd
 from .training import mean_gradients, sgd_step
 
 __all__ = [
     "adversarial_accuracy",
+    "apgd",
     "attack_residual",
     "cross_entropy",
+    "fast_change",
     "fgsm",
     "gradients",
     "input_gradient",
@@ -40,10 +44,13 @@ __all__ = [
     "log_softmax",
     "logits",
     "loss",
+    "margin",
     "mean_gradients",
     "one_hot",
+    "pgd",
     "predict",
     "predict_proba",
+    "project",
     "relu",
     "relu_grad",
     "residual",

@@ -10,7 +10,7 @@ from .residuals import attack_residual
 Bounds = tuple[float, float]
 
 
-def _ascent(weights: Arrays, outputs: Arrays, label: int, activation: str) -> Array:
+def ascent(weights: Arrays, outputs: Arrays, label: int, activation: str) -> Array:
     """Return a positive multiple of the loss's gradient in the input, given the layer outputs."""
     deltas = backward(weights, outputs, attack_residual(outputs[-1], label), activation)
     return np.asarray(np.dot(weights[0], deltas[0]))
@@ -65,7 +65,7 @@ def fgsm(
     array([4.5, 4.5])
     """
     outputs = forward(weights, biases, x, activation)[1]
-    return _step(x, _ascent(weights, outputs, label, activation), eps, bounds)
+    return _step(x, ascent(weights, outputs, label, activation), eps, bounds)
 
 
 def iterated_fgsm(
@@ -114,7 +114,7 @@ def iterated_fgsm(
     moved = clean.copy()
     for _ in range(steps):
         outputs = forward(weights, biases, moved, activation)[1]
-        moved = _step(moved, _ascent(weights, outputs, label, activation), size, None)
+        moved = _step(moved, ascent(weights, outputs, label, activation), size, None)
         moved = np.clip(moved, clean - eps, clean + eps)
         if bounds is not None:
             moved = np.clip(moved, bounds[0], bounds[1])
@@ -161,6 +161,6 @@ def adversarial_accuracy(
         label = int(true)
         outputs = forward(weights, biases, row, activation)[1]
         clean_correct += int(np.argmax(outputs[-1])) == label
-        moved = _step(row, _ascent(weights, outputs, label, activation), eps, bounds)
+        moved = _step(row, ascent(weights, outputs, label, activation), eps, bounds)
         adversarial_correct += predict(weights, biases, moved, activation) == label
     return clean_correct, adversarial_correct

@@ -9,6 +9,7 @@ from fastnn import MLP, _checks, adversarial_accuracy, attacks, reference
 from fastnn._engine import narrow
 from fastnn._engine.workspace import Workspace
 from fastnn.attacks import Attack, Tile
+from fastnn.attacks._tile import Goal
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def tile(net, batch):
     x, labels = batch
     ws = Workspace(net, 20, to=0, packed={}, direction=True)
     ws.load(x, slice(0, 13))
-    return Tile(ws, labels, slice(0, 13), _checks.Bounds(0, 1))
+    return Tile(ws, ws.h[0], labels, np.arange(13), _checks.Bounds(0, 1), Goal())
 
 
 def test_logits_are_the_networks_and_those_of_clean_inputs_are_kept(net, batch, tile, dtype):
@@ -172,11 +173,77 @@ def test_clean_inputs_are_read_only(tile):
         tile.step(tile.x, tile.gradient(tile.x), 0.1, 0.1, np.empty(tile.x.shape, np.float16))
 
 
+def test_a_part_of_a_tile_computes_what_the_tile_does(net, batch, tile, dtype):
+    x, labels = batch
+    chosen = np.array([7, 2, 11])
+    whole, part = tile.gradient(tile.x).copy(), tile.some(chosen)
+    np.testing.assert_array_equal(part.x, x[chosen])
+    np.testing.assert_array_equal(part.labels, labels[chosen])
+    np.testing.assert_array_equal(part.numbers, chosen)
+    found = part.gradient(part.x)
+    for one, other in zip(found, whole[chosen], strict=True):
+        scaled = one / np.abs(one).max(), other / np.abs(other).max()
+        np.testing.assert_allclose(*scaled, atol=200 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(part.clean_logits(), tile.clean_logits()[chosen], rtol=1e-5)
+    some = tile.some(labels == labels[0])
+    assert (some.labels == labels[0]).all()
+    assert some.clean_logits().shape == (np.count_nonzero(labels == labels[0]), 5)
+
+
+def test_the_gradient_of_another_loss(net, batch, tile):
+    """Of the first logit: its residual is a column of ones."""
+
+    def first(logits):
+        residual = np.zeros_like(logits)
+        residual[:, 0] = 1
+        return residual
+
+    logits, found = tile.logits_and_gradient(tile.x, first)
+    found = found.copy()
+    np.testing.assert_allclose(logits, tile.clean_logits())
+    assert tile.counts() == tile.counts()  # of the cross-entropy, whatever came before
+    wide, x = net.astype(np.float64), batch[0].astype(np.float64)
+    step = 1e-6
+    for row, i in ((0, 3), (5, 0), (12, 6)):
+        up, down = x[row].copy(), x[row].copy()
+        up[i] += step
+        down[i] -= step
+        slope = (wide.logits(up)[0] - wide.logits(down)[0]) / (2 * step)
+        assert np.sign(slope) == np.sign(found[row, i]) or abs(slope) < 1e-6
+
+
+def test_margins_and_who_is_fooled(net, batch, tile):
+    _, labels = batch
+    logits = tile.clean_logits()
+    expected = [
+        reference.margin(z.astype(float), label) for z, label in zip(logits, labels, strict=True)
+    ]
+    np.testing.assert_allclose(tile.margins(logits), expected, rtol=1e-5)
+    np.testing.assert_array_equal(tile.fooled(logits), logits.argmax(axis=1) != labels)
+    targets = (labels + 1) % 5
+    aimed = Tile(
+        tile.workspace,
+        tile.workspace.h[0],
+        labels,
+        np.arange(13),
+        _checks.Bounds(0, 1),
+        Goal(targets),
+    )
+    expected = [
+        reference.margin(z.astype(float), label, target)
+        for z, label, target in zip(logits, labels, targets, strict=True)
+    ]
+    np.testing.assert_allclose(aimed.margins(logits), expected, rtol=1e-5)
+    np.testing.assert_array_equal(aimed.fooled(logits), logits.argmax(axis=1) == targets)
+    tied = np.zeros_like(logits)  # the first of equals is predicted
+    np.testing.assert_array_equal(tile.fooled(tied), labels != 0)
+
+
 def test_more_eps_than_the_workspace_has_rows(net, batch):
     x, labels = batch
     ws = Workspace(net, 2, to=0, packed={}, direction=True)
     ws.load(x, slice(0, 2))
-    tile = Tile(ws, labels, slice(0, 2), _checks.Bounds(0, 1))
+    tile = Tile(ws, ws.h[0], labels[:2], np.arange(2), _checks.Bounds(0, 1), Goal())
     eps = np.linspace(0, 1, 5, dtype=net.dtype)
     found = np.empty((5, 2), int)
     for rows, positions, logits in attacks.FGSM().answers(tile, eps):
@@ -236,8 +303,8 @@ def test_an_attack_that_returns_a_nan_is_an_error_that_names_the_row(net, batch)
             ValueError,
             re.escape(f"attack must be one of {tuple(attacks.ATTACKS)}, got 'pgdd'"),
         ),
-        (3, TypeError, "attack must be a name or an Attack, got 3"),
-        (attacks.FGSM, TypeError, "attack must be a name or an Attack, got <class"),
+        (3, TypeError, "attack must be a name, an Attack or a function, got 3"),
+        (attacks.FGSM, TypeError, "attack must be a name, an Attack or a function, got <class"),
     ],
 )
 def test_what_is_no_attack_is_refused(net, batch, attack, kind, message):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fastnn._kernels import attack_steps, descent
+from fastnn.attacks._tile import ROUNDING
 
 SHAPES = ((0, 5), (1, 1), (1, 7), (5, 16), (3, 17), (61, 10))
 
@@ -34,13 +35,25 @@ def test_signed_step(rng, dtype, shape, bounds, eps):
     gradient = some_gradient(rng, shape, dtype)
     found, before = np.empty_like(x), x.copy()
     step(x, x, gradient, eps, eps, bounds, found)
-    np.testing.assert_array_equal(found, np.clip(x + dtype(eps) * np.sign(gradient), lower, upper))
+    moved = within(x + dtype(eps) * np.sign(gradient), x, dtype(eps))
+    np.testing.assert_array_equal(found, np.clip(moved, lower, upper))
     np.testing.assert_array_equal(x, before)
 
 
+def within(moved, clean, eps):
+    """Return what is no further than eps from `clean`, as the type computes the difference."""
+    least, most = clean - eps, clean + eps
+    least = np.where(clean - least > eps, np.nextafter(least, least.dtype.type(np.inf)), least)
+    most = np.where(most - clean > eps, np.nextafter(most, most.dtype.type(-np.inf)), most)
+    return np.clip(moved, least, most)
+
+
 def step(clean, x, gradient, size, eps, bounds, out):
-    """Take a signed step, with scalars of the type of the arrays."""
-    attack_steps._signed_step(clean, x, gradient, *map(x.dtype.type, (size, eps, *bounds)), out)
+    """Take a signed step, with numbers of the type of the arrays."""
+    kind = x.dtype
+    size, eps = (np.broadcast_to(value, len(x)).astype(kind) for value in (size, eps))
+    limits = map(kind.type, bounds)
+    attack_steps._signed_step(clean, x, gradient, size, eps, *limits, ROUNDING[kind], out)
 
 
 @pytest.mark.parametrize("bounds", [(-np.inf, np.inf), (-0.5, 0.75)])
@@ -49,12 +62,41 @@ def test_a_step_from_elsewhere_stays_within_eps_of_the_clean_input(rng, dtype, b
     clean = np.clip(rng.normal(0, 1, (31, 17)).astype(dtype), *bounds)
     x = (clean + dtype(0.3) * rng.uniform(-1, 1, clean.shape)).astype(dtype)
     gradient, eps = rng.choice([-1, 0, 1], clean.shape).astype(dtype), dtype(0.3)
-    expected = np.clip(x + dtype(0.2) * gradient, clean - eps, clean + eps)
+    expected = within(x + dtype(0.2) * gradient, clean, eps)
     expected = np.clip(expected, *map(dtype, bounds))
     assert (expected != x + dtype(0.2) * gradient).any()
     out = x if in_place else np.empty_like(x)
     step(clean, x, gradient, 0.2, 0.3, bounds, out)
     np.testing.assert_array_equal(out, expected)
+
+
+def test_every_row_has_its_own_step_and_eps(rng, dtype):
+    x, gradient = rng.normal(size=(9, 700)).astype(dtype), rng.normal(size=(9, 700)).astype(dtype)
+    sizes, eps = rng.random(9), rng.random(9)
+    step(x, x, gradient, sizes, eps, (-1, 1), out := np.empty_like(x))
+    for i in range(9):
+        alone = np.empty_like(x[:1])
+        step(x[i : i + 1], x[i : i + 1], gradient[i : i + 1], sizes[i], eps[i], (-1, 1), alone)
+        np.testing.assert_array_equal(out[i], alone[0])
+
+
+def test_no_difference_exceeds_eps_over_the_whole_range_of_numbers(rng, dtype):
+    """Also where `clean + eps` rounds to `clean`, to a power of two, or overflows."""
+    info = np.finfo(dtype)
+    powers = np.float64(2) ** rng.integers(info.minexp - 3, info.maxexp, 4000)
+    clean = (powers * rng.choice([1, 1 - info.epsneg, 1.3, -1, -1.7], 4000)).astype(dtype)[None]
+    for scale in (1e-9, 0.3, 1, 1e5):
+        eps = np.clip(np.abs(clean[0]) * dtype(scale), info.smallest_subnormal, info.max)
+        x, limit = clean.reshape(-1, 1), eps
+        for sign in (-1, 1):
+            out = np.empty_like(x)
+            step(x, x, np.full_like(x, sign), limit, limit, (-np.inf, np.inf), out)
+            there = np.isfinite(out[:, 0])
+            assert (np.abs(out - x)[there, 0] <= limit[there]).all()
+            # Nothing that is allowed lies further away, but near the smallest numbers.
+            there &= np.abs(clean[0]) > info.smallest_normal * 64
+            beyond = np.nextafter(out, dtype(sign * np.inf))[there, 0]
+            assert (np.abs(beyond - x[there, 0]) >= limit[there]).all()
 
 
 def test_signed_step_by_hand(dtype):
