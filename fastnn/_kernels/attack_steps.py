@@ -14,7 +14,7 @@ def _signed_step(clean, x, gradient, step, eps, lower, upper, rounding, out):
     """out = x + step * sign(gradient), no further than eps from `clean` and within the bounds.
 
     `step` and `eps` have a number for each row. `rounding` has half the spacing of numbers below
-    1, a little enlarged, and the smallest number above 0: where ``clean + eps`` was rounded away
+    1, a little enlarged, and the smallest normal number: where ``clean + eps`` was rounded away
     from `clean`, the number before it is the limit, so that no computed difference exceeds eps (the
     number before, by a product and a difference: Rump, Zimmermann, Boldo and Melquiond 2009,
     doi:10.1007/s10543-009-0218-z).
@@ -23,18 +23,20 @@ def _signed_step(clean, x, gradient, step, eps, lower, upper, rounding, out):
     uses: LLVM makes no vectors of a loop that writes to what it reads.
     """
     unit, tiny = rounding[0], rounding[1]
+    source, start, slope, target = clean.ravel(), x.ravel(), gradient.ravel(), out.ravel()
+    rows, width = clean.shape
     piece = np.empty(_PIECE, out.dtype)
-    for r in range(len(clean)):
+    for r in range(rows):
         most_change, length = eps[r], step[r]
-        for first in range(0, clean.shape[1], _PIECE):
-            last = min(first + _PIECE, clean.shape[1])
-            here, now = clean[r, first:last], x[r, first:last]
-            way, there = gradient[r, first:last], out[r, first:last]
+        for first in range(r * width, (r + 1) * width, _PIECE):
+            last = min(first + _PIECE, (r + 1) * width)
+            here, now = source[first:last], start[first:last]
+            way, there = slope[first:last], target[first:last]
             for i in range(last - first):
                 g = way[i]
                 v = now[i] + (length if g > 0 else (-length if g < 0 else g))
                 least, most = here[i] - most_change, here[i] + most_change
-                # Near the smallest numbers the step inwards is two numbers long.
+                # Near the smallest numbers the step inwards is more than one number long.
                 inner = least + (unit * abs(least) + tiny)
                 inner = here[i] if inner > here[i] else inner
                 least = least if here[i] - least <= most_change else inner
