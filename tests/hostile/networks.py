@@ -128,7 +128,11 @@ class Checks:
             return
         kind, x = self.truth.kind, self.p.numbers
         sign, sure = self.truth.sign
-        wanted = np.clip(x + kind(eps) * sign.astype(x.dtype), kind(self.truth.lower), None)
+        wanted = x + kind(eps) * sign.astype(x.dtype)
+        # No difference exceeds eps: where the sum was rounded up, it is the number before.
+        nearer = np.nextafter(wanted, x)
+        wanted = np.where(np.abs(wanted - x) > kind(eps), nearer, wanted)
+        wanted = np.clip(wanted, kind(self.truth.lower), None)
         wanted = np.minimum(wanted, kind(self.truth.upper))
         near = 4 * self.truth.x.error
         wrong = sure & ~(np.abs(found.astype(np.float64) - wanted) <= near)
