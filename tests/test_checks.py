@@ -227,8 +227,10 @@ def test_eps_is_refused(net, samples, name, eps, kind, message):
 
 
 @pytest.mark.parametrize("eps", [[0.1], [0.1, 0.2]])
-def test_fgsm_takes_a_single_eps(net, samples, eps):
-    with refuses(ValueError, rf"an attack takes one eps, got {len(eps)}"):
+def test_fgsm_takes_one_eps_or_one_for_each_row(net, samples, eps):
+    rows = len(samples[0])
+    message = rf"eps must be one number or one for each row: {rows} rows, {len(eps)} eps"
+    with refuses(ValueError, message):
         fgsm(net, *samples, eps)
 
 

@@ -23,6 +23,7 @@ SIGNATURES = {
     "fgsm": "net x labels eps bounds",
     "load_mlp": "path",
     "load_mnist": "",
+    "pgd": "net x labels eps bounds steps step_size norm random_start restarts targets rng",
     "save_mlp": "net path",
     "threads": "n",
     "train": "net x labels epochs batch_size learning_rate momentum l2 validation rng progress",

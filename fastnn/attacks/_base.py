@@ -14,7 +14,8 @@ from fastnn import _checks
 from fastnn._engine.layers import require_finite
 from fastnn._engine.tiles import for_each_tile, numbers_of
 from fastnn._engine.workspace import Rows, Workspace
-from fastnn.attacks._tile import Goal, Tile
+from fastnn.attacks._goal import Goal
+from fastnn.attacks._tile import Tile
 from fastnn.networks import MLP
 
 Array = NDArray[Any]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from fastnn._engine import layers, losses
 from fastnn._engine.workspace import Workspace
 from fastnn._kernels import attack_steps
 from fastnn.attacks import _random
+from fastnn.attacks._goal import Goal
 from fastnn.attacks._random import Keys
 
 Array = NDArray[Any]
@@ -27,23 +28,6 @@ def _rounding(dtype: Any) -> Array:
 
 
 ROUNDING = {kind: _rounding(kind) for kind in _checks.FLOATS}
-
-
-class Goal(NamedTuple):
-    """What an attack of a batch is to reach, and where its random numbers come from.
-
-    Attributes
-    ----------
-    targets : ndarray of int64, shape (N,), or None
-        A class for each sample; None: any class but the true one.
-    seed : int
-    samples : ndarray of int64, shape (N,), or None
-        The number of each sample as random numbers count them; None: its position in the batch.
-    """
-
-    targets: NDArray[np.int64] | None = None
-    seed: int = 0
-    samples: NDArray[np.int64] | None = None
 
 
 class Tile:

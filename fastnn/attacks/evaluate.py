@@ -22,7 +22,7 @@ from fastnn._runtime.threads import thread_count
 from fastnn.attacks import ATTACKS, Attack, InTurn, Tile
 from fastnn.attacks._base import goal_of
 from fastnn.attacks._function import Function, given_by
-from fastnn.attacks._tile import Goal
+from fastnn.attacks._goal import Goal
 from fastnn.networks import MLP
 from fastnn.reports import AdversarialReport
 
@@ -108,12 +108,7 @@ def adversarial_accuracy(
     rows = _checks.inputs(x, net.sizes[0], net.dtype, limits=limits, each=each)
     truth = _checks.labels(labels, len(rows), net.sizes[-1])
     budget = _checks.eps(eps)
-    chosen: Attack
-    if isinstance(attack, (str, Attack, Sequence, type)) or not callable(attack):
-        chosen = attack_of(attack)  # type: ignore[arg-type]
-    else:
-        every = np.atleast_1d(budget)
-        chosen = given_by(attack, net, _floats(rows, net), truth, every, bounds, limits)
+    chosen = _chosen(attack, net, rows, truth, np.atleast_1d(budget), bounds, limits)
     goal = goal_of(targets, rng, truth, net.sizes[-1])
     start = time.perf_counter()
     tally = _Tally(chosen, truth, np.atleast_1d(budget), limits, goal)
@@ -145,6 +140,21 @@ def adversarial_accuracy(
         saturated_rows=sum(tally.saturated_rows),
         seconds=time.perf_counter() - start,
     )
+
+
+def _chosen(
+    attack: Any,
+    net: MLP,
+    x: NDArray[Any],
+    labels: NDArray[np.int64],
+    eps: NDArray[np.float64],
+    bounds: tuple[float, float] | None,
+    limits: _checks.Bounds,
+) -> Attack:
+    """Return the attack; a function is called now."""
+    if isinstance(attack, (str, Attack, Sequence, type)) or not callable(attack):
+        return attack_of(attack)
+    return given_by(attack, net, _floats(x, net), labels, eps, bounds, limits)
 
 
 def _floats(x: NDArray[Any], net: MLP) -> NDArray[Any]:

@@ -173,10 +173,10 @@ def apgd(
     array([4.5, 5. ])
     """
     clean: Array = np.asarray(x, np.float64)
-    lower, upper = bounds or (-np.inf, np.inf)
+    least, most = (bound - clean for bound in bounds or (-np.inf, np.inf))
 
     def into(point: Array) -> Array:
-        return clean + project(point - clean, eps, norm, lower - clean, upper - clean)
+        return clean + project(point - clean, eps, norm, least, most)
 
     first = forward(weights, biases, clean, activation)[1][-1]
     likely = np.array([j for j in np.argsort(-first, kind="stable") if j != label])
@@ -185,42 +185,33 @@ def apgd(
     for k, start in enumerate(starts):
         aim = int(likely[k]) if loss == "dlr-targeted" else None
         now: Array = np.asarray(start, np.float64)
-        before: Array | None = None
-        size = 2 * eps
+        size, before = 2 * eps, now
         values: list[float] = []
         points: list[Array] = []
         check, share, width = 0, 0.22, 0.22
         halved, top_at_check = True, -np.inf
         for step in range(steps + 1):
             outputs = forward(weights, biases, now, activation)[1]
-            found = margin(outputs[-1], label)
-            if found < smallest:
-                best, smallest = now, found
+            if margin(outputs[-1], label) < smallest:
+                best, smallest = now, margin(outputs[-1], label)
             values.append(_apgd_value(outputs[-1], label, loss, aim))
             points.append(now)
-            if step == steps:
-                break
             if 0 < step == int(np.ceil(round(share * steps, 9))):
-                recent = values[check:]
-                rises = int(np.sum(np.diff(recent) > 0))
                 top = max(values)
-                slow = rises < 0.75 * (step - check)
-                halved = slow or (not halved and top <= top_at_check)
+                slow = np.sum(np.diff(values[check:]) > 0) < 0.75 * (step - check)
+                halved = bool(slow) or (not halved and top <= top_at_check)
                 if halved:
                     size /= 2
                     now = points[values.index(top)]
                 top_at_check, check = top, step
                 width = max(width - 0.03, 0.06)
                 share += width
-            outputs = forward(weights, biases, now, activation)[1]
+            outputs = forward(weights, biases, now, activation)[1]  # perhaps those of the best
             slope = _apgd_gradient(weights, outputs, label, loss, aim, activation)
-            if norm == "linf":
-                ahead = into(now + size * np.sign(slope))
-            else:
-                ahead = into(now + size * slope / (np.linalg.norm(slope) or 1))
-            if before is not None:
-                ahead = into(now + 0.75 * (ahead - now) + 0.25 * (now - before))
-            before, now = now, ahead
+            length = 1.0 if norm == "linf" else float(np.linalg.norm(slope)) or 1.0
+            ahead = into(now + size * (np.sign(slope) if norm == "linf" else slope / length))
+            mixed = into(now + 0.75 * (ahead - now) + 0.25 * (now - before))
+            before, now = now, mixed if step else ahead
     return best
 
 

@@ -9,7 +9,7 @@ from fastnn import MLP, _checks, adversarial_accuracy, attacks, reference
 from fastnn._engine import narrow
 from fastnn._engine.workspace import Workspace
 from fastnn.attacks import Attack, Tile
-from fastnn.attacks._tile import Goal
+from fastnn.attacks._goal import Goal
 
 
 @pytest.fixture
