@@ -104,8 +104,7 @@ def adversarial_accuracy(
     """
     limits = _checks.bounds(bounds)
     count = thread_count(threads)
-    each = _each_on_threads(count)
-    rows = _checks.inputs(x, net.sizes[0], net.dtype, limits=limits, each=each)
+    rows = _checks.inputs(x, net.sizes[0], net.dtype, limits=limits, each=_spread(count))
     truth = _checks.labels(labels, len(rows), net.sizes[-1])
     budget = _checks.eps(eps)
     chosen = _chosen(attack, net, rows, truth, np.atleast_1d(budget), bounds, limits)
@@ -166,7 +165,7 @@ def _floats(x: NDArray[Any], net: MLP) -> NDArray[Any]:
     return out
 
 
-def _each_on_threads(count: int) -> _checks.Each:
+def _spread(count: int) -> _checks.Each:
     """Return a function that calls another one for each of several items, on so many threads."""
 
     def each(function: Callable[[Any], None], items: Sequence[Any]) -> None:

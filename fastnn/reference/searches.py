@@ -180,16 +180,13 @@ def apgd(
 
     first = forward(weights, biases, clean, activation)[1][-1]
     likely = np.array([j for j in np.argsort(-first, kind="stable") if j != label])
-    best: Array = clean
-    smallest = np.inf
+    best, smallest = clean, np.inf
     for k, start in enumerate(starts):
         aim = int(likely[k]) if loss == "dlr-targeted" else None
         now: Array = np.asarray(start, np.float64)
         size, before = 2 * eps, now
-        values: list[float] = []
-        points: list[Array] = []
-        check, share, width = 0, 0.22, 0.22
-        halved, top_at_check = True, -np.inf
+        values, points = list[float](), list[Array]()
+        check, share, width, halved, top_at_check = 0, 0.22, 0.22, True, -np.inf
         for step in range(steps + 1):
             outputs = forward(weights, biases, now, activation)[1]
             if margin(outputs[-1], label) < smallest:
@@ -203,16 +200,21 @@ def apgd(
                 if halved:
                     size /= 2
                     now = points[values.index(top)]
-                top_at_check, check = top, step
-                width = max(width - 0.03, 0.06)
+                top_at_check, check, width = top, step, max(width - 0.03, 0.06)
                 share += width
             outputs = forward(weights, biases, now, activation)[1]  # perhaps those of the best
             slope = _apgd_gradient(weights, outputs, label, loss, aim, activation)
-            length = 1.0 if norm == "linf" else float(np.linalg.norm(slope)) or 1.0
-            ahead = into(now + size * (np.sign(slope) if norm == "linf" else slope / length))
+            ahead = into(now + size * _direction(slope, norm))
             mixed = into(now + 0.75 * (ahead - now) + 0.25 * (now - before))
             before, now = now, mixed if step else ahead
     return best
+
+
+def _direction(slope: Array, norm: str) -> Array:
+    """Return the steepest direction, of length 1 in the norm."""
+    if norm == "linf":
+        return np.sign(slope)
+    return np.asarray(slope / (np.linalg.norm(slope) or 1))
 
 
 def _apgd_value(logits: Array, label: int, loss: str, aim: int | None) -> float:
