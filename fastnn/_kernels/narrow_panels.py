@@ -1,6 +1,6 @@
 """Products of some dozen rows, panel by panel, with a matrix that is read as it lies in memory.
 
-From about `FROM_ROWS` rows on, the sums of `narrow_products` no longer fit into registers at once,
+From some dozen rows on, the sums of `narrow_products` no longer fit into registers at once,
 and hardly a column is 0 in a whole group of rows. Here groups are those of `masked_products`, and
 each thread packs one chunk of a panel at a time, while all rows wait for it.
 """

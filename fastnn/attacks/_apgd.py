@@ -78,8 +78,7 @@ class APGD(Search):
         _checks.positive_integer(self.restarts, "restarts")
         if self.loss not in _LOSSES:
             raise ValueError(f"loss must be one of {_LOSSES}, got {self.loss!r}")
-        if self.norm not in ("linf", "l2"):
-            raise ValueError(f"norm must be one of ('linf', 'l2'), got {self.norm!r}")
+        norms.require(self.norm, ("linf", "l2"))
 
     def _runs(self, tile: Tile) -> int:
         """Return the number of restarts, times that of the classes aimed at."""

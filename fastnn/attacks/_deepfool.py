@@ -63,8 +63,7 @@ class DeepFool(Search):
     def __post_init__(self) -> None:
         _checks.positive_integer(self.steps, "steps")
         _checks.real(self.overshoot, "overshoot")
-        if self.norm not in ("l2", "linf"):
-            raise ValueError(f"norm must be one of ('l2', 'linf'), got {self.norm!r}")
+        norms.require(self.norm, ("l2", "linf"))
 
     def _runs(self, tile: Tile) -> int:
         """Return 1: another run would be the same."""

@@ -16,10 +16,10 @@ Array = NDArray[Any]
 NORMS = ("linf", "l2", "l1")
 
 
-def require(norm: str) -> None:
+def require(norm: str, among: tuple[str, ...] = NORMS) -> None:
     """Raise if there is no such norm."""
-    if norm not in NORMS:
-        raise ValueError(f"norm must be one of {NORMS}, got {norm!r}")
+    if norm not in among:
+        raise ValueError(f"norm must be one of {among}, got {norm!r}")
 
 
 def fast_gradient(tile: Tile, gradient: Array, eps: Any, norm: str, out: Array) -> Array:

@@ -83,7 +83,11 @@ class Tile:
         self.lower, self.upper = kind(bounds.lower), kind(bounds.upper)
         self._clean_logits: Array | None = None
         self._counts: tuple[int, int] | None = None
-        self._at_clean = False  # whether the layers' values are those of the clean inputs
+
+    @property
+    def _at_clean(self) -> bool:
+        """Whether the layers' values are those of the clean inputs: parts share the layers."""
+        return self.workspace.holder is self
 
     def some(self, chosen: NDArray[np.int64] | NDArray[np.bool_]) -> Tile:
         """Return a tile of some of the samples, which shares the buffers of this one."""
@@ -130,7 +134,7 @@ class Tile:
             layers.activate(ws, 0)
             out = layers.forward(ws, first=1)
         layers.require_finite(out, self.numbers, "logits")
-        self._at_clean = x is self.x
+        ws.holder = self if x is self.x else None
         if self._at_clean and self._clean_logits is None:
             self._clean_logits = out.copy()
         return out
@@ -204,7 +208,7 @@ class Tile:
             layers.backward(ws, to=0)
         finally:
             ws.direction = scaled
-            self._at_clean = False
+            ws.holder = None
         layers.require_finite(ws.g[0], self.numbers, "derivatives")
         return logits, ws.g[0]
 

@@ -50,7 +50,8 @@ def adversarial_accuracy(
     labels : ndarray of int, shape (N,), or int
         True classes, each in [0, C).
     eps : float or sequence of float, shape (K,), optional
-        Largest change of any entry, >= 0. FGSM takes one gradient for all of them.
+        Largest change of any entry, or of the norm of the attack, >= 0. FGSM takes one gradient for
+        all of them.
     bounds : tuple (lower, upper), optional
         Valid range of an input; adversarial inputs are clipped to it. Default: no clipping, as the
         assignment has it.
@@ -62,10 +63,10 @@ def adversarial_accuracy(
     attack : str, Attack, sequence of these, or callable, optional
         A name in `fastnn.attacks.ATTACKS`, for that attack with its default settings; an object
         such as ``fastnn.attacks.PGD(steps=40)``; several, each for the samples that the ones before
-        have not fooled; or a function ``f(net, x, labels, eps, bounds)``
-        that returns adversarial inputs of the shape and type of its `x`, which is in the type of
-        the network. It is called once for every eps, and its results are checked before they count:
-        no entry is further than eps from the clean one, or outside the bounds.
+        have not fooled; or a function ``f(net, x, labels, eps, bounds)`` that returns adversarial
+        inputs of the shape and type of its `x`, which is in the type of the network. It is called
+        once for every eps, and its results are checked before they count: no entry is further than
+        eps from the clean one, or outside the bounds.
     targets : ndarray of int, shape (N,), or int, optional
         Classes that the attack is to reach, none of them the true one. Default: any other.
     rng : int, or pair of int and ndarray of int, optional

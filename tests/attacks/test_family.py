@@ -5,7 +5,6 @@ import re
 import numpy as np
 import pytest
 
-import fastnn
 from fastnn import MLP, adversarial_accuracy
 from fastnn.attacks import (
     APGD,
@@ -295,4 +294,3 @@ def test_the_standard_attacks_take_any_number_of_classes(rng, classes):
 def test_wrong_settings_are_refused(make, message):
     with pytest.raises(ValueError, match="^" + re.escape(message) + "$"):
         make()
-    assert fastnn.attacks.ATTACKS
