@@ -127,6 +127,21 @@ PARTNERS = {
         ),
     ),
     "input_gradient": by_sample("input_gradient", labelled=True),
+    "first_flip": (
+        lambda c: [1 / (0.1 + fastnn.first_flip(c.net, c.x, c.labels, (0, 1), tolerance=0.05))],
+        lambda c: [
+            [  # some are infinite
+                1
+                / (
+                    0.1
+                    + reference.first_flip(
+                        *parts(c), row, label, largest=1.0, tolerance=0.05, bounds=(0, 1), **rest(c)
+                    )
+                )
+                for row, label in zip(c.x.astype(float), c.labels, strict=True)
+            ]
+        ],
+    ),
     "iterated_fgsm": (
         attacked(ITERATED.perturb, bounds=(0, 1)),
         lambda c: [

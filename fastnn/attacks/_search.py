@@ -74,11 +74,12 @@ class Standing:
     def see(self, x: Array, logits: Array) -> Mask:
         """Keep what is worse than all before; return which samples these inputs fool."""
         margins, worst = self.tile.margins(logits), self.worst
-        better = margins < worst.margins[self.rows]
+        fooled = self.tile.fooled(logits)
+        first = fooled & ~worst.fooled[self.rows]
+        better = first | (margins < worst.margins[self.rows])  # of equal logits, one is the first
         worst.margins[self.rows[better]] = margins[better]
         worst.x[self.rows[better]] = x[better]
-        fooled = self.tile.fooled(logits)
-        new = self.rows[fooled & ~worst.fooled[self.rows]]
+        new = self.rows[first]
         worst.fooled[new] = True
         worst.origins[new] = self.attack, self.run, self.seen
         self.seen += 1
@@ -87,10 +88,10 @@ class Standing:
     def take(self, found: Worst) -> None:
         """Keep what another search of these samples has found."""
         worst, rows = self.worst, self.rows
-        better = found.margins < worst.margins[rows]
+        new = found.fooled & ~worst.fooled[rows]
+        better = new | (found.margins < worst.margins[rows])
         worst.margins[rows[better]] = found.margins[better]
         worst.x[rows[better]] = found.x[better]
-        new = found.fooled & ~worst.fooled[rows]
         worst.fooled[rows[new]] = True
         worst.origins[rows[new]] = found.origins[new]
         worst.origins[rows[new], 0] = self.attack

@@ -14,7 +14,7 @@ converted to float64, and single numbers are returned as Python's ``float``, ``i
 Arguments are neither checked nor changed.
 """
 
-from .attacks import adversarial_accuracy, fgsm, iterated_fgsm
+from .attacks import adversarial_accuracy, fgsm, first_flip, iterated_fgsm
 from .balls import fast_change, project
 from .functional import (
     cross_entropy,
@@ -38,6 +38,7 @@ __all__ = [
     "cross_entropy",
     "fast_change",
     "fgsm",
+    "first_flip",
     "gradients",
     "input_gradient",
     "iterated_fgsm",
