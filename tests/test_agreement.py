@@ -188,7 +188,17 @@ PARTNERS = {
 }
 # What the library must not do, so that a test can show why; and what tests/attacks compares, which
 # needs random starts, bounds for each entry, or float64 alone.
-ALONE = {"residual_cancelling", "apgd", "fast_change", "margin", "pgd", "project"}
+ALONE = {
+    "residual_cancelling",
+    "apgd",
+    "deepfool",
+    "fast_change",
+    "margin",
+    "minimal_norm",
+    "pgd",
+    "project",
+    "square",
+}
 
 
 def without_partner():

@@ -29,6 +29,7 @@ from .functional import (
 from .networks import gradients, input_gradient, logits, loss, predict, predict_proba
 from .residuals import attack_residual, residual, residual_cancelling
 from .searches import apgd, margin, pgd
+from .smallest import deepfool, minimal_norm, square
 from .training import mean_gradients, sgd_step
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "apgd",
     "attack_residual",
     "cross_entropy",
+    "deepfool",
     "fast_change",
     "fgsm",
     "first_flip",
@@ -47,6 +49,7 @@ __all__ = [
     "loss",
     "margin",
     "mean_gradients",
+    "minimal_norm",
     "one_hot",
     "pgd",
     "predict",
@@ -59,5 +62,6 @@ __all__ = [
     "sgd_step",
     "sigmoid",
     "softmax",
+    "square",
     "tanh",
 ]

@@ -52,6 +52,7 @@ def pgd(
     momentum: float = 0.0,
     loss: str = "ce",
     starts: Arrays | None = None,
+    first: bool = False,
     target: int | None = None,
     bounds: Bounds | None = None,
     activation: str = "relu",
@@ -73,6 +74,8 @@ def pgd(
         Cross-entropy, or difference of logits ratio.
     starts : sequence of ndarray, shape (D,), optional
         Where to begin. Default: at `x`.
+    first : bool, optional
+        Stop at the first input that fools.
     target : int, optional
         Class that is to be reached. Default: any but the true one.
 
@@ -107,6 +110,8 @@ def pgd(
             found = margin(outputs[-1], label, target)
             if found < smallest:
                 best, smallest = moved, found
+            if first and smallest < 0:
+                return best
             if step == steps:
                 break
             gradient = _loss_gradient(weights, outputs, label, loss, target, activation)
