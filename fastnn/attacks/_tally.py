@@ -19,7 +19,6 @@ from fastnn.attacks._fgsm import FGSM
 from fastnn.attacks._goal import Goal
 from fastnn.attacks._in_turn import InTurn
 from fastnn.attacks._names import norms_of
-from fastnn.attacks._search import Search
 from fastnn.attacks._tile import Tile
 
 Array = NDArray[Any]
@@ -83,7 +82,7 @@ class Tally:
         self._task = task
         self._budget = Budget(norms_of(task.attack), task.bounds)
         shape = len(task.eps), len(task.labels)
-        tells = isinstance(task.attack, Search)
+        tells = type(task.attack).answers not in (Attack.answers, FGSM.answers)
         self.clean = np.empty(shape[1], np.int64)
         self.adversarial = np.full(shape, -1, np.int64)
         self.traces = np.full((*shape, 3), -1, np.int32) if tells else None
@@ -134,12 +133,18 @@ class Tally:
         succeeded = task.succeeds(predicted, numbers)
         if found.fooled is not None and self.disputed is not None:
             self.disputed[k, numbers] = found.fooled != succeeded
-        if self.traces is not None and found.origins is not None:
-            self.traces[k, numbers] = np.where(succeeded[:, None], found.origins, -1)
-            if not isinstance(task.attack, InTurn):
-                self.traces[k, numbers[succeeded], 0] = 0
+        if self.traces is not None:
+            self.traces[k, numbers] = self._traced(found, succeeded)
         if self.inputs is not None:
             self.inputs[k, numbers] = x
+
+    def _traced(self, found: Found, succeeded: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Return the origins of what an attack has found, -1 for what has not succeeded."""
+        origins = np.full((len(succeeded), 3), -1) if found.origins is None else found.origins
+        traced = np.where(succeeded[:, None], origins, -1)
+        if not isinstance(self._task.attack, InTurn):
+            traced[succeeded, 0] = 0
+        return traced
 
     def require_all(self) -> None:
         """Raise if the attack has left out a sample."""

@@ -179,7 +179,7 @@ def test_an_entry_that_is_too_far_is_named(net, rng, dtype, rows, several):
     x[17, 4] = 0.5
     labels = np.zeros(rows, int)
     labels[17] = net.predict(x[17])
-    attack = InTurn((Far(17, 4, 0.75), Far(0, 0, x[0, 0]))) if several else Far(17, 4, 0.75)
+    attack = InTurn((Far(17, 4, 0.75),)) if several else Far(17, 4, 0.75)
     with pytest.raises(
         ValueError,
         match=r"^the attack returned 0\.75 at \[17, 4\], further than eps 0\.125 from 0\.5$",
