@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from fastnn.attacks._apgd import APGD
-from fastnn.attacks._base import Answer, Attack
+from fastnn.attacks._base import Answer, Attack, Found
 from fastnn.attacks._deepfool import DeepFool
 from fastnn.attacks._fgsm import FGSM, fgsm
 from fastnn.attacks._first_flip import first_flip
@@ -36,6 +36,7 @@ __all__ = [
     "Answer",
     "Attack",
     "DeepFool",
+    "Found",
     "InTurn",
     "IteratedFGSM",
     "MinimalNorm",
