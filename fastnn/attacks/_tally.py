@@ -13,12 +13,15 @@ from fastnn._engine.layers import require_finite
 from fastnn._engine.losses import predictions
 from fastnn._engine.tiles import numbers_of
 from fastnn._engine.workspace import Rows, Workspace
+from fastnn.attacks import _norms as norms
 from fastnn.attacks._base import Answer, Attack, Found
 from fastnn.attacks._budget import Budget
 from fastnn.attacks._fgsm import FGSM
 from fastnn.attacks._goal import Goal
 from fastnn.attacks._in_turn import InTurn
+from fastnn.attacks._lattice import Lattice
 from fastnn.attacks._names import norms_of
+from fastnn.attacks._signs import FGSM_STRONGER, RECOUNT, STUCK, Signs, probe_norm
 from fastnn.attacks._tile import Tile
 
 Array = NDArray[Any]
@@ -40,6 +43,8 @@ class Task:
         Count the sweep of FGSM again from adversarial arrays.
     keep : bool
         Keep the adversarial arrays.
+    lattice : Lattice, optional
+        Count inputs after they were rounded to it.
     """
 
     attack: Attack
@@ -49,11 +54,13 @@ class Task:
     goal: Goal
     recount: bool = False
     keep: bool = False
+    lattice: Lattice | None = None
 
     @property
     def believes(self) -> bool:
         """Whether logits are counted as they are: those of FGSM, unless more is asked for."""
-        return type(self.attack) is FGSM and not (self.recount or self.keep)
+        more = self.recount or self.keep or self.lattice is not None
+        return type(self.attack) is FGSM and not more
 
     def succeeds(self, prediction: Classes, numbers: Classes) -> NDArray[np.bool_]:
         """Say for which samples a prediction is what the attack wants."""
@@ -70,12 +77,12 @@ class Tally:
     clean, adversarial : ndarray of int64, shapes (N,) and (K, N)
         Predictions.
     traces : ndarray of int32, shape (K, N, 3), or None
-    disputed : ndarray of bool, shape (K, N), or None
-        Where the attack says something else than the count.
     inputs : ndarray, shape (K, N, D), or None
         The adversarial arrays.
     zero_gradient_rows, saturated_rows : list of int
         Numbers of every tile.
+    signs : Signs
+        What is worth a diagnostic.
     """
 
     def __init__(self, task: Task, width: int) -> None:
@@ -86,10 +93,11 @@ class Tally:
         self.clean = np.empty(shape[1], np.int64)
         self.adversarial = np.full(shape, -1, np.int64)
         self.traces = np.full((*shape, 3), -1, np.int32) if tells else None
-        self.disputed = None if task.believes else np.zeros(shape, bool)
         self.inputs = np.empty((*shape, width), task.eps.dtype) if task.keep else None
         self.zero_gradient_rows: list[int] = []
         self.saturated_rows: list[int] = []
+        self.signs = Signs()
+        self._probed = probe_norm(task.attack)
 
     def add(self, ws: Workspace, rows: Rows) -> None:
         """Attack the samples in `ws` with every eps, and store what comes of it."""
@@ -109,34 +117,53 @@ class Tally:
                 fooled = task.succeeds(self.adversarial[k, numbers], numbers)
                 x = task.attack.perturb_tile(tile, task.eps[k])
                 self._count(tile, Found(k, x, fooled))
-        clean = tile.clean_logits()
-        self.clean[rows] = predictions(clean, np.empty(len(clean), np.int64))
-        saturated, zero = tile.counts()
+        if self._probed is not None:
+            self._probe(tile, self._probed)
+        saturated, zero = self.signs.look(tile)
         self.saturated_rows.append(saturated)
         self.zero_gradient_rows.append(zero)
+        self.clean[rows] = predicted(tile.clean_logits())
 
     def _note(self, tile: Tile, answer: Answer) -> None:
         """Store the predictions of logits that an attack has computed."""
         chosen, ks = tile.numbers[answer.rows], answer.positions
         require_finite(answer.logits, chosen.repeat(len(ks)), "logits")
-        found = predictions(answer.logits, np.empty(len(answer.logits), np.int64))
-        self.adversarial[ks[:, None], chosen] = found.reshape(-1, len(ks)).T
+        self.adversarial[ks[:, None], chosen] = predicted(answer.logits).reshape(-1, len(ks)).T
 
     def _count(self, tile: Tile, found: Found) -> None:
         """Store the predictions for adversarial inputs, by a forward pass over them."""
         task, k, numbers = self._task, found.position, tile.numbers
         x = tile.usable(found.x)
-        logits = tile.logits(x)
+        prediction = predicted(tile.logits(x))
         self._budget.require(x, tile.usable(tile.x), task.eps[k], numbers)
-        predicted = predictions(logits, np.empty(len(logits), np.int64))
-        self.adversarial[k, numbers] = predicted
-        succeeded = task.succeeds(predicted, numbers)
-        if found.fooled is not None and self.disputed is not None:
-            self.disputed[k, numbers] = found.fooled != succeeded
+        if found.fooled is not None:
+            differs = found.fooled != task.succeeds(prediction, numbers)
+            self.signs.note(RECOUNT, numbers[differs])
+        if task.lattice is not None:
+            x = task.lattice.rounded(x, tile.x, k)
+            prediction = predicted(tile.logits(x))
+        self.adversarial[k, numbers] = prediction
+        succeeded = task.succeeds(prediction, numbers)
+        if found.stuck is not None:
+            self.signs.note(STUCK, numbers[found.stuck & ~succeeded])
         if self.traces is not None:
             self.traces[k, numbers] = self._traced(found, succeeded)
         if self.inputs is not None:
             self.inputs[k, numbers] = x
+
+    def _probe(self, tile: Tile, norm: str) -> None:
+        """Try FGSM on the samples that still stand."""
+        task, gradient = self._task, tile.gradient(tile.x).copy()
+        for k, eps in enumerate(task.eps):
+            found = self.adversarial[k, tile.numbers]
+            left = np.flatnonzero(~task.succeeds(found, tile.numbers))
+            if len(left):
+                x = norms.fast_gradient(tile, gradient, eps, norm, out=np.empty_like(gradient))
+                if task.lattice is not None:
+                    x = task.lattice.rounded(x, tile.x, k)
+                part = tile.some(left)
+                fooled = part.fooled(part.logits(x[left]))
+                self.signs.note(FGSM_STRONGER, part.numbers[fooled])
 
     def _traced(self, found: Found, succeeded: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Return the origins of what an attack has found, -1 for what has not succeeded."""
@@ -152,3 +179,8 @@ class Tally:
         if missing.any():
             k, row = (int(i) for i in np.argwhere(missing)[0])
             raise ValueError(f"the attack gave no answer for row {row} at eps {self._task.eps[k]}")
+
+
+def predicted(logits: Array) -> Classes:
+    """Return the class of each row of logits."""
+    return predictions(logits, np.empty(len(logits), np.int64))

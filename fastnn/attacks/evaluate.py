@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,14 +12,16 @@ from fastnn import _checks
 from fastnn._engine.narrow import MOST_ROWS as MOST_SHARED
 from fastnn._engine.tiles import for_each_tile
 from fastnn._kernels import elementwise
+from fastnn._kernels.timing import clock
 from fastnn._runtime.progress import Progress
 from fastnn._runtime.team import Team
 from fastnn._runtime.threads import thread_count
 from fastnn.attacks import ATTACKS, Attack, InTurn
 from fastnn.attacks._base import goal_of
-from fastnn.attacks._diagnostics import diagnostics
-from fastnn.attacks._function import Function, given_by
-from fastnn.attacks._names import name_of, names_of
+from fastnn.attacks._function import Function, Given
+from fastnn.attacks._lattice import Lattice
+from fastnn.attacks._names import norms_of
+from fastnn.attacks._summary import report_of
 from fastnn.attacks._tally import Tally, Task
 from fastnn.networks import MLP
 from fastnn.reports import AdversarialReport
@@ -40,6 +41,7 @@ def adversarial_accuracy(
     rng: Any = 0,
     recount: bool = False,
     keep_adversarial: bool = False,
+    lattice: int | None = None,
 ) -> AdversarialReport:
     """Attack every sample, by default with FGSM, and count those that the network still gets right.
 
@@ -76,6 +78,10 @@ def adversarial_accuracy(
         and one forward pass for every eps. See the notes.
     keep_adversarial : bool, optional
         Keep the adversarial inputs in the report. They take 4 or 8 bytes an entry, for every eps.
+    lattice : int, optional
+        Allow only inputs that are whole multiples of ``1 / lattice``, such as 255 for images of 8
+        bits: in L-infinity, eps is rounded down to such a multiple; adversarial inputs are rounded
+        to them within eps and bounds (in L2 and L1 towards the clean input), and then counted.
 
     Returns
     -------
@@ -88,7 +94,8 @@ def adversarial_accuracy(
     TypeError, ValueError, FloatingPointError
         As `Attack.perturb`; `threads` is not a positive integer; `attack` is neither a name on the
         list nor an attack nor a function; what an attack returns has another shape, is beyond eps
-        in the norm of the attack, or is outside the bounds.
+        in the norm of the attack, or is outside the bounds; an entry of `x` is no multiple of
+        ``1 / lattice``, up to rounding.
 
     Notes
     -----
@@ -118,13 +125,18 @@ def adversarial_accuracy(
     rows = _checks.inputs(x, net.sizes[0], net.dtype, limits=limits, each=_spread(count))
     truth = _checks.labels(labels, len(rows), net.sizes[-1])
     budget = _checks.eps(eps)
-    chosen = _chosen(attack, net, rows, truth, np.atleast_1d(budget), bounds, limits)
     goal = goal_of(targets, rng, truth, net.sizes[-1])
-    start = time.perf_counter()
-    eps_in_type = np.atleast_1d(budget).astype(net.dtype)  # an eps of 1e-50 is 0 in float32
-    task = Task(chosen, truth, eps_in_type, limits, goal, recount, keep_adversarial)
+    chosen, used, grid = attack_of(attack), np.atleast_1d(budget), None
+    if lattice is not None:
+        grid = Lattice.of(lattice, used, norms_of(chosen), limits)
+        grid.require(rows)
+        used = grid.eps
+    if isinstance(chosen, Given):
+        chosen.call(net, _floats(rows, net), truth, used, bounds)
+    in_type = used.astype(net.dtype)  # an eps of 1e-50 is 0 in float32
+    task = Task(chosen, truth, in_type, limits, goal, recount, keep_adversarial, grid)
     tally = Tally(task, net.sizes[0])
-    with Progress("attack", len(rows), enabled=progress) as bar:
+    with clock() as time, Progress("attack", len(rows), enabled=progress) as bar:
         for_each_tile(
             net,
             rows,
@@ -139,60 +151,8 @@ def adversarial_accuracy(
         )
         bar.update(len(rows))
     tally.require_all()
-    seconds = time.perf_counter() - start
-    return _report(task, tally, budget, bounds, net.sizes[-1], seconds)
-
-
-def _report(
-    task: Task,
-    tally: Tally,
-    budget: float | NDArray[np.float64],
-    bounds: tuple[float, float] | None,
-    classes: int,
-    seconds: float,
-) -> AdversarialReport:
-    """Return what the tally has, for one eps without the axis of the eps."""
-    labels, attack = task.labels, task.attack
-    hits = [int(np.count_nonzero(found == labels)) for found in tally.adversarial]
-
-    def of(array: Any) -> Any:
-        return array[0] if isinstance(budget, float) and array is not None else array
-
-    return AdversarialReport(
-        n=len(labels),
-        eps=budget,
-        bounds=None if bounds is None else (task.bounds.lower, task.bounds.upper),
-        clean_correct=int(np.count_nonzero(tally.clean == labels)),
-        adversarial_correct=of(hits) if isinstance(budget, float) else np.array(hits, np.int64),
-        clean_prediction=tally.clean,
-        adversarial_prediction=of(tally.adversarial),
-        zero_gradient_rows=sum(tally.zero_gradient_rows),
-        saturated_rows=sum(tally.saturated_rows),
-        seconds=seconds,
-        labels=labels.copy(),
-        targets=None if task.goal.targets is None else task.goal.targets.copy(),
-        classes=classes,
-        attack=name_of(attack),
-        attacks=names_of(attack),
-        traces=of(tally.traces),
-        adversarial=of(tally.inputs),
-        diagnostics=diagnostics(tally),
-    )
-
-
-def _chosen(
-    attack: Any,
-    net: MLP,
-    x: NDArray[Any],
-    labels: NDArray[np.int64],
-    eps: NDArray[np.float64],
-    bounds: tuple[float, float] | None,
-    limits: _checks.Bounds,
-) -> Attack:
-    """Return the attack; a function is called now."""
-    if isinstance(attack, (str, Attack, Sequence, type)) or not callable(attack):
-        return attack_of(attack)
-    return given_by(attack, net, _floats(x, net), labels, eps, bounds, limits)
+    asked = _checks.eps(eps), None if bounds is None else (limits.lower, limits.upper)
+    return report_of(task, tally, net, rows, asked, used, time)
 
 
 def _floats(x: NDArray[Any], net: MLP) -> NDArray[Any]:
@@ -214,18 +174,20 @@ def _spread(count: int) -> _checks.Each:
     return each
 
 
-def attack_of(attack: str | Attack | Sequence[str | Attack]) -> Attack:
-    """Return an attack given by name or as an object.
+def attack_of(attack: str | Attack | Sequence[str | Attack] | Function) -> Attack:
+    """Return an attack given by name, as an object, as several or as a function.
 
     Raises
     ------
     TypeError, ValueError
-        It is neither, or no attack has that name.
+        It is none of these, or no attack has that name.
     """
     if isinstance(attack, Attack):
         return attack
     if isinstance(attack, (list, tuple)):
         return InTurn(tuple(attack_of(one) for one in attack))
+    if callable(attack) and not isinstance(attack, type):
+        return Given(attack)
     if not isinstance(attack, str):
         raise TypeError(f"attack must be a name, an Attack or a function, got {attack!r}")
     if attack not in ATTACKS:
