@@ -21,11 +21,41 @@ Function = Callable[[MLP, Array, NDArray[np.int64], float, tuple[float, float] |
 
 
 class Given(Attack):
-    """An attack whose results are there already: an array (N, D) for every eps."""
+    """An attack by a function, which is called for all samples at once, before the tiles."""
 
-    def __init__(self, results: list[Array], name: str) -> None:
-        self._results = results
-        self.name = name
+    def __init__(self, function: Function) -> None:
+        self._function = function
+        self._results: list[Array] = []
+        self.name = getattr(function, "__name__", type(function).__name__)
+
+    def call(
+        self,
+        net: MLP,
+        x: Array,
+        labels: NDArray[np.int64],
+        eps: NDArray[np.float64],
+        bounds: tuple[float, float] | None,
+    ) -> None:
+        """Call the function for every eps, and check what it returns.
+
+        Raises
+        ------
+        TypeError, ValueError
+            A result is no array of the shape and type of `x`; an entry is further than eps from the
+            clean one, outside the bounds, or not finite. The message names row, column and value.
+        """
+        budget = Budget(("linf",), _checks.bounds(bounds))
+        for one in eps:
+            found = self._function(net, x.copy(), labels.copy(), float(one), bounds)
+            if not isinstance(found, np.ndarray):
+                raise TypeError(f"the attack returned no array, but {type(found).__name__}")
+            if found.shape != x.shape or found.dtype != x.dtype:
+                raise ValueError(
+                    f"the attack returned {found.dtype} of shape {found.shape} for {x.dtype} of "
+                    f"shape {x.shape}"
+                )
+            budget.require(found, x, x.dtype.type(one), np.arange(len(x)))
+            self._results.append(found)
 
     def perturb_tile(self, tile: Tile, eps: Any) -> Array:
         """Return the results for the first eps."""
@@ -35,35 +65,3 @@ class Given(Attack):
         """Yield the results for each eps."""
         for k in range(len(eps)):
             yield Found(k, self._results[k][tile.numbers])
-
-
-def given_by(
-    function: Function,
-    net: MLP,
-    x: Array,
-    labels: NDArray[np.int64],
-    eps: NDArray[np.float64],
-    bounds: tuple[float, float] | None,
-    limits: _checks.Bounds,
-) -> Given:
-    """Call a function for every eps, and check what it returns.
-
-    Raises
-    ------
-    TypeError, ValueError
-        A result is no array of the shape and type of `x`; an entry is further than eps from the
-        clean one, outside the bounds, or not finite. The message names row, column and value.
-    """
-    results = []
-    for one in eps:
-        found = function(net, x.copy(), labels.copy(), float(one), bounds)
-        if not isinstance(found, np.ndarray):
-            raise TypeError(f"the attack returned no array, but {type(found).__name__}")
-        if found.shape != x.shape or found.dtype != x.dtype:
-            raise ValueError(
-                f"the attack returned {found.dtype} of shape {found.shape} for {x.dtype} of shape "
-                f"{x.shape}"
-            )
-        Budget(("linf",), limits).require(found, x, x.dtype.type(one), np.arange(len(x)))
-        results.append(found)
-    return Given(results, getattr(function, "__name__", type(function).__name__))

@@ -13,11 +13,14 @@ from fastnn._engine.layers import require_finite
 from fastnn._engine.losses import predictions
 from fastnn._engine.tiles import numbers_of
 from fastnn._engine.workspace import Rows, Workspace
+from fastnn.attacks import _norms as norms
 from fastnn.attacks._base import Answer, Attack, Found
 from fastnn.attacks._budget import Budget
 from fastnn.attacks._fgsm import FGSM
 from fastnn.attacks._goal import Goal
+from fastnn.attacks._lattice import Lattice
 from fastnn.attacks._names import norms_of
+from fastnn.attacks._signs import FGSM_STRONGER, RECOUNT, STUCK, Signs, probe_norm
 from fastnn.attacks._tile import Tile
 
 Array = NDArray[Any]
@@ -41,6 +44,8 @@ class Task:
         Count the sweep of FGSM again from adversarial arrays.
     keep : bool
         Keep the adversarial arrays.
+    lattice : Lattice, optional
+        Count inputs after they were rounded to it.
     """
 
     attack: Attack
@@ -51,11 +56,13 @@ class Task:
     goal: Goal
     recount: bool = False
     keep: bool = False
+    lattice: Lattice | None = None
 
     @property
     def believes(self) -> bool:
         """Whether logits are counted as they are: those of FGSM, unless more is asked for."""
-        return type(self.attack) is FGSM and not (self.recount or self.keep)
+        more = self.recount or self.keep or self.lattice is not None
+        return type(self.attack) is FGSM and not more
 
     def succeeds(self, prediction: Classes, numbers: Classes) -> NDArray[np.bool_]:
         """Say for which samples a prediction is what the attack wants."""
@@ -74,12 +81,12 @@ class Tally:
     traces : ndarray of int32, shape (K, N, 3), or None
     margins : ndarray, shape (K, N), or None
         Of the inputs that count, where several attacks are made in turn: see `Tile.margins`.
-    disputed : ndarray of bool, shape (K, N), or None
-        Where the attack says something else than the count.
     inputs : ndarray, shape (K, N, D), or None
         The adversarial arrays.
     zero_gradient_rows, saturated_rows : list of int
         Numbers of every tile.
+    signs : Signs
+        What is worth a diagnostic.
     """
 
     def __init__(self, task: Task, width: int) -> None:
@@ -93,10 +100,11 @@ class Tally:
         self.adversarial = np.full(shape, -1, np.int64)
         self.margins = np.full(shape, np.inf, task.eps.dtype) if in_turn else None
         self.traces = np.full((*shape, 3), -1, np.int32) if tells else None
-        self.disputed = None if task.believes else np.zeros(shape, bool)
         self.inputs = np.empty((*shape, width), task.eps.dtype) if task.keep else None
         self.zero_gradient_rows: list[int] = []
         self.saturated_rows: list[int] = []
+        self.signs = Signs()
+        self.probed = probe_norm(task.attack)
 
     def add(self, ws: Workspace, rows: Rows) -> None:
         """Attack the samples in `ws` with every eps, and store what comes of it."""
@@ -105,11 +113,10 @@ class Tally:
         # In turn, each eps has other samples left.
         for some in [ks] if len(self._task.stages) == 1 else ks[:, None]:
             self._attack(tile, 0, some)
-        clean = tile.clean_logits()
-        self.clean[rows] = predictions(clean, np.empty(len(clean), np.int64))
-        saturated, zero = tile.counts()
+        saturated, zero = self.signs.look(tile)
         self.saturated_rows.append(saturated)
         self.zero_gradient_rows.append(zero)
+        self.clean[rows] = predicted(tile.clean_logits())
 
     def standing(self, k: int) -> Classes:
         """Return the numbers of the samples that no attack has fooled yet."""
@@ -119,6 +126,16 @@ class Tally:
     def add_stage(self, ws: Workspace, numbers: Classes, stage: int, k: int) -> None:
         """Attack samples that still stand at one eps with a later attack."""
         self._attack(self._tile(ws, numbers), stage, np.array([k]))
+
+    def probe(self, ws: Workspace, numbers: Classes, k: int) -> None:
+        """Try FGSM on samples that still stand at one eps."""
+        task, tile = self._task, self._tile(ws, numbers)
+        gradient = tile.gradient(tile.x)
+        assert self.probed is not None
+        x = norms.fast_gradient(tile, gradient, task.eps[k], self.probed, out=gradient)
+        if task.lattice is not None:
+            x = task.lattice.rounded(x, tile.x, k)
+        self.signs.note(FGSM_STRONGER, numbers[tile.fooled(tile.logits(x))])
 
     def _tile(self, ws: Workspace, numbers: Classes) -> Tile:
         """Return the samples that are loaded in a workspace."""
@@ -148,33 +165,57 @@ class Tally:
         """Store the predictions of logits that an attack has computed."""
         chosen, ks = tile.numbers[answer.rows], answer.positions
         require_finite(answer.logits, chosen.repeat(len(ks)), "logits")
-        found = predictions(answer.logits, np.empty(len(answer.logits), np.int64))
-        self.adversarial[ks[:, None], chosen] = found.reshape(-1, len(ks)).T
+        self.adversarial[ks[:, None], chosen] = predicted(answer.logits).reshape(-1, len(ks)).T
 
     def _count(self, tile: Tile, number: int, found: Found) -> None:
         """Keep the adversarial inputs that are worse, by a forward pass over them."""
         task, k, numbers = self._task, found.position, tile.numbers
         x = tile.usable(found.x)
         logits = tile.logits(x)
+        prediction = predicted(logits)
         self._budget.require(x, tile.usable(tile.x), task.eps[k], numbers)
-        predicted = predictions(logits, np.empty(len(logits), np.int64))
-        succeeded = task.succeeds(predicted, numbers)
-        worse = np.ones(len(x), bool)
-        if self.margins is not None:
-            margins = tile.margins(logits)
-            seen = self.adversarial[k, numbers] >= 0
-            worse = succeeded | ~seen | (margins < self.margins[k, numbers])
-            self.margins[k, numbers[worse]] = margins[worse]
-        kept = numbers[worse]
-        self.adversarial[k, kept] = predicted[worse]
-        if found.fooled is not None and self.disputed is not None:
-            self.disputed[k, numbers] |= found.fooled != succeeded
-        if self.traces is not None and found.origins is not None:
-            self.traces[k, numbers[succeeded]] = found.origins[succeeded]
+        if found.fooled is not None:
+            differs = found.fooled != task.succeeds(prediction, numbers)
+            self.signs.note(RECOUNT, numbers[differs])
+        if task.lattice is not None:
+            x = task.lattice.rounded(x, tile.x, k)
+            logits = tile.logits(x)
+            prediction = predicted(logits)
+        succeeded = task.succeeds(prediction, numbers)
+        if found.stuck is not None:
+            self.signs.note(STUCK, numbers[found.stuck & ~succeeded])
         if self.traces is not None:
-            self.traces[k, numbers[succeeded], 0] = number
+            self._trace(number, k, numbers, found.origins, succeeded)
+        worse = self._worse(tile.margins(logits), k, numbers, succeeded)
+        self.adversarial[k, numbers[worse]] = prediction[worse]
         if self.inputs is not None:
-            self.inputs[k, kept] = x[worse]
+            self.inputs[k, numbers[worse]] = x[worse]
+
+    def _worse(
+        self, margins: Array, k: int, numbers: Classes, succeeded: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """Say which inputs count: those that succeed or have a smaller margin than before."""
+        if self.margins is None:
+            return np.ones(len(numbers), bool)
+        first = self.adversarial[k, numbers] < 0
+        worse = first | succeeded | (margins < self.margins[k, numbers])
+        self.margins[k, numbers[worse]] = margins[worse]
+        return np.asarray(worse)
+
+    def _trace(
+        self,
+        number: int,
+        k: int,
+        numbers: Classes,
+        origins: Classes | None,
+        succeeded: NDArray[np.bool_],
+    ) -> None:
+        """Store where successes come from."""
+        assert self.traces is not None
+        some = numbers[succeeded]
+        if origins is not None:
+            self.traces[k, some] = origins[succeeded]
+        self.traces[k, some, 0] = number
 
     def require_all(self) -> None:
         """Raise if the attack has left out a sample."""
@@ -182,3 +223,8 @@ class Tally:
         if missing.any():
             k, row = (int(i) for i in np.argwhere(missing)[0])
             raise ValueError(f"the attack gave no answer for row {row} at eps {self._task.eps[k]}")
+
+
+def predicted(logits: Array) -> Classes:
+    """Return the class of each row of logits."""
+    return predictions(logits, np.empty(len(logits), np.int64))
