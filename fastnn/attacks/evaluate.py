@@ -146,6 +146,26 @@ def adversarial_accuracy(
     return report_of(task, tally, net, rows, asked, used, time)
 
 
+def _attack_all(
+    net: MLP, x: NDArray[Any], task: Task, tally: Tally, threads: int, bar: Progress
+) -> None:
+    """Attack every sample with every eps."""
+    for_each_tile(
+        net,
+        x,
+        tally.add,
+        to=0,
+        direction=True,
+        variants=len(task.eps),
+        # Samples of a class have zeros in the same places, which products of tiles leave out.
+        order=task.labels.argsort(kind="stable") if len(x) > MOST_SHARED else None,
+        threads=threads,
+        progress=bar,
+    )
+    _attack_the_rest(net, x, task, tally, threads)
+    bar.update(len(x))
+
+
 def _attack_the_rest(net: MLP, x: NDArray[Any], task: Task, tally: Tally, threads: int) -> None:
     """Attack what still stands at each eps with the later attacks, then try FGSM on what is left.
 
