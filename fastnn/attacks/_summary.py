@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fastnn._kernels.timing import Clock
 from fastnn.attacks import _signs as signs
-from fastnn.attacks._names import name_of, names_of
+from fastnn.attacks._names import name_of, names_of, norms_of
 from fastnn.attacks._tally import Tally, Task
 from fastnn.networks import MLP
 from fastnn.reports import AdversarialReport, Diagnostic, Sources
@@ -75,6 +75,7 @@ def report_of(
         attack=name_of(task.attack),
         attacks=names_of(task.attack),
         eps_used=float(used[0]) if single else used,
+        norm=", ".join(norms_of(task.attack)),
         lattice=None if task.lattice is None else task.lattice.steps,
         rng=task.goal.seed if samples is None else (task.goal.seed, samples.copy()),
         traces=of(tally.traces),
