@@ -144,7 +144,7 @@ class Tally:
             prediction = predicted(tile.logits(x))
         self.adversarial[k, numbers] = prediction
         succeeded = task.succeeds(prediction, numbers)
-        if found.stuck is not None:
+        if found.stuck is not None and task.eps[k] > 0:
             self.signs.note(STUCK, numbers[found.stuck & ~succeeded])
         if self.traces is not None:
             self.traces[k, numbers] = self._traced(found, succeeded)
