@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +13,6 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-
-if TYPE_CHECKING:
-    from fastnn.reports import AdversarialReport
-    from fastnn.training import History
 
 # Okabe and Ito's palette: readers with any common kind of colour blindness can tell them apart.
 PALETTE = ("#0072B2", "#D55E00", "#00805D", "#CC79A7", "#E69F00", "#56B4E9")
@@ -39,7 +35,7 @@ CHANGE = LinearSegmentedColormap.from_list("change", [BLUE, "white", ORANGE])
 _MOST_IMAGES = 20
 
 
-def curves_of(history: History | Sequence[Sequence[float]]) -> list[npt.NDArray[np.float64]]:
+def curves_of(history: object) -> list[npt.NDArray[np.float64]]:
     """Check and return loss and accuracy of training, then of validation."""
     names = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
     lists = history if isinstance(history, Sequence) else [getattr(history, n) for n in names]
@@ -53,21 +49,6 @@ def curves_of(history: History | Sequence[Sequence[float]]) -> list[npt.NDArray[
         )
         raise ValueError(f"history: expected one value for each epoch, got {sizes}")
     return curves
-
-
-def accuracy_by_eps(
-    report: AdversarialReport,
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Check a report and return its eps in order, from 0, with the accuracy at each."""
-    if not report.n:
-        raise ValueError("report: expected at least one sample, got 0")
-    eps, accuracy = np.atleast_1d(report.eps), np.atleast_1d(report.adversarial_accuracy)
-    order = np.argsort(eps, kind="stable")
-    eps, accuracy = eps[order], accuracy[order]
-    if eps[0] > 0:
-        eps = np.concatenate([[0.0], eps])
-        accuracy = np.concatenate([[report.clean_accuracy], accuracy])
-    return eps, accuracy
 
 
 def new_figure(width: float, height: float) -> Figure:

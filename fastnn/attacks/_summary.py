@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fastnn._kernels.timing import Clock
 from fastnn.attacks import _signs as signs
-from fastnn.attacks._names import name_of, names_of
+from fastnn.attacks._names import name_of, names_of, norms_of
 from fastnn.attacks._tally import Tally, Task
 from fastnn.networks import MLP
 from fastnn.reports import AdversarialReport, Diagnostic, Sources
@@ -20,22 +20,22 @@ Array = NDArray[Any]
 _TEXTS = {
     signs.RECOUNT: "for {samples} a forward pass over the adversarial input says something else "
     "than the attack; the forward pass counts.",
-    signs.NO_GRADIENT: "{samples} have a gradient of zeros at the clean input, so that attacks by "
-    "gradients cannot move them from there; try Square, or a random start.",
-    signs.SATURATED: "in {samples} the true class has a probability that rounds to 1; fastnn keeps "
-    "the gradient of such samples, other libraries may lose it and count them as robust.",
+    signs.NO_GRADIENT: "for {samples} the gradient at the clean input is all zero, so that attacks "
+    "by gradients cannot move from there; try Square, or a random start.",
+    signs.SATURATED: "for {samples} the probability of the true class rounds to 1; fastnn keeps "
+    "their gradients, other libraries may lose them and count these samples as robust.",
     signs.FGSM_STRONGER: "FGSM fools {samples} that the attack of many steps does not; more steps, "
     "another step size or more restarts will lower the accuracy.",
     signs.RISES: "the accuracy is higher at a larger eps, though what is allowed at a smaller one "
-    "is allowed there, too; {samples} stand again, so the attack is too weak.",
+    "is allowed there, too; {samples} became right again, so the attack is too weak.",
     signs.BLACK_BOX: "Square, which uses no gradients, fools {samples} that the attacks by "
     "gradients before it do not; gradients may be masked, and the accuracy too high.",
     signs.STUCK: "for {samples} no step made the margin smaller than at the first input; the step "
     "size may be wrong, or gradients may be masked.",
-    signs.PROBABILITIES: "all {samples} have outputs between 0 and 1 with the sum 1; if the "
-    "network's last layer is a softmax, fastnn's softmax is a second one: give it the logits.",
-    signs.NORMALISED: "{samples} have negative entries, a mean near 0 and a deviation near 1; if "
-    "they were normalised, eps and bounds count in deviations, not in pixels.",
+    signs.PROBABILITIES: "all outputs ({samples}) are between 0 and 1 with the sum 1; if the "
+    "network ends in a softmax, fastnn's softmax is a second one: give it the logits.",
+    signs.NORMALISED: "the inputs ({samples}) have negative entries, a mean near 0 and a deviation "
+    "near 1; if they were normalised, eps and bounds count in deviations, not in pixels.",
 }
 
 
@@ -75,6 +75,7 @@ def report_of(
         attack=name_of(task.attack),
         attacks=names_of(task.attack),
         eps_used=float(used[0]) if single else used,
+        norm=", ".join(norms_of(task.attack)),
         lattice=None if task.lattice is None else task.lattice.steps,
         rng=task.goal.seed if samples is None else (task.goal.seed, samples.copy()),
         traces=of(tally.traces),

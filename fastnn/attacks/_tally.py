@@ -182,7 +182,7 @@ class Tally:
             logits = tile.logits(x)
             prediction = predicted(logits)
         succeeded = task.succeeds(prediction, numbers)
-        if found.stuck is not None:
+        if found.stuck is not None and task.eps[k] > 0:
             self.signs.note(STUCK, numbers[found.stuck & ~succeeded])
         if self.traces is not None:
             self._trace(number, k, numbers, found.origins, succeeded)

@@ -39,6 +39,7 @@ class Counts:
     diagnostics: tuple[Diagnostic, ...] = ()
     compile_seconds: float = 0.0
     eps_used: Any = None
+    norm: str = "linf"
     rng: Any = 0
     sources: Sources | Digests | None = None
 
