@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
@@ -36,7 +37,7 @@ STYLE: Any = {
     "legend.frameon": False,
 }
 CHANGE = LinearSegmentedColormap.from_list("change", [BLUE, "white", ORANGE])
-_MOST_IMAGES = 20
+MOST_IMAGES = 20
 
 
 def curves_of(history: History | Sequence[Sequence[float]]) -> list[npt.NDArray[np.float64]]:
@@ -93,10 +94,8 @@ def images_of(values: npt.ArrayLike, name: str) -> npt.NDArray[np.floating]:
     """Check a batch of images and shape it ``(N, H, W)``."""
     batch = np.asarray(values)
     n = len(batch) if batch.ndim else 0
-    if not 1 <= n <= _MOST_IMAGES:
-        raise ValueError(
-            f"{name} has {n} images: expected 1 to {_MOST_IMAGES}, such as {name}[:10]"
-        )
+    if not 1 <= n <= MOST_IMAGES:
+        raise ValueError(f"{name} has {n} images: expected 1 to {MOST_IMAGES}, such as {name}[:10]")
     return np.stack([pixels_of(image, f"{name}[{i}]") for i, image in enumerate(batch)])
 
 
@@ -161,3 +160,41 @@ def light_grid(ax: Axes) -> None:
     ax.grid(color=_GRID, linewidth=0.8)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
+
+
+@rc_context(STYLE)
+def attacked_images(
+    x: npt.ArrayLike,
+    labels: npt.NDArray[np.integer],
+    clean_prediction: npt.NDArray[np.integer],
+    blocks: Sequence[tuple[str, npt.ArrayLike, npt.NDArray[np.integer]]],
+) -> Figure:
+    """Draw clean images, and for each block the change and the adversarial images, with a key.
+
+    A block is a title, adversarial images (N, D) and the predictions for them. All changes have
+    one scale of colours.
+    """
+    clean = images_of(x, "x")
+    after = [images_of(images, title) for title, images, _ in blocks]
+    limit = max(float(abs(images - clean).max()) for images in after) or 1.0
+    rows, n = 1 + 2 * len(blocks), len(clean)
+    figure = new_figure(max(1.0 * n + 1.6, 6.4), 1.25 * rows + 1.0)
+    grid = figure.subplots(rows, n, squeeze=False)
+    for i in range(n):
+        show_pixels(grid[0, i], clean[i], "gray_r", 0.0, 1.0)
+        grid[0, i].set_title(f"true {labels[i]}", fontweight="bold")
+        mark_prediction(grid[0, i], clean_prediction[i], labels[i])
+        for k, (images, (_, _, prediction)) in enumerate(zip(after, blocks, strict=True)):
+            change, adversarial = grid[2 * k + 1, i], grid[2 * k + 2, i]
+            show_pixels(change, images[i] - clean[i], CHANGE, -limit, limit)
+            show_pixels(adversarial, images[i], "gray_r", 0.0, 1.0)
+            mark_prediction(adversarial, prediction[i], labels[i])
+    grid[0, 0].set_ylabel("clean")
+    for k, (title, _, _) in enumerate(blocks):
+        grid[2 * k + 1, 0].set_ylabel(f"{title}\nchange")
+        grid[2 * k + 2, 0].set_ylabel("attacked")
+    key = figure.colorbar(
+        grid[1, 0].images[0], ax=grid[-1, :].tolist(), location="bottom", fraction=0.08, aspect=50
+    )
+    key.set_label("change of a pixel: blue, ink taken away; orange, ink added.  ✓ right  ✗ wrong")
+    return figure
