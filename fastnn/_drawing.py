@@ -177,9 +177,10 @@ def attacked_images(
     clean = images_of(x, "x")
     after = [images_of(images, title) for title, images, _ in blocks]
     limit = max(float(abs(images - clean).max()) for images in after) or 1.0
-    rows, n = 1 + 2 * len(blocks), len(clean)
-    figure = new_figure(max(1.0 * n + 1.6, 6.4), 1.25 * rows + 1.0)
-    grid = figure.subplots(rows, n, squeeze=False)
+    rows, n, height = 1 + 2 * len(blocks), len(clean), 1.5 + 2.5 * len(blocks)
+    figure = new_figure(max(n + 0.6, 6.4), height + 0.7)
+    parts: Any = figure.subfigures(2, 1, height_ratios=[height, 0.7])
+    grid = parts[0].subplots(rows, n, squeeze=False)
     for i in range(n):
         show_pixels(grid[0, i], clean[i], "gray_r", 0.0, 1.0)
         grid[0, i].set_title(f"true {labels[i]}", fontweight="bold")
@@ -191,10 +192,17 @@ def attacked_images(
             mark_prediction(adversarial, prediction[i], labels[i])
     grid[0, 0].set_ylabel("clean")
     for k, (title, _, _) in enumerate(blocks):
-        grid[2 * k + 1, 0].set_ylabel(f"{title}\nchange")
+        first = grid[2 * k + 1, 0]
+        first.set_title(" ")  # keeps the height; the title itself may be wider than the image
+        above = first.text(0, 1.08, title, fontweight="bold", transform=first.transAxes)
+        above.set_in_layout(False)
+        first.set_ylabel("change")
         grid[2 * k + 2, 0].set_ylabel("attacked")
     key = figure.colorbar(
-        grid[1, 0].images[0], ax=grid[-1, :].tolist(), location="bottom", fraction=0.08, aspect=50
+        grid[1, 0].images[0],
+        cax=parts[1].subplots(),
+        orientation="horizontal",
+        ticks=[-limit, 0, limit],
     )
     key.set_label("change of a pixel: blue, ink taken away; orange, ink added.  ✓ right  ✗ wrong")
     return figure

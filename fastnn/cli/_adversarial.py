@@ -61,9 +61,9 @@ def floats(x: NDArray[np.uint8], dtype: DTypeLike) -> NDArray[Any]:
 
 def save(path: Path, found: Adversarial) -> None:
     """Write images with all that is known of them to an .npz file, completely or not at all."""
-    arrays: dict[str, Any] = {name: value for name, value in vars(found).items()}
+    arrays: Any = {name: np.asarray(value) for name, value in vars(found).items()}
     with atomic_write(path) as file:
-        np.savez(file, **{name: np.asarray(value) for name, value in arrays.items()})
+        np.savez(file, **arrays)
 
 
 def read(path: Path) -> Adversarial:

@@ -19,39 +19,6 @@ STATUS = 130  # 128 and the number of SIGINT, as shells have it
 PATIENCE = 0.5  # seconds that a command has to end by itself
 
 
-@contextlib.contextmanager
-def ended_by_ctrl_c(line: str, patience: float = PATIENCE) -> Iterator[None]:
-    """Let Ctrl-C end the process with `line` on standard error, if the block does not do so.
-
-    Without effect where Ctrl-C raises no KeyboardInterrupt: in other threads than the main one,
-    where SIGINT is ignored or a program has a handler of its own, and on Windows, whose pipes
-    signals cannot write to.
-    """
-    if (
-        sys.platform == "win32"
-        or threading.current_thread() is not threading.main_thread()
-        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
-    ):
-        yield
-        return
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
-    old = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    ended = threading.Event()
-    watcher = threading.Thread(
-        target=_watch, args=(reading, ended, line, patience), name="fastnn Ctrl-C", daemon=True
-    )
-    watcher.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        signal.set_wakeup_fd(old)
-        os.close(writing)  # the watcher reads the end of the pipe
-        watcher.join()
-        os.close(reading)
-
-
 def _watch(reading: int, ended: threading.Event, line: str, patience: float) -> None:
     """End the process if SIGINT arrives and the command has not ended soon after."""
     while number := os.read(reading, 1):
@@ -59,3 +26,43 @@ def _watch(reading: int, ended: threading.Event, line: str, patience: float) -> 
             bar = "\n" if os.isatty(2) else ""  # its line ends first
             os.write(2, f"{bar}{line}\n".encode())
             os._exit(STATUS)
+
+
+if sys.platform == "win32":  # where no signal can write to a pipe
+
+    @contextlib.contextmanager
+    def ended_by_ctrl_c(line: str, patience: float = PATIENCE) -> Iterator[None]:
+        """Let Ctrl-C raise KeyboardInterrupt between two tiles."""
+        yield
+
+else:
+
+    @contextlib.contextmanager
+    def ended_by_ctrl_c(line: str, patience: float = PATIENCE) -> Iterator[None]:
+        """Let Ctrl-C end the process with `line` on standard error, if the block does not do so.
+
+        Without effect where Ctrl-C raises no KeyboardInterrupt: in other threads than the main one,
+        where SIGINT is ignored, or a program has a handler of its own.
+        """
+        if (
+            threading.current_thread() is not threading.main_thread()
+            or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+        ):
+            yield
+            return
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        old = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        ended = threading.Event()
+        watcher = threading.Thread(
+            target=_watch, args=(reading, ended, line, patience), name="fastnn Ctrl-C", daemon=True
+        )
+        watcher.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            signal.set_wakeup_fd(old)
+            os.close(writing)  # the watcher reads the end of the pipe
+            watcher.join()
+            os.close(reading)

@@ -93,7 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if args.command is None:
             parser.error("a command is missing")
         name = f"fastnn {args.command}"
-        with ended_by_ctrl_c(f"{name}: interrupted", args.patience):
+        line = f"{paint(f'{name}:', 'wrong', sys.stderr)} interrupted"
+        with ended_by_ctrl_c(line, args.patience):
             return _run(args)
     except _WRONG_INPUT as error:
         return complain(name, error, 2)
@@ -114,7 +115,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _without_a_reader() -> int:
-    """Return 1 where what reads standard output has ended, such as ``head``; Python says nothing."""
+    """Return 1 where what reads standard output has ended, such as ``head``, and stay silent."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1
 

@@ -64,12 +64,10 @@ def block(
     return title(label) + "\n" + "\n".join(map(_line, rows))
 
 
-def worst(
-    norm: str, eps: Sequence[Eps], n: int, standing: Sequence[Any], attacks: Sequence[str]
-) -> str:
+def worst(norm: str, eps: Sequence[Eps], n: int, standing: Sequence[Any], attacks: int) -> str:
     """Return the rows for samples that no attack has fooled."""
     rows = accuracy_rows(norm, eps, n, standing)
-    return title(f"all {len(attacks)} attacks") + "\n" + "\n".join(map(_line, rows))
+    return title(f"all {attacks} attacks") + "\n" + "\n".join(map(_line, rows))
 
 
 def accuracy_rows(

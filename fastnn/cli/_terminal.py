@@ -1,4 +1,4 @@
-"""What the command line draws on a terminal, and not into a file or a pipe: colours, wrapped lines."""
+"""What the command line does on a terminal and not in a file or a pipe: colours, wrapped lines."""
 
 from __future__ import annotations
 

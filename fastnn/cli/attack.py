@@ -108,7 +108,8 @@ def run(args: argparse.Namespace) -> int:
     norms = {_attacks.norm_of(attack) for attack in attacks.values()}
     if len(attacks) > 1 and len(norms) == 1 and job.targets is None:
         counts = [_standing(job, [reports[way] for reports in found.values()]) for way in (0, 1)]
-        print("\n" + _table.worst(*norms, args.eps, len(job.labels), counts, list(attacks)))
+        block = _table.worst(norms.pop(), args.eps, len(job.labels), counts, len(attacks))
+        print(f"\n{block}")
     if args.plot is not None:
         say_written(args, args.plot, _draw(args, job, attacks, found))
     if args.save_adversarial is not None:

@@ -1,4 +1,4 @@
-"""``fastnn check-adversarial``: is a file of adversarial images valid, and how many still right?"""
+"""``fastnn check-adversarial``: check a file of adversarial images and count those still right."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from fastnn.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from fastnn._checks import Bounds
     from fastnn.cli._adversarial import Adversarial
     from fastnn.networks import MLP
 
@@ -83,7 +84,7 @@ class Case:
     labels: Any
     eps: float | None
     norm: str
-    bounds: tuple[float, float]
+    bounds: Bounds
     tolerance: float
 
 
@@ -156,7 +157,7 @@ def _case(args: argparse.Namespace, found: Adversarial) -> tuple[Case, str, str]
     if norm not in _NORMS:
         raise ValueError(f"{args.file}: norm {norm:.40} is none of {', '.join(_NORMS)}")
     return (
-        Case(found, net, x, x_adv, labels, eps, norm, tuple(limits), args.tolerance),
+        Case(found, net, x, x_adv, labels, eps, norm, limits, args.tolerance),
         digits,
         origin,
     )

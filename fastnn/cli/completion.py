@@ -102,7 +102,8 @@ def _bash() -> str:
 
 def _zsh() -> str:
     """Return the script for zsh, which takes bash's."""
-    return f"autoload -U +X compinit && compinit\nautoload -U +X bashcompinit && bashcompinit\n{_bash()}"
+    load = "".join(f"autoload -U +X {name} && {name}\n" for name in ("compinit", "bashcompinit"))
+    return load + _bash()
 
 
 def _fish() -> str:
