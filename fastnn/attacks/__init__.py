@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from fastnn.attacks._apgd import APGD
-from fastnn.attacks._base import Answer, Attack
+from fastnn.attacks._base import Answer, Attack, Found
 from fastnn.attacks._deepfool import DeepFool
 from fastnn.attacks._fgsm import FGSM, fgsm
 from fastnn.attacks._in_turn import InTurn, Standard
@@ -35,6 +35,7 @@ __all__ = [
     "Answer",
     "Attack",
     "DeepFool",
+    "Found",
     "InTurn",
     "IteratedFGSM",
     "MinimalNorm",

@@ -13,7 +13,7 @@ from fastnn._engine.layers import activate, forward, layer_product
 from fastnn._engine.tiles import cut
 from fastnn._kernels import attack_steps
 from fastnn.attacks import _norms as norms
-from fastnn.attacks._base import Answer, Attack
+from fastnn.attacks._base import Answer, Attack, Found
 from fastnn.attacks._tile import Tile
 from fastnn.networks import MLP
 
@@ -130,8 +130,8 @@ class FGSM(Attack):
         # In place: it is not used again.
         return norms.fast_gradient(tile, gradient, eps, self.norm, out=gradient)
 
-    def answers(self, tile: Tile, eps: NDArray[Any]) -> Iterator[Answer]:
-        """Yield the logits at every eps, smallest first; more than one share the first layer."""
+    def answers(self, tile: Tile, eps: NDArray[Any]) -> Iterator[Found | Answer]:
+        """Yield what every eps gives; several share the first layer's products, smallest first."""
         if len(eps) == 1 or self.norm != "linf":
             yield from super().answers(tile, eps)
             return
@@ -174,6 +174,7 @@ class _FirstLayer:
                 array[rows] for array in (self._direction, room, self._z, self._slope)
             )
             ws.resize(len(z) * len(ks))
+            ws.holder = None
             attack_steps._shift_by_every_eps(
                 direction,
                 distance,

@@ -64,7 +64,7 @@ class InTurn(Search):
             part.take(attack._search(part.tile, part.eps, all_steps=all_steps))
         else:
             x = np.array(attack.perturb_tile(part.tile, part.eps))
-            part.see(x, part.tile.logits(x))
+            replace(part, run=-1, seen=-1).see(x, part.tile.logits(x))
 
 
 @dataclass(frozen=True)
