@@ -110,10 +110,12 @@ def run(args: argparse.Namespace) -> int:
         counts = [_standing(job, [reports[way] for reports in found.values()]) for way in (0, 1)]
         block = _table.worst(norms.pop(), args.eps, len(job.labels), counts, len(attacks))
         print(f"\n{block}")
+    for remark in _remarks(found):
+        print(f"\n{remark}")
     if args.plot is not None:
         say_written(args, args.plot, _draw(args, job, attacks, found))
     if args.save_adversarial is not None:
-        _save(args, job, *attacks.items())
+        _save(args, job, *found.items())
     write_json(args, _results(job, args.targets, found))
     return 0
 
@@ -178,6 +180,7 @@ def _attacked(
             attack=attack,
             targets=job.targets,
             rng=job.seed,
+            keep_adversarial=args.save_adversarial is not None and bounds is not None,
         )
         for _, bounds in _table.WAYS
     ]
@@ -200,6 +203,17 @@ def _standing(job: Job, reports: list[AdversarialReport]) -> Any:
 
     right = [report.adversarial_prediction == job.labels for report in reports]
     return np.logical_and.reduce(right).sum(axis=-1)
+
+
+def _remarks(found: dict[str, list[AdversarialReport]]) -> list[str]:
+    """Return signs that a count may not say what it seems to; the table has two of them itself."""
+    return [
+        f"{word}, {way}: {sign}"
+        for word, reports in found.items()
+        for (way, _), report in zip(_table.WAYS, reports, strict=True)
+        for sign in report.diagnostics
+        if sign.name not in _table.SIGNS
+    ]
 
 
 def _draw(
@@ -225,31 +239,29 @@ def _draw(
     return draw(args.plot, job.net, job.x, job.labels, clean, falls, goal)
 
 
-def _save(args: argparse.Namespace, job: Job, item: tuple[str, Attack]) -> None:
+def _save(args: argparse.Namespace, job: Job, item: tuple[str, list[AdversarialReport]]) -> None:
     """Write the adversarial images of the only attack at the only eps."""
     import numpy as np
 
     from fastnn.cli import _adversarial
 
-    word, attack = item
-    (_, bounds), eps = _table.WAYS[-1], args.eps[0]
-    x_adv = attack.perturb(
-        job.net, job.x, job.labels, eps, bounds, targets=job.targets, rng=job.seed
-    )
+    word, (_, report) = item
+    assert report.adversarial is not None  # it was to be kept
+    (attack,) = _attacks.attacks_of(args).values()
     clean = job.x if job.x.dtype == job.net.dtype else _adversarial.floats(job.x, job.net.dtype)
     saved = _adversarial.Adversarial(
-        x_adv=x_adv,
+        x_adv=report.adversarial,
         labels=job.labels,
-        predictions=job.net.predict(x_adv),
+        predictions=report.adversarial_prediction,
         samples=np.arange(len(job.labels)) if isinstance(job.rows, slice) else job.rows,
         clean=_adversarial.fingerprint(clean),
-        eps=float(eps),
-        bounds=bounds,
+        eps=float(args.eps[0]),
+        bounds=report.bounds,
         norm=_attacks.norm_of(attack),
         attack=word,
     )
     _adversarial.save(args.save_adversarial, saved)
-    what = f"{len(x_adv):,} adversarial images, {word}, eps {eps.text}, clipped to [0, 1]"
+    what = f"{report.n:,} adversarial images, {word}, eps {args.eps[0].text}, clipped to [0, 1]"
     say_written(args, args.save_adversarial, what)
 
 

@@ -87,6 +87,13 @@ class Case:
     bounds: Bounds
     tolerance: float
 
+    @property
+    def finite(self) -> Any:
+        """The adversarial images, with the clean pixel for one that is NaN or infinite."""
+        import numpy as np
+
+        return np.where(np.isfinite(self.x_adv), self.x_adv, self.x)
+
 
 def run(args: argparse.Namespace) -> int:
     """Print the findings and the accuracies; return 0, or 1 if something is wrong."""
@@ -207,10 +214,11 @@ def _within_bounds(case: Case) -> Iterator[Finding]:
     from fastnn._checks import units_hint
 
     lower, upper = case.bounds
-    least, most = float(np.nanmin(case.x_adv)), float(np.nanmax(case.x_adv))
+    x_adv = case.finite
+    least, most = float(x_adv.min()), float(x_adv.max())
     text = f"pixels are {least:.9g} to {most:.9g}, the bounds [{lower:g}, {upper:g}]"
-    kind = case.x_adv.dtype.type
-    beyond = np.maximum(kind(lower) - case.x_adv, case.x_adv - kind(upper))
+    kind = x_adv.dtype.type
+    beyond = np.maximum(kind(lower) - x_adv, x_adv - kind(upper))
     yield _beyond("bounds", text, beyond, case.tolerance, units_hint(least, most))
 
 
@@ -218,14 +226,14 @@ def _within_eps(case: Case) -> Iterator[Finding]:
     """Compare every change with eps."""
     import numpy as np
 
-    change = case.x_adv - case.x
+    change = case.finite - case.x
     if case.norm == "linf":  # in the type of the images, where fastnn keeps eps exactly
         size, eps = np.abs(change), None if case.eps is None else change.dtype.type(case.eps)
     else:
         order = {"l2": 2, "l1": 1}[case.norm]
         size = np.linalg.norm(change.astype(np.float64), order, axis=1)[:, None]
         eps = None if case.eps is None else np.float64(case.eps)
-    text = f"the largest change ({case.norm}) is {np.nanmax(size, initial=0):.9g}"
+    text = f"the largest change ({case.norm}) is {size.max():.9g}"
     if eps is None or case.eps is None:
         yield Finding("eps", "remark", f"{text}; not checked, as the file has no eps: give --eps")
         return
@@ -233,20 +241,21 @@ def _within_eps(case: Case) -> Iterator[Finding]:
 
 
 def _beyond(name: str, text: str, beyond: Any, tolerance: float, hint: str) -> Finding:
-    """Judge by how much entries are beyond a limit; an entry that is NaN is judged elsewhere."""
+    """Judge by how much entries are beyond a limit."""
     import numpy as np
 
-    over = np.nan_to_num(beyond, nan=-1.0, posinf=np.inf, neginf=-1.0)
-    wrong = over > tolerance
+    wrong = beyond > tolerance
     if wrong.any():
         row, column = (int(i) for i in np.argwhere(wrong)[0])
         rows = int(wrong.any(axis=1).sum())
-        where = f"[{row}, {column}]" if over.shape[1] > 1 else f"image {row}"
-        text += f": {rows:,} images are beyond, the first at {where} by {over[row, column]:.3g}"
+        where = f"[{row}, {column}]" if beyond.shape[1] > 1 else f"image {row}"
+        text += f": {rows:,} images are beyond, the first at {where} by {beyond[row, column]:.3g}"
         return Finding(name, "wrong", text + hint)
-    if (over > 0).any():
-        count = int((over > 0).sum())
-        text += f"; rounding brings {count:,} beyond by at most {over.max():.2g}, which is allowed"
+    if (beyond > 0).any():
+        count = int((beyond > 0).sum())
+        text += (
+            f"; rounding brings {count:,} beyond by at most {beyond.max():.2g}, which is allowed"
+        )
     return Finding(name, "ok", text)
 
 
