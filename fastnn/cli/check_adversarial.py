@@ -30,7 +30,7 @@ examples:
   fastnn check-adversarial adversarial.npz
   fastnn check-adversarial attack.npy --eps 0.3 --weights weights --data mnist
 
-Exit status: 0, the images are valid; 1, they are not; 2, the file cannot be read.
+Exit status: 0, the images are valid; 1, they are not; 2, they cannot be read.
 """
 
 
