@@ -32,7 +32,8 @@ examples:
   fastnn attack
   fastnn attack weights --eps 4/255 8/255 16/255 --plot fallen.png
   fastnn attack --attack pgd --steps 40 --restarts 3 --norm l2 --eps 2
-  fastnn attack --attack fgsm --attack 'pgd(steps=100)' --attack standard --json report.json
+  fastnn attack --attack fgsm --attack 'pgd(steps=100)' --json report.json
+  fastnn attack --attack standard --eps 0.3 --quiet > table.txt
   fastnn attack --attack pgd --targets next
   fastnn attack --attack pgd --eps 0.3 --save-adversarial adversarial.npz
 

@@ -13,7 +13,8 @@ examples:
   fastnn completion zsh >> ~/.zshrc
   fastnn completion fish > ~/.config/fish/completions/fastnn.fish
 
-It completes commands, options, names of attacks and other fixed words, and files elsewhere.
+It completes commands, options, names of attacks and other fixed words, and
+files elsewhere.
 """
 
 _BASH = """\

@@ -28,7 +28,7 @@ _FIRST = 1000
 _EXAMPLES = """\
 examples:
   fastnn train
-  fastnn train --out net.npz --sizes 784 300 10 --activation sigmoid --epochs 20 --seed 1
+  fastnn train --out net.npz --sizes 784 300 10 --activation sigmoid --epochs 20
   fastnn train --out weights --plot curves.png --threads 2 --force
 """
 # The options for settings of the recipe: type, form of the value, what it is.

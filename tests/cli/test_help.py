@@ -67,7 +67,7 @@ def test_help_lines_fit_80_columns(fastnn, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     for name in COMMANDS:
         lines = fastnn(name, "--help")[1].splitlines()
-        assert max(len(line) for line in lines if not line.startswith("  fastnn ")) <= 80, name
+        assert max(map(len, lines)) <= 80, name
 
 
 @pytest.mark.parametrize("words", [["--help"], ["--version"], ["train", "--eps"], ["fetch", "-h"]])

@@ -16,8 +16,8 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture
-def terminal(monkeypatch):
+def on_a_terminal(monkeypatch):
+    """Make standard error a terminal, from now on."""
     found = Terminal()
     monkeypatch.setattr(sys, "stderr", found)
     return found
@@ -52,15 +52,16 @@ def test_a_log_gets_a_line_every_half_minute_and_one_at_the_end(capsys, clock):
         for done, seconds in ((10, 1), (100, 30), (150, 59.9), (200, 60), (399, 80), (400, 81.4)):
             clock.now = 100.0 + seconds
             bar.update(done, f"step {done}")
-    assert capsys.readouterr() == (
-        "",
-        "working:  25% 100/400 [0:30 passed, 1:30 left, step 100]\n"
-        "working:  50% 200/400 [1:00 passed, 1:00 left, step 200]\n"
-        "working: 100% 400/400 [1:21 passed, step 400]\n",
-    )
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.splitlines() == [
+        "working:  25% 100/400 [0:30 passed, 1:30 left, step 100]",
+        "working:  50% 200/400 [1:00 passed, 1:00 left, step 200]",
+        "working: 100% 400/400 [1:21 passed, step 400]",
+    ]
 
 
-def test_nothing_is_shown_of_work_that_takes_less_than_a_second(capsys, clock, monkeypatch):
+def test_nothing_is_shown_of_work_that_takes_less_than_a_second(capsys, clock):
     with Progress("working", 2) as bar:
         clock.now += 0.99
         bar.update(2)
@@ -71,12 +72,14 @@ def test_nothing_is_shown_of_work_that_takes_less_than_a_second(capsys, clock, m
     assert capsys.readouterr().err == "working: 100% 2/2 [0:01 passed]\n"
 
 
-def test_a_terminal_sees_nothing_of_short_work(terminal):
+def test_a_terminal_sees_nothing_of_short_work(monkeypatch):
+    terminal = on_a_terminal(monkeypatch)
     run(4)
     assert terminal.getvalue() == ""
 
 
-def test_a_terminal_sees_the_steps_and_the_time_that_is_left(terminal):
+def test_a_terminal_sees_the_steps_and_the_time_that_is_left(monkeypatch):
+    terminal = on_a_terminal(monkeypatch)
     run(6, seconds=0.4)
     shown = terminal.getvalue()
     assert all(f"{step}/6" in shown for step in (3, 4, 5, 6))
@@ -90,7 +93,8 @@ def test_work_without_steps(capsys, clock):
     assert capsys.readouterr().err == "working: 100% 0/0 [0:02 passed]\n"
 
 
-def test_the_steps_may_go_back(terminal, monkeypatch):
+def test_the_steps_may_go_back(monkeypatch):
+    terminal = on_a_terminal(monkeypatch)
     monkeypatch.setattr(progress, "_SHOWN_AFTER", 0.0)
     with Progress("working", 10) as bar:
         bar.update(8)
