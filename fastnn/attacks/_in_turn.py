@@ -49,17 +49,26 @@ class InTurn(Search):
         if not self.attacks:
             raise ValueError("attacks in turn need at least one attack")
 
+    def stages(self, classes: int, *, targeted: bool) -> list[tuple[int, Attack]]:
+        """Return the attacks with their numbers, those that a network of so many classes allows."""
+        return list(enumerate(self.attacks))
+
     def _runs(self, tile: Tile) -> int:
         """Return the number of attacks."""
-        return len(self.attacks)
+        return len(self._stages(tile))
+
+    def _stages(self, tile: Tile) -> list[tuple[int, Attack]]:
+        """Return the stages of an attack on a tile."""
+        targeted = tile.targets is not None
+        return self.stages(tile.workspace.net.sizes[-1], targeted=targeted)
 
     def _run(self, standing: Standing, number: int, *, all_steps: bool) -> None:
         """Let one of the attacks at the samples; those that are fooled are left in peace."""
         left = np.flatnonzero(~standing.worst.fooled[standing.rows])
         if not len(left):
             return
+        number, attack = self._stages(standing.tile)[number]
         part = replace(standing.some(left), attack=number, run=0)
-        attack = self.attacks[number]
         if isinstance(attack, Search):
             part.take(attack._search(part.tile, part.eps, all_steps=all_steps))
         else:
@@ -82,7 +91,8 @@ class Standard(InTurn):
     Notes
     -----
     The plan is that of AutoAttack, Croce and Hein (2020), arXiv:2003.01690, section 6, with another
-    minimal-norm attack. With three classes, the untargeted ratio is used; with two, none is.
+    minimal-norm attack. With three classes, the untargeted ratio is used; with two, or with three
+    and targets, none is.
 
     Examples
     --------
@@ -109,13 +119,12 @@ class Standard(InTurn):
             every.append(Square())
         object.__setattr__(self, "attacks", tuple(every))
 
-    def _run(self, standing: Standing, number: int, *, all_steps: bool) -> None:
-        """Let one of the attacks at the samples, if the network has enough classes for it."""
-        attack, classes = self.attacks[number], standing.tile.workspace.net.sizes[-1]
-        if isinstance(attack, APGD) and attack.loss == "dlr-targeted" and classes < 4:
-            if classes < 3:
-                return
-            every = (*self.attacks[:number], replace(attack, loss="dlr"))
-            InTurn(every)._run(standing, number, all_steps=all_steps)
-            return
-        super()._run(standing, number, all_steps=all_steps)
+    def stages(self, classes: int, *, targeted: bool) -> list[tuple[int, Attack]]:
+        """Return the attacks with their numbers, those that a network of so many classes allows."""
+        found: list[tuple[int, Attack]] = []
+        for number, attack in enumerate(self.attacks):
+            if not (isinstance(attack, APGD) and attack.loss == "dlr-targeted" and classes < 4):
+                found.append((number, attack))
+            elif classes == 3 and not targeted:
+                found.append((number, replace(attack, loss="dlr")))
+        return found

@@ -17,7 +17,6 @@ from fastnn.attacks._base import Answer, Attack, Found
 from fastnn.attacks._budget import Budget
 from fastnn.attacks._fgsm import FGSM
 from fastnn.attacks._goal import Goal
-from fastnn.attacks._in_turn import InTurn
 from fastnn.attacks._names import norms_of
 from fastnn.attacks._tile import Tile
 
@@ -32,6 +31,8 @@ class Task:
     Attributes
     ----------
     attack : Attack
+    stages : list of tuple (int, Attack)
+        The attacks that are made in turn, with their numbers, or the one.
     labels : ndarray of int64, shape (N,)
     eps : ndarray, shape (K,), type of the network
     bounds : Bounds
@@ -43,6 +44,7 @@ class Task:
     """
 
     attack: Attack
+    stages: list[tuple[int, Attack]]
     labels: Classes
     eps: Array
     bounds: _checks.Bounds
@@ -70,6 +72,8 @@ class Tally:
     clean, adversarial : ndarray of int64, shapes (N,) and (K, N)
         Predictions.
     traces : ndarray of int32, shape (K, N, 3), or None
+    margins : ndarray, shape (K, N), or None
+        Of the inputs that count, where several attacks are made in turn: see `Tile.margins`.
     disputed : ndarray of bool, shape (K, N), or None
         Where the attack says something else than the count.
     inputs : ndarray, shape (K, N, D), or None
@@ -82,9 +86,12 @@ class Tally:
         self._task = task
         self._budget = Budget(norms_of(task.attack), task.bounds)
         shape = len(task.eps), len(task.labels)
-        tells = type(task.attack).answers not in (Attack.answers, FGSM.answers)
+        in_turn = len(task.stages) > 1
+        silent = (Attack.answers, FGSM.answers)
+        tells = in_turn or type(task.attack).answers not in silent
         self.clean = np.empty(shape[1], np.int64)
         self.adversarial = np.full(shape, -1, np.int64)
+        self.margins = np.full(shape, np.inf, task.eps.dtype) if in_turn else None
         self.traces = np.full((*shape, 3), -1, np.int32) if tells else None
         self.disputed = None if task.believes else np.zeros(shape, bool)
         self.inputs = np.empty((*shape, width), task.eps.dtype) if task.keep else None
@@ -93,27 +100,49 @@ class Tally:
 
     def add(self, ws: Workspace, rows: Rows) -> None:
         """Attack the samples in `ws` with every eps, and store what comes of it."""
-        task, numbers = self._task, numbers_of(rows)
-        tile = Tile(ws, ws.h[0], task.labels[rows], numbers, task.bounds, task.goal)
-        claimed = set()
-        for answer in task.attack.answers(tile, task.eps):
-            if isinstance(answer, Found):
-                self._count(tile, answer)
-            elif isinstance(answer, Answer):
-                self._note(tile, answer)
-                claimed.update(answer.positions.tolist())
-            else:
-                raise TypeError(f"answers must yield Found or Answer, got {type(answer).__name__}")
-        if not task.believes:
-            for k in sorted(claimed):
-                fooled = task.succeeds(self.adversarial[k, numbers], numbers)
-                x = task.attack.perturb_tile(tile, task.eps[k])
-                self._count(tile, Found(k, x, fooled))
+        tile = self._tile(ws, numbers_of(rows))
+        ks = np.arange(len(self._task.eps))
+        # In turn, each eps has other samples left.
+        for some in [ks] if len(self._task.stages) == 1 else ks[:, None]:
+            self._attack(tile, 0, some)
         clean = tile.clean_logits()
         self.clean[rows] = predictions(clean, np.empty(len(clean), np.int64))
         saturated, zero = tile.counts()
         self.saturated_rows.append(saturated)
         self.zero_gradient_rows.append(zero)
+
+    def standing(self, k: int) -> Classes:
+        """Return the numbers of the samples that no attack has fooled yet."""
+        every = np.arange(len(self._task.labels))
+        return np.flatnonzero(~self._task.succeeds(self.adversarial[k], every))
+
+    def add_stage(self, ws: Workspace, numbers: Classes, stage: int, k: int) -> None:
+        """Attack samples that still stand at one eps with a later attack."""
+        self._attack(self._tile(ws, numbers), stage, np.array([k]))
+
+    def _tile(self, ws: Workspace, numbers: Classes) -> Tile:
+        """Return the samples that are loaded in a workspace."""
+        task = self._task
+        return Tile(ws, ws.h[0], task.labels[numbers], numbers, task.bounds, task.goal)
+
+    def _attack(self, tile: Tile, stage: int, ks: Classes) -> None:
+        """Attack the samples of a tile at some of the eps."""
+        task, numbers = self._task, tile.numbers
+        number, attack = task.stages[stage]
+        claimed = set()
+        for answer in attack.answers(tile, task.eps[ks]):
+            if isinstance(answer, Found):
+                self._count(tile, number, answer._replace(position=int(ks[answer.position])))
+            elif isinstance(answer, Answer):
+                self._note(tile, answer._replace(positions=ks[answer.positions]))
+                claimed.update(ks[answer.positions].tolist())
+            else:
+                raise TypeError(f"answers must yield Found or Answer, got {type(answer).__name__}")
+        if not task.believes:
+            for k in sorted(claimed):
+                fooled = task.succeeds(self.adversarial[k, numbers], numbers)
+                x = attack.perturb_tile(tile, task.eps[k])
+                self._count(tile, number, Found(k, x, fooled))
 
     def _note(self, tile: Tile, answer: Answer) -> None:
         """Store the predictions of logits that an attack has computed."""
@@ -122,29 +151,30 @@ class Tally:
         found = predictions(answer.logits, np.empty(len(answer.logits), np.int64))
         self.adversarial[ks[:, None], chosen] = found.reshape(-1, len(ks)).T
 
-    def _count(self, tile: Tile, found: Found) -> None:
-        """Store the predictions for adversarial inputs, by a forward pass over them."""
+    def _count(self, tile: Tile, number: int, found: Found) -> None:
+        """Keep the adversarial inputs that are worse, by a forward pass over them."""
         task, k, numbers = self._task, found.position, tile.numbers
         x = tile.usable(found.x)
         logits = tile.logits(x)
         self._budget.require(x, tile.usable(tile.x), task.eps[k], numbers)
         predicted = predictions(logits, np.empty(len(logits), np.int64))
-        self.adversarial[k, numbers] = predicted
         succeeded = task.succeeds(predicted, numbers)
+        worse = np.ones(len(x), bool)
+        if self.margins is not None:
+            margins = tile.margins(logits)
+            seen = self.adversarial[k, numbers] >= 0
+            worse = succeeded | ~seen | (margins < self.margins[k, numbers])
+            self.margins[k, numbers[worse]] = margins[worse]
+        kept = numbers[worse]
+        self.adversarial[k, kept] = predicted[worse]
         if found.fooled is not None and self.disputed is not None:
-            self.disputed[k, numbers] = found.fooled != succeeded
+            self.disputed[k, numbers] |= found.fooled != succeeded
+        if self.traces is not None and found.origins is not None:
+            self.traces[k, numbers[succeeded]] = found.origins[succeeded]
         if self.traces is not None:
-            self.traces[k, numbers] = self._traced(found, succeeded)
+            self.traces[k, numbers[succeeded], 0] = number
         if self.inputs is not None:
-            self.inputs[k, numbers] = x
-
-    def _traced(self, found: Found, succeeded: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Return the origins of what an attack has found, -1 for what has not succeeded."""
-        origins = np.full((len(succeeded), 3), -1) if found.origins is None else found.origins
-        traced = np.where(succeeded[:, None], origins, -1)
-        if not isinstance(self._task.attack, InTurn):
-            traced[succeeded, 0] = 0
-        return traced
+            self.inputs[k, kept] = x[worse]
 
     def require_all(self) -> None:
         """Raise if the attack has left out a sample."""

@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _checks
 from fastnn._engine.narrow import MOST_ROWS as MOST_SHARED
-from fastnn._engine.tiles import for_each_tile
+from fastnn._engine.tiles import for_each_tile, numbers_of
+from fastnn._engine.workspace import Rows, Workspace
 from fastnn._kernels import elementwise
 from fastnn._runtime.progress import Progress
 from fastnn._runtime.team import Team
@@ -20,7 +21,7 @@ from fastnn.attacks import ATTACKS, Attack, InTurn
 from fastnn.attacks._base import goal_of
 from fastnn.attacks._diagnostics import diagnostics
 from fastnn.attacks._function import Function, given_by
-from fastnn.attacks._names import name_of, names_of
+from fastnn.attacks._names import name_of, names_of, stages_of
 from fastnn.attacks._tally import Tally, Task
 from fastnn.networks import MLP
 from fastnn.reports import AdversarialReport
@@ -122,7 +123,8 @@ def adversarial_accuracy(
     goal = goal_of(targets, rng, truth, net.sizes[-1])
     start = time.perf_counter()
     eps_in_type = np.atleast_1d(budget).astype(net.dtype)  # an eps of 1e-50 is 0 in float32
-    task = Task(chosen, truth, eps_in_type, limits, goal, recount, keep_adversarial)
+    stages = stages_of(chosen, net.sizes[-1], targeted=targets is not None)
+    task = Task(chosen, stages, truth, eps_in_type, limits, goal, recount, keep_adversarial)
     tally = Tally(task, net.sizes[0])
     with Progress("attack", len(rows), enabled=progress) as bar:
         for_each_tile(
@@ -138,9 +140,27 @@ def adversarial_accuracy(
             progress=bar,
         )
         bar.update(len(rows))
+    for stage in range(1, len(stages)):
+        _attack_the_rest(net, rows, task, tally, stage, count)
     tally.require_all()
     seconds = time.perf_counter() - start
     return _report(task, tally, budget, bounds, net.sizes[-1], seconds)
+
+
+def _attack_the_rest(
+    net: MLP, x: NDArray[Any], task: Task, tally: Tally, stage: int, threads: int
+) -> None:
+    """Attack what still stands at each eps, in tiles of these samples alone."""
+    for k in range(len(task.eps)):
+        left = tally.standing(k)
+        if not len(left):
+            continue
+
+        def work(ws: Workspace, rows: Rows, k: int = k, left: NDArray[np.int64] = left) -> None:
+            tally.add_stage(ws, left[numbers_of(rows)], stage, k)
+
+        order = task.labels[left].argsort(kind="stable") if len(left) > MOST_SHARED else None
+        for_each_tile(net, x[left], work, to=0, direction=True, order=order, threads=threads)
 
 
 def _report(
