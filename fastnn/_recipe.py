@@ -38,8 +38,10 @@ class Recipe:
         x: NDArray[np.uint8],
         labels: NDArray[np.int64],
         validation: tuple[NDArray[np.uint8], NDArray[np.int64]] | None = None,
+        *,
+        progress: bool = True,
     ) -> tuple[MLP, History]:
-        """Return a new network trained on `x`, with a progress bar, and its history."""
+        """Return a new network trained on `x`, and its history; `progress` draws a bar."""
         net = MLP.random(self.sizes, self.activation, rng=self.seed)
         history = train(
             net,
@@ -52,7 +54,7 @@ class Recipe:
             l2=self.l2,
             validation=validation,
             rng=self.seed,
-            progress=True,
+            progress=progress,
         )
         return net, history
 
@@ -67,7 +69,9 @@ def recipe_for(rows: int) -> Recipe:
     return FULL if rows > 20_000 else SAMPLE
 
 
-def cached_network(path: str | os.PathLike[str] | None, source: str) -> tuple[MLP, str]:
+def cached_network(
+    path: str | os.PathLike[str] | None, source: str, *, progress: bool = True
+) -> tuple[MLP, str]:
     """Return the network for the digits that `datasets.load_mnist` finds, and where it is from.
 
     It is trained once for the same digits and recipe, and kept in the user's cache. If the cache
@@ -85,7 +89,7 @@ def cached_network(path: str | os.PathLike[str] | None, source: str) -> tuple[ML
     x, labels, _ = datasets.load_split("train", path, source=source)
     if not len(x):
         raise FileNotFoundError("there are no training digits: give --weights")
-    net, _ = recipe_for(len(x)).train(x, labels)
+    net, _ = recipe_for(len(x)).train(x, labels, progress=progress)
     return net, _keep(net, file)
 
 
