@@ -108,7 +108,7 @@ def adversarial_accuracy(
     rows = _checks.inputs(x, net.sizes[0], net.dtype, limits=limits, each=_spread(count))
     truth = _checks.labels(labels, len(rows), net.sizes[-1])
     budget = _checks.eps(eps)
-    chosen = _chosen(attack, net, rows, truth, np.atleast_1d(budget), bounds, limits)
+    chosen = chosen_by(attack, net, rows, truth, np.atleast_1d(budget), bounds, limits)
     goal = goal_of(targets, rng, truth, net.sizes[-1])
     start = time.perf_counter()
     tally = _Tally(chosen, truth, np.atleast_1d(budget), limits, goal)
@@ -142,7 +142,7 @@ def adversarial_accuracy(
     )
 
 
-def _chosen(
+def chosen_by(
     attack: Any,
     net: MLP,
     x: NDArray[Any],
