@@ -180,7 +180,7 @@ def _cached(
         print(f"fastnn: training again: {error}", file=sys.stderr)
     x, labels, _ = datasets.load_split("train", path, source=source)
     if not len(x):
-        raise FileNotFoundError("there are no training digits: give --weights")
+        raise FileNotFoundError("there are no training digits, and no network was given")
     net, _ = recipe_of(len(x)).train(x, labels)
     return net, _keep(net, file)
 

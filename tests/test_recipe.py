@@ -147,5 +147,7 @@ def test_an_attack_without_settings_that_can_be_compared_is_refused(folder):
 def test_a_folder_without_training_digits_is_refused(folder):
     for name in ("images_train.npy", "labels_train.npy"):
         (folder / name).unlink()
-    with pytest.raises(FileNotFoundError, match=r"^there are no training digits"):
+    with pytest.raises(
+        FileNotFoundError, match=r"^there are no training digits, and no network was given$"
+    ):
         TINY.network(folder)

@@ -1,6 +1,6 @@
-"""Make the tables of adversarial-training.md.
+"""Make the tables of howto/adversarial-training.md.
 
-``python docs/howto/adversarial_training.py --data DIR``: DIR has MNIST's files.
+``python docs/figures/adversarial_training.py --data DIR``: DIR has MNIST's files.
 The networks are kept in the cache, so that only the first run trains them.
 """
 
