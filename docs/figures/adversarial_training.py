@@ -21,7 +21,8 @@ RECIPES = {
     "PGD": fastnn.Recipe(SIZES, **SETTINGS, attack=PGD(steps=10), **ATTACKED),
 }
 PLAIN = PGD(steps=40, step_size=0.01, random_start=False)
-FIRST = 1_000  # `Standard` attacks these
+ALL = {"FGSM": "fgsm", "PGD": PGD(restarts=3), "APGD": APGD()}  # all images
+SOME = {"FGSM": "fgsm", "PGD": PGD(restarts=3), "Standard": Standard()}  # 1,000
 
 
 def standing(net, x, labels, attack, eps=EPS):
@@ -46,16 +47,14 @@ def main():
     arguments = parser.parse_args()
     data = fastnn.load_mnist(arguments.data)
     x, labels = data.x_test, data.y_test
-    print("| trained on | clean | FGSM | PGD | APGD | `Standard`, first 1,000 |")
+    print(f"| trained on | clean | {' | '.join(ALL)} | {' | '.join(SOME)}, 1,000 |")
     for name, recipe in RECIPES.items():
         net = recipe.network(arguments.data)
         counts = [(net.predict(x) == labels).sum()]
-        counts += [
-            standing(net, x, labels, attack).sum()
-            for attack in ("fgsm", PGD(restarts=3), APGD())
-        ]
-        few = standing(net, x[:FIRST], labels[:FIRST], Standard()).sum()
-        print(f"| {name} |", " | ".join(f"{c:,}" for c in (*counts, few)), "|")
+        counts += [standing(net, x, labels, a).sum() for a in ALL.values()]
+        few = x[:1_000], labels[:1_000]
+        counts += [standing(net, *few, a).sum() for a in SOME.values()]
+        print(f"| {name} |", " | ".join(f"{count:,}" for count in counts), "|")
     print("| trained on | eps | float32 | float64 | samples that differ |")
     for name, recipe in RECIPES.items():
         net = recipe.network(arguments.data)
