@@ -12,6 +12,7 @@ from . import reference as reference
 from . import reports as reports
 from . import robustness as robustness
 from . import training as training
+from ._recipe import Recipe as Recipe
 from ._runtime.threads import threads as threads
 from ._version import __version__ as __version__
 from .attacks import fgsm as fgsm

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from fastnn.attacks._minimal_norm import MinimalNorm
 from fastnn.attacks._search import Search, Standing
 from fastnn.attacks._square import Square
 from fastnn.attacks._tile import Tile
+from fastnn.networks import MLP
 
 Array = NDArray[Any]
 
@@ -48,6 +50,18 @@ class InTurn(Search):
     def __post_init__(self) -> None:
         if not self.attacks:
             raise ValueError("attacks in turn need at least one attack")
+
+    def _begin(
+        self,
+        net: MLP,
+        x: Array,
+        labels: NDArray[np.int64],
+        eps: NDArray[np.float64],
+        bounds: tuple[float, float] | None,
+    ) -> InTurn:
+        """Return the attacks for a batch: functions among them are called now."""
+        begun = tuple(one._begin(net, x, labels, eps, bounds) for one in self.attacks)
+        return self if all(map(operator.is_, begun, self.attacks)) else InTurn(begun)
 
     def stages(self, classes: int, *, targeted: bool) -> list[tuple[int, Attack]]:
         """Return the attacks with their numbers, those that a network of so many classes allows."""

@@ -13,7 +13,6 @@ from fastnn import _checks
 from fastnn._engine.narrow import MOST_ROWS as MOST_SHARED
 from fastnn._engine.tiles import for_each_tile, numbers_of
 from fastnn._engine.workspace import Rows, Workspace
-from fastnn._kernels import elementwise
 from fastnn._kernels.timing import clock
 from fastnn._runtime.progress import Progress
 from fastnn._runtime.team import Team
@@ -28,6 +27,8 @@ from fastnn.attacks._tally import Tally, Task
 from fastnn.networks import MLP
 from fastnn.reports import AdversarialReport
 
+AttackLike = str | Attack | Function | Sequence[str | Attack | Function]
+
 
 def adversarial_accuracy(
     net: MLP,
@@ -38,7 +39,7 @@ def adversarial_accuracy(
     threads: int | None = None,
     progress: bool = False,
     *,
-    attack: str | Attack | Sequence[str | Attack] | Function = "fgsm",
+    attack: AttackLike = "fgsm",
     targets: ArrayLike | None = None,
     rng: Any = 0,
     recount: bool = False,
@@ -133,8 +134,7 @@ def adversarial_accuracy(
         grid = Lattice.of(lattice, used, norms_of(chosen), limits)
         grid.require(rows)
         used = grid.eps
-    if isinstance(chosen, Given):
-        chosen.call(net, _floats(rows, net), truth, used, bounds)
+    chosen = chosen._begin(net, rows, truth, used, bounds)
     in_type = used.astype(net.dtype)  # an eps of 1e-50 is 0 in float32
     stages = stages_of(chosen, net.sizes[-1], targeted=targets is not None)
     task = Task(chosen, stages, truth, in_type, limits, goal, recount, keep_adversarial, grid)
@@ -187,15 +187,6 @@ def _attack_the_rest(net: MLP, x: NDArray[Any], task: Task, tally: Tally, thread
             for_each_tile(net, x[left], work, to=0, direction=True, order=order, threads=threads)
 
 
-def _floats(x: NDArray[Any], net: MLP) -> NDArray[Any]:
-    """Return inputs in the type of the network, pixels of uint8 as numbers in [0, 1]."""
-    if x.dtype != np.uint8:
-        return x
-    out = np.empty(x.shape, net.dtype)
-    elementwise._scale_pixels(np.ascontiguousarray(x), out)
-    return out
-
-
 def _spread(count: int) -> _checks.Each:
     """Return a function that calls another one for each of several items, on so many threads."""
 
@@ -206,7 +197,7 @@ def _spread(count: int) -> _checks.Each:
     return each
 
 
-def attack_of(attack: str | Attack | Sequence[str | Attack] | Function) -> Attack:
+def attack_of(attack: AttackLike) -> Attack:
     """Return an attack given by name, as an object, as several or as a function.
 
     Raises

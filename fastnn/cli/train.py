@@ -132,5 +132,5 @@ def _recipe(args: argparse.Namespace, rows: int) -> Recipe:
     from fastnn._recipe import recipe_for
 
     recipe = recipe_for(rows)
-    given = {field.name: getattr(args, field.name) for field in fields(recipe)}
+    given = {field.name: getattr(args, field.name, None) for field in fields(recipe)}
     return replace(recipe, **{name: value for name, value in given.items() if value is not None})
