@@ -21,6 +21,7 @@ PROJECT = ROOT / "pyproject.toml"
 SIGNATURES = {
     "adversarial_accuracy": "net x labels eps bounds threads progress",
     "fgsm": "net x labels eps bounds",
+    "first_flip": "net x labels bounds",
     "load_mlp": "path",
     "load_mnist": "",
     "pgd": "net x labels eps bounds steps step_size norm random_start restarts targets rng",

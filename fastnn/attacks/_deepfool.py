@@ -94,16 +94,13 @@ class DeepFool(Search):
         classes, rows = tile.workspace.net.sizes[-1], np.arange(len(x))
         nearest = np.full(len(x), np.inf)
         step = np.zeros(x.shape)
-        for k in range(1, classes):
-            other = (tile.labels + k) % classes if tile.targets is None else tile.targets
-
-            def toward(logits: Array, other: NDArray[np.int64] = other) -> Array:
-                residual = np.zeros_like(logits)
-                residual[rows, other] = 1
-                residual[rows, tile.labels] -= 1
-                return residual
-
-            logits, gradient = tile.derivatives(x, toward)
+        others = [(tile.labels + k) % classes for k in range(1, classes)]
+        if tile.targets is not None:
+            others = [tile.targets]
+        one_hot = np.eye(classes, dtype=x.dtype)
+        residuals = (one_hot[other] - one_hot[tile.labels] for other in others)
+        found = tile.derivatives(x, residuals)
+        for other, (logits, gradient) in zip(others, found, strict=True):
             slope = gradient.astype(np.float64)
             gap = np.abs(logits[rows, other].astype(np.float64) - logits[rows, tile.labels])
             size = np.linalg.norm(slope, axis=1, ord=2 if self.norm == "l2" else 1)
@@ -112,6 +109,4 @@ class DeepFool(Search):
             better = length < nearest
             nearest[better] = length[better]
             step[better] = length[better, None] * way[better]
-            if tile.targets is not None:
-                break
         return step

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn import _checks
-from fastnn.attacks._base import Answer, Attack
+from fastnn.attacks._base import Attack, Found
+from fastnn.attacks._budget import Budget
 from fastnn.attacks._tile import Tile
 from fastnn.networks import MLP
 
@@ -22,18 +23,18 @@ Function = Callable[[MLP, Array, NDArray[np.int64], float, tuple[float, float] |
 class Given(Attack):
     """An attack whose results are there already: an array (N, D) for every eps."""
 
-    def __init__(self, results: list[Array]) -> None:
+    def __init__(self, results: list[Array], name: str) -> None:
         self._results = results
+        self.name = name
 
     def perturb_tile(self, tile: Tile, eps: Any) -> Array:
         """Return the results for the first eps."""
         return np.asarray(self._results[0][tile.numbers])
 
-    def answers(self, tile: Tile, eps: Array) -> Iterator[Answer]:
-        """Yield the logits of the results, for each eps."""
-        rows = slice(0, len(tile.x))
+    def answers(self, tile: Tile, eps: Array) -> Iterator[Found]:
+        """Yield the results for each eps."""
         for k in range(len(eps)):
-            yield Answer(rows, np.array([k]), tile.logits(self._results[k][tile.numbers]))
+            yield Found(k, self._results[k][tile.numbers])
 
 
 def given_by(
@@ -63,20 +64,6 @@ def given_by(
                 f"the attack returned {found.dtype} of shape {found.shape} for {x.dtype} of shape "
                 f"{x.shape}"
             )
-        _require_within(found, x, x.dtype.type(one), limits)
+        Budget(("linf",), limits).require(found, x, x.dtype.type(one), np.arange(len(x)))
         results.append(found)
-    return Given(results)
-
-
-def _require_within(found: Array, x: Array, eps: Any, limits: _checks.Bounds) -> None:
-    """Raise for the first entry that is too far from the clean one, or outside the bounds."""
-    kind = x.dtype.type
-    lower, upper = kind(limits.lower), kind(limits.upper)
-    for wrong, where in (
-        (~(np.abs(found - x) <= eps), f"further than eps {eps:g} from {{clean:g}}"),
-        (~((found >= lower) & (found <= upper)), f"outside the bounds {tuple(limits)}"),
-    ):
-        if wrong.any():
-            row, column = (int(i) for i in np.argwhere(wrong)[0])
-            place = f"the attack returned {found[row, column]:g} at [{row}, {column}], "
-            raise ValueError(place + where.format(clean=x[row, column]))
+    return Given(results, getattr(function, "__name__", type(function).__name__))

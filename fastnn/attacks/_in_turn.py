@@ -64,7 +64,7 @@ class InTurn(Search):
             part.take(attack._search(part.tile, part.eps, all_steps=all_steps))
         else:
             x = np.array(attack.perturb_tile(part.tile, part.eps))
-            part.see(x, part.tile.logits(x))
+            replace(part, run=-1, seen=-1).see(x, part.tile.logits(x))
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,8 @@ class Standard(InTurn):
     Notes
     -----
     The plan is that of AutoAttack, Croce and Hein (2020), arXiv:2003.01690, section 6, with another
-    minimal-norm attack. With three classes, the untargeted ratio is used; with two, none is.
+    minimal-norm attack. With three classes, the untargeted ratio is used; with two, or with three
+    and targets, none is.
 
     Examples
     --------
@@ -113,7 +114,7 @@ class Standard(InTurn):
         """Let one of the attacks at the samples, if the network has enough classes for it."""
         attack, classes = self.attacks[number], standing.tile.workspace.net.sizes[-1]
         if isinstance(attack, APGD) and attack.loss == "dlr-targeted" and classes < 4:
-            if classes < 3:
+            if classes < 3 or standing.tile.targets is not None:
                 return
             every = (*self.attacks[:number], replace(attack, loss="dlr"))
             InTurn(every)._run(standing, number, all_steps=all_steps)

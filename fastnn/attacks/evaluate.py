@@ -10,19 +10,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _checks
-from fastnn._engine.layers import require_finite
-from fastnn._engine.losses import predictions
 from fastnn._engine.narrow import MOST_ROWS as MOST_SHARED
-from fastnn._engine.tiles import for_each_tile, numbers_of
-from fastnn._engine.workspace import Rows, Workspace
+from fastnn._engine.tiles import for_each_tile
 from fastnn._kernels import elementwise
 from fastnn._runtime.progress import Progress
 from fastnn._runtime.team import Team
 from fastnn._runtime.threads import thread_count
-from fastnn.attacks import ATTACKS, Attack, InTurn, Tile
+from fastnn.attacks import ATTACKS, Attack, InTurn
 from fastnn.attacks._base import goal_of
+from fastnn.attacks._diagnostics import diagnostics
 from fastnn.attacks._function import Function, given_by
-from fastnn.attacks._goal import Goal
+from fastnn.attacks._names import name_of, names_of
+from fastnn.attacks._tally import Tally, Task
 from fastnn.networks import MLP
 from fastnn.reports import AdversarialReport
 
@@ -39,6 +38,8 @@ def adversarial_accuracy(
     attack: str | Attack | Sequence[str | Attack] | Function = "fgsm",
     targets: ArrayLike | None = None,
     rng: Any = 0,
+    recount: bool = False,
+    keep_adversarial: bool = False,
 ) -> AdversarialReport:
     """Attack every sample, by default with FGSM, and count those that the network still gets right.
 
@@ -65,12 +66,16 @@ def adversarial_accuracy(
         such as ``fastnn.attacks.PGD(steps=40)``; several, each for the samples that the ones before
         have not fooled; or a function ``f(net, x, labels, eps, bounds)`` that returns adversarial
         inputs of the shape and type of its `x`, which is in the type of the network. It is called
-        once for every eps, and its results are checked before they count: no entry is further than
-        eps from the clean one, or outside the bounds.
+        once for every eps.
     targets : ndarray of int, shape (N,), or int, optional
         Classes that the attack is to reach, none of them the true one. Default: any other.
     rng : int, or pair of int and ndarray of int, optional
         Seed of random numbers; see `Attack.perturb`.
+    recount : bool, optional
+        With several eps and FGSM in L-infinity: count again from adversarial arrays, one gradient
+        and one forward pass for every eps. See the notes.
+    keep_adversarial : bool, optional
+        Keep the adversarial inputs in the report. They take 4 or 8 bytes an entry, for every eps.
 
     Returns
     -------
@@ -82,14 +87,19 @@ def adversarial_accuracy(
     ------
     TypeError, ValueError, FloatingPointError
         As `Attack.perturb`; `threads` is not a positive integer; `attack` is neither a name on the
-        list nor an attack nor a function; a function's result has another shape or type, or is
-        beyond eps or the bounds.
+        list nor an attack nor a function; what an attack returns has another shape, is beyond eps
+        in the norm of the attack, or is outside the bounds.
 
     Notes
     -----
-    With one eps, the adversarial inputs go through the network. With several, FGSM shares the first
-    layer's products: ``z_1(eps) = z_1 + eps * (sign(g) W_1)``. A clipped input no longer depends on
-    eps; it contributes a constant, so that no eps beyond the bounds changes a prediction. Sums are
+    What an attack says about its success does not count. Its adversarial inputs are checked against
+    eps and bounds, and go through the network once more. Where that says something else than the
+    attack, as it may where two logits are equal up to rounding, the report has a diagnostic.
+
+    With several eps, FGSM shares the first layer's products: ``z_1(eps) = z_1 + eps * (sign(g)
+    W_1)``. There are no adversarial inputs then, unless `recount` or `keep_adversarial` asks for
+    them; to make them takes as long as the sharing saves. A clipped input no longer depends on eps;
+    it contributes a constant, so that no eps beyond the bounds changes a prediction. Sums are
     rounded in another order than in a call for one eps. Where two logits are equal up to rounding,
     the predictions may therefore differ.
 
@@ -111,7 +121,9 @@ def adversarial_accuracy(
     chosen = _chosen(attack, net, rows, truth, np.atleast_1d(budget), bounds, limits)
     goal = goal_of(targets, rng, truth, net.sizes[-1])
     start = time.perf_counter()
-    tally = _Tally(chosen, truth, np.atleast_1d(budget), limits, goal)
+    eps_in_type = np.atleast_1d(budget).astype(net.dtype)  # an eps of 1e-50 is 0 in float32
+    task = Task(chosen, truth, eps_in_type, limits, goal, recount, keep_adversarial)
+    tally = Tally(task, net.sizes[0])
     with Progress("attack", len(rows), enabled=progress) as bar:
         for_each_tile(
             net,
@@ -126,19 +138,45 @@ def adversarial_accuracy(
             progress=bar,
         )
         bar.update(len(rows))
-    hits = [int(np.count_nonzero(found == truth)) for found in tally.adversarial]
-    single = isinstance(budget, float)
+    tally.require_all()
+    seconds = time.perf_counter() - start
+    return _report(task, tally, budget, bounds, net.sizes[-1], seconds)
+
+
+def _report(
+    task: Task,
+    tally: Tally,
+    budget: float | NDArray[np.float64],
+    bounds: tuple[float, float] | None,
+    classes: int,
+    seconds: float,
+) -> AdversarialReport:
+    """Return what the tally has, for one eps without the axis of the eps."""
+    labels, attack = task.labels, task.attack
+    hits = [int(np.count_nonzero(found == labels)) for found in tally.adversarial]
+
+    def of(array: Any) -> Any:
+        return array[0] if isinstance(budget, float) and array is not None else array
+
     return AdversarialReport(
-        n=len(rows),
+        n=len(labels),
         eps=budget,
-        bounds=None if bounds is None else (limits.lower, limits.upper),
-        clean_correct=int(np.count_nonzero(tally.clean == truth)),
-        adversarial_correct=hits[0] if single else np.array(hits, np.int64),
+        bounds=None if bounds is None else (task.bounds.lower, task.bounds.upper),
+        clean_correct=int(np.count_nonzero(tally.clean == labels)),
+        adversarial_correct=of(hits) if isinstance(budget, float) else np.array(hits, np.int64),
         clean_prediction=tally.clean,
-        adversarial_prediction=tally.adversarial[0] if single else tally.adversarial,
+        adversarial_prediction=of(tally.adversarial),
         zero_gradient_rows=sum(tally.zero_gradient_rows),
         saturated_rows=sum(tally.saturated_rows),
-        seconds=time.perf_counter() - start,
+        seconds=seconds,
+        labels=labels.copy(),
+        targets=None if task.goal.targets is None else task.goal.targets.copy(),
+        classes=classes,
+        attack=name_of(attack),
+        attacks=names_of(attack),
+        traces=of(tally.traces),
+        adversarial=of(tally.inputs),
+        diagnostics=diagnostics(tally),
     )
 
 
@@ -202,38 +240,3 @@ def warm_up(net: MLP, x: ArrayLike, labels: ArrayLike, eps: Any, *, attack: str 
     """
     rows = slice(0, MOST_SHARED + 1)
     adversarial_accuracy(net, np.asarray(x)[rows], np.asarray(labels)[rows], eps, attack=attack)
-
-
-class _Tally:
-    """Predictions and counts, filled tile by tile."""
-
-    def __init__(
-        self,
-        attack: Attack,
-        labels: NDArray[np.int64],
-        budgets: NDArray[np.float64],
-        limits: _checks.Bounds,
-        goal: Goal,
-    ) -> None:
-        self._attack, self._labels, self._limits = attack, labels, limits
-        self._budgets, self._goal = budgets, goal
-        self.clean = np.empty(len(labels), np.int64)
-        self.adversarial = np.empty((len(budgets), len(labels)), np.int64)
-        self.zero_gradient_rows: list[int] = []  # of every tile
-        self.saturated_rows: list[int] = []
-
-    def add(self, ws: Workspace, rows: Rows) -> None:
-        """Attack the samples in `ws` with every eps, and store the predictions."""
-        numbers = numbers_of(rows)
-        tile = Tile(ws, ws.h[0], self._labels[rows], numbers, self._limits, self._goal)
-        budgets = self._budgets.astype(ws.net.dtype)  # an eps of 1e-50 is 0 in float32
-        for some, ks, logits in self._attack.answers(tile, budgets):
-            chosen = tile.numbers[some]
-            require_finite(logits, chosen.repeat(len(ks)), "logits")
-            found = predictions(logits, np.empty(len(logits), np.int64))
-            self.adversarial[ks[:, None], chosen] = found.reshape(-1, len(ks)).T
-        clean = tile.clean_logits()
-        self.clean[rows] = predictions(clean, np.empty(len(clean), np.int64))
-        saturated, zero = tile.counts()
-        self.saturated_rows.append(saturated)
-        self.zero_gradient_rows.append(zero)

@@ -10,7 +10,6 @@ import numpy as np
 from fastnn._engine import losses as engine
 from fastnn._kernels import attack_steps, elementwise, exponentials
 from fastnn.attacks import PGD, Standard, fgsm
-from fastnn.attacks._tile import ROUNDING
 from fastnn.attacks.evaluate import adversarial_accuracy
 from fastnn.bench.protocol import Array, Bounds, Complete, SeveralInTurn
 from fastnn.networks import MLP
@@ -59,7 +58,7 @@ class Fastnn32:
         """Return the inputs after one signed step, in a buffer that is allocated once."""
         lower, upper = map(self.dtype, bounds or (-np.inf, np.inf))
         sizes, out = np.full(len(x), eps, self.dtype), self._buffer("step", x.shape)
-        rounding = ROUNDING[x.dtype]
+        rounding = attack_steps.ROUNDING[x.dtype]
         attack_steps._signed_step(x, x, gradient, sizes, sizes, lower, upper, rounding, out)
         return out
 

@@ -273,8 +273,9 @@ def test_the_standard_attacks_take_any_number_of_classes(rng, classes):
     object.__setattr__(
         attack, "attacks", (APGD(5), APGD(5, "dlr-targeted"), MinimalNorm(), Square(20))
     )
-    report = adversarial_accuracy(net, x, labels, 0.05, attack=attack)
-    assert report.adversarial_correct <= report.clean_correct
+    for targets in (None, (labels + 1) % classes):
+        report = adversarial_accuracy(net, x, labels, 0.05, attack=attack, targets=targets)
+        assert report.adversarial_correct <= report.clean_correct
     assert len(Standard().attacks) == 4
     assert [type(one) for one in Standard("l2").attacks] == [APGD, APGD, MinimalNorm]
 

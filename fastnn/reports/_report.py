@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+from fastnn.reports._counts import Counts
+from fastnn.reports._shares import share_text
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class AdversarialReport:
+class AdversarialReport(Counts):
     """How many samples a network gets right, as they are and after an attack.
 
     Attributes
@@ -36,6 +38,24 @@ class AdversarialReport:
         `p - one_hot` would lose the true class; fastnn's residual keeps it.
     seconds : float
         Wall time of the call.
+    labels : ndarray of int64, shape (n,), or None
+        True classes.
+    targets : ndarray of int64, shape (n,), or None
+        Classes that the attack was to reach; None: any other.
+    classes : int
+        Number of classes, C.
+    attack : str
+        What the attack is called: its class, with the settings that are not the default ones.
+    attacks : tuple of str
+        The same for each of several in turn; else one.
+    traces : ndarray of int32, shape (n, 3) or (K, n, 3), or None
+        What `origins` says, where the attack tells.
+    adversarial : ndarray, shape (n, D) or (K, n, D), or None
+        The adversarial inputs, where the call was to keep them.
+    lattice : int or None
+        Number of steps from 0 to 1 that inputs were rounded to.
+    diagnostics : tuple of Diagnostic
+        Signs that a count may not say what it seems to.
 
     Examples
     --------
@@ -46,30 +66,6 @@ class AdversarialReport:
     >>> report.n, report.clean_accuracy, report.adversarial_accuracy
     (2, 1.0, 0.5)
     """
-
-    n: int
-    eps: float | NDArray[np.float64]
-    bounds: tuple[float, float] | None
-    clean_correct: int
-    adversarial_correct: Any
-    clean_prediction: NDArray[np.int64]
-    adversarial_prediction: NDArray[np.int64]
-    zero_gradient_rows: int
-    saturated_rows: int
-    seconds: float
-
-    @property
-    def clean_accuracy(self) -> float:
-        """Share of samples predicted right without an attack; NaN where there are none."""
-        return self.clean_correct / self.n if self.n else math.nan
-
-    @property
-    def adversarial_accuracy(self) -> Any:
-        """Share of samples predicted right under attack: a float, or an array (K,)."""
-        if isinstance(self.eps, float):
-            return self.adversarial_correct / self.n if self.n else math.nan
-        share = self.adversarial_correct / self.n if self.n else np.full(len(self.eps), math.nan)
-        return np.asarray(share)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all but the predictions, ready for `json.dumps`; NaN and infinity become None.
@@ -143,8 +139,3 @@ class AdversarialReport:
             for label, value in self.rows()
         )
         return f"<table>{cells}</table>"
-
-
-def share_text(correct: Any, n: int) -> str:
-    """Return a count with its percentage."""
-    return f"{correct / n:7.2%}  ({int(correct):,} of {n:,})" if n else "no samples"
