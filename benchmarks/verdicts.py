@@ -48,8 +48,8 @@ class Row:
 
     @property
     def margin(self):
-        """Return the larger of both, without a sign."""
-        return max(abs(self.ours), abs(self.theirs))
+        """Return the larger of both, without a sign; NaN if one of them is."""
+        return float(np.maximum(abs(self.ours), abs(self.theirs)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,7 +46,7 @@ class Watched(torch.nn.Module):
         self.module, self.labels, self.worst = net.module, labels, Worst(x)
 
     def forward(self, x):
-        flat = x.reshape(len(x), -1)
+        flat = x.reshape(len(x), -1).to(torch.float64)  # ART tries it with ones of float32
         logits = self.module(flat)
         if len(x) == len(self.labels):
             self.worst.see(flat.detach(), margins(logits.detach(), self.labels))
