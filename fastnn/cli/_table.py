@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 WAYS = (("not clipped", None), ("clipped to [0, 1]", (0.0, 1.0)))
 
 # Diagnostics of a report that are rows of the heading.
-SIGNS = ("saturated rows", "zero gradients")
+SIGNS = ("saturated", "no gradient")
 
 # 80 columns, where there are no more than 10,000 images.
 _LABEL, _COLUMN = 27, 28

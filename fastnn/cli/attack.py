@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastnn.cli import _attacks, _table
 from fastnn.cli._targets import add_targets_argument, targets_of
+from fastnn.cli._terminal import wrapped
 from fastnn.cli.options import (
     Eps,
     Parser,
@@ -207,14 +208,17 @@ def _standing(job: Job, reports: list[AdversarialReport]) -> Any:
 
 
 def _remarks(found: dict[str, list[AdversarialReport]]) -> list[str]:
-    """Return signs that a count may not say what it seems to; the table has two of them itself."""
-    return [
-        f"{word}, {way}: {sign}"
-        for word, reports in found.items()
-        for (way, _), report in zip(_table.WAYS, reports, strict=True)
-        for sign in report.diagnostics
-        if sign.name not in _table.SIGNS
-    ]
+    """Return signs that a count may not say what it seems to, with where they were seen.
+
+    Two signs are rows of the table.
+    """
+    seen: dict[str, list[str]] = {}
+    for word, reports in found.items():
+        for (way, _), report in zip(_table.WAYS, reports, strict=True):
+            for sign in report.diagnostics:
+                if sign.name not in _table.SIGNS:
+                    seen.setdefault(str(sign), []).append(f"{word} {way}")
+    return [wrapped(f"{text} (Seen with: {'; '.join(where)}.)", 0) for text, where in seen.items()]
 
 
 def _draw(

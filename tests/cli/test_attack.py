@@ -306,10 +306,12 @@ def test_remarks_of_reports_are_printed(case):
 
     net, x, labels = case
     report = adversarial_accuracy(net, x, labels, 0.1)
-    signs = tuple(Diagnostic(n, "a sentence.", np.arange(2)) for n in ("saturated rows", "other"))
+    signs = tuple(Diagnostic(n, "a sentence.", np.arange(2)) for n in ("saturated", "other"))
     odd = dataclasses.replace(report, diagnostics=signs)
     assert _remarks({"pgd": [report, report]}) == []
-    assert _remarks({"pgd": [report, odd]}) == ["pgd, clipped to [0, 1]: other: a sentence."]
+    (remark,) = _remarks({"pgd": [report, odd], "fgsm": [odd, report]})
+    where = "pgd clipped to [0, 1]; fgsm not clipped"
+    assert remark == f"other: a sentence. (Seen with: {where}.)"
 
 
 def test_an_attack_that_is_added_needs_no_change(monkeypatch):
