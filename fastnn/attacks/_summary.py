@@ -12,7 +12,8 @@ from fastnn.attacks import _signs as signs
 from fastnn.attacks._names import name_of, names_of, norms_of
 from fastnn.attacks._tally import Tally, Task
 from fastnn.networks import MLP
-from fastnn.reports import AdversarialReport, Diagnostic, Sources
+from fastnn.reports import AdversarialReport, Diagnostic
+from fastnn.reports._sources import Sources
 
 Array = NDArray[Any]
 
