@@ -12,7 +12,7 @@ from fastnn import _checks
 from fastnn._engine.narrow import MOST_ROWS as MOST_SHARED
 from fastnn._engine.tiles import for_each_tile
 from fastnn._kernels import elementwise
-from fastnn._kernels.timing import clock
+from fastnn._kernels.timing import Clock
 from fastnn._runtime.progress import Progress
 from fastnn._runtime.team import Team
 from fastnn._runtime.threads import thread_count
@@ -136,7 +136,7 @@ def adversarial_accuracy(
     in_type = used.astype(net.dtype)  # an eps of 1e-50 is 0 in float32
     task = Task(chosen, truth, in_type, limits, goal, recount, keep_adversarial, grid)
     tally = Tally(task, net.sizes[0])
-    with clock() as time, Progress("attack", len(rows), enabled=progress) as bar:
+    with Clock() as time, Progress("attack", len(rows), enabled=progress) as bar:
         for_each_tile(
             net,
             rows,
@@ -151,7 +151,7 @@ def adversarial_accuracy(
         )
         bar.update(len(rows))
     tally.require_all()
-    asked = _checks.eps(eps), None if bounds is None else (limits.lower, limits.upper)
+    asked = budget, None if bounds is None else (limits.lower, limits.upper)
     return report_of(task, tally, net, rows, asked, used, time)
 
 
