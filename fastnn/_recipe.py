@@ -59,8 +59,10 @@ class Recipe:
         x: ArrayLike,
         labels: ArrayLike,
         validation: tuple[ArrayLike, ArrayLike] | None = None,
+        *,
+        progress: bool = True,
     ) -> tuple[MLP, History]:
-        """Return a new network trained on `x`, and its history; draw a progress bar.
+        """Return a new network trained on `x`, and its history.
 
         Parameters
         ----------
@@ -69,6 +71,8 @@ class Recipe:
             True classes, each in [0, C).
         validation : tuple (x, labels), optional
             Samples to evaluate after every epoch.
+        progress : bool, optional
+            Draw a bar on standard error.
 
         Raises
         ------
@@ -95,20 +99,28 @@ class Recipe:
             l2=self.l2,
             validation=validation,
             rng=self.seed,
-            progress=True,
+            progress=progress,
             attack=self.attack,
             eps=self.eps,
             bounds=self.bounds,
         )
         return net, history
 
-    def network(self, path: str | os.PathLike[str] | None = None, *, source: str = "auto") -> MLP:
+    def network(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        source: str = "auto",
+        progress: bool = True,
+    ) -> MLP:
         """Return the network for MNIST's training digits, trained once and kept in the cache.
 
         Parameters
         ----------
         path, source : optional
             Which digits, as for `fastnn.load_mnist`.
+        progress : bool, optional
+            Draw a bar on standard error while it is trained.
 
         Returns
         -------
@@ -141,7 +153,7 @@ class Recipe:
             or dataclasses.is_dataclass(self.attack)
         ):
             raise TypeError(f"a network is kept by its attack's settings, got {self.attack!r}")
-        return _cached(path, source, repr(self), lambda rows: self)[0]
+        return _cached(path, source, repr(self), lambda rows: self, progress=progress)[0]
 
 
 # The sample has a fifteenth of MNIST's digits: it needs more epochs, with smaller steps.
@@ -154,13 +166,15 @@ def recipe_for(rows: int) -> Recipe:
     return FULL if rows > 20_000 else SAMPLE
 
 
-def cached_network(path: str | os.PathLike[str] | None, source: str) -> tuple[MLP, str]:
+def cached_network(
+    path: str | os.PathLike[str] | None, source: str, *, progress: bool = True
+) -> tuple[MLP, str]:
     """Return the network for the digits that `datasets.load_mnist` finds, and where it is from.
 
     It is trained once for the same digits and recipe, and kept in the user's cache. If the cache
     cannot be read or written, the network is trained again and a line on standard error says so.
     """
-    return _cached(path, source, repr((FULL, SAMPLE)), recipe_for)
+    return _cached(path, source, repr((FULL, SAMPLE)), recipe_for, progress=progress)
 
 
 def _cached(
@@ -168,6 +182,8 @@ def _cached(
     source: str,
     settings: str,
     recipe_of: Callable[[int], Recipe],
+    *,
+    progress: bool,
 ) -> tuple[MLP, str]:
     """Return the network that is kept for these digits and settings, else train and keep it."""
     where = datasets.identity(path, source=source)
@@ -181,7 +197,7 @@ def _cached(
     x, labels, _ = datasets.load_split("train", path, source=source)
     if not len(x):
         raise FileNotFoundError("there are no training digits, and no network was given")
-    net, _ = recipe_of(len(x)).train(x, labels)
+    net, _ = recipe_of(len(x)).train(x, labels, progress=progress)
     return net, _keep(net, file)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,11 +14,8 @@ from fastnn._engine.descent import Result, Samples, Settings, descend
 from fastnn._engine.tiles import numbers_of
 from fastnn._engine.workspace import Rows
 from fastnn.attacks import Attack
-from fastnn.attacks._function import Function
-from fastnn.attacks.evaluate import attack_of, chosen_by
+from fastnn.attacks.evaluate import AttackLike, attack_of
 from fastnn.networks import MLP
-
-Adversary = str | Attack | Sequence[str | Attack] | Function  # as for `adversarial_accuracy`
 
 
 @dataclass(frozen=True)
@@ -63,7 +59,7 @@ def train(
     validation: tuple[ArrayLike, ArrayLike] | None = None,
     rng: int | np.random.Generator | None = 0,
     progress: bool = False,
-    attack: Adversary | None = None,
+    attack: AttackLike | None = None,
     eps: float | None = None,
     bounds: tuple[float, float] | None = None,
 ) -> History:
@@ -188,7 +184,7 @@ class _Adversary:
 
     def __init__(
         self,
-        attack: Adversary,
+        attack: Attack,
         eps: float,
         bounds: tuple[float, float] | None,
         net: MLP,
@@ -206,10 +202,8 @@ class _Adversary:
     def __call__(self, rows: Rows) -> NDArray[Any]:
         """Return adversarial inputs for some of the samples."""
         x, labels = self._samples[0][rows], self._samples[1][rows]
-        budget, limits = np.array([self._eps]), _checks.bounds(self._bounds)
-        attack = chosen_by(self._attack, self._net, x, labels, budget, self._bounds, limits)
         rng = self._seed, numbers_of(rows)
-        return attack.perturb(self._net, x, labels, self._eps, self._bounds, rng=rng)
+        return self._attack.perturb(self._net, x, labels, self._eps, self._bounds, rng=rng)
 
 
 def _adversary(
@@ -228,10 +222,8 @@ def _adversary(
     if eps is None:
         raise TypeError("attack needs eps, the budget of a sample")
     budget, limits = _checks.real(eps, "eps"), _checks.bounds(bounds)
-    if isinstance(attack, (str, Attack, Sequence, type)) or not callable(attack):
-        attack = attack_of(attack)
     _checks.inputs(samples[0], net.sizes[0], net.dtype, limits=limits)
-    return _Adversary(attack, budget, bounds, net, samples, generator)
+    return _Adversary(attack_of(attack), budget, bounds, net, samples, generator)
 
 
 def _append(history: History, results: list[Result]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import fastnn
-from fastnn.cli._main import build_parser
+from fastnn.cli._main import COMMANDS, build_parser
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -212,7 +212,7 @@ def test_pages_have_code_and_commands():
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
     kinds = [language for language, _, _ in blocks(text)]
     assert min(kinds.count(kind) for kind in ("python", "pycon", "sh")) >= 5
-    assert {words[0] for words in commands(text)} == {"attack", "train", "fetch", "bench", "doctor"}
+    assert {words[0] for words in commands(text)} == set(COMMANDS)
 
 
 def test_a_wrong_example_and_a_wrong_command_are_found():

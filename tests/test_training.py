@@ -7,6 +7,7 @@ import pytest
 
 import fastnn
 from fastnn import MLP, History, attacks, reference, train
+from fastnn._runtime import progress
 
 
 @pytest.fixture
@@ -79,7 +80,10 @@ def test_it_learns_digits():
     assert history.val_accuracy[-1] > 0.9
 
 
-def test_progress_is_drawn_on_standard_error_where_asked_for(make_net, samples, capsys):
+def test_progress_is_drawn_on_standard_error_where_asked_for(
+    make_net, samples, capsys, monkeypatch
+):
+    monkeypatch.setattr(progress, "_SHOWN_AFTER", 0.0)
     net = make_net((8, 3), dtype=np.float64)
     settings = {"epochs": 3, "batch_size": 16, "learning_rate": 0.1}
     train(net, *samples, **settings)

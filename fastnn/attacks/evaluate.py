@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,19 +11,23 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _checks
 from fastnn._engine.narrow import MOST_ROWS as MOST_SHARED
-from fastnn._engine.tiles import for_each_tile
-from fastnn._kernels import elementwise
+from fastnn._engine.tiles import for_each_tile, numbers_of
+from fastnn._engine.workspace import Rows, Workspace
+from fastnn._kernels.timing import clock
 from fastnn._runtime.progress import Progress
 from fastnn._runtime.team import Team
 from fastnn._runtime.threads import thread_count
 from fastnn.attacks import ATTACKS, Attack, InTurn
 from fastnn.attacks._base import goal_of
-from fastnn.attacks._diagnostics import diagnostics
-from fastnn.attacks._function import Function, given_by
-from fastnn.attacks._names import name_of, names_of
+from fastnn.attacks._function import Function, Given
+from fastnn.attacks._lattice import Lattice
+from fastnn.attacks._names import norms_of, stages_of
+from fastnn.attacks._summary import report_of
 from fastnn.attacks._tally import Tally, Task
 from fastnn.networks import MLP
 from fastnn.reports import AdversarialReport
+
+AttackLike = str | Attack | Function | Sequence[str | Attack | Function]
 
 
 def adversarial_accuracy(
@@ -35,11 +39,12 @@ def adversarial_accuracy(
     threads: int | None = None,
     progress: bool = False,
     *,
-    attack: str | Attack | Sequence[str | Attack] | Function = "fgsm",
+    attack: AttackLike = "fgsm",
     targets: ArrayLike | None = None,
     rng: Any = 0,
     recount: bool = False,
     keep_adversarial: bool = False,
+    lattice: int | None = None,
 ) -> AdversarialReport:
     """Attack every sample, by default with FGSM, and count those that the network still gets right.
 
@@ -76,6 +81,10 @@ def adversarial_accuracy(
         and one forward pass for every eps. See the notes.
     keep_adversarial : bool, optional
         Keep the adversarial inputs in the report. They take 4 or 8 bytes an entry, for every eps.
+    lattice : int, optional
+        Allow only inputs that are whole multiples of ``1 / lattice``, such as 255 for images of 8
+        bits: in L-infinity, eps is rounded down to such a multiple; adversarial inputs are rounded
+        to them within eps and bounds (in L2 and L1 towards the clean input), and then counted.
 
     Returns
     -------
@@ -88,7 +97,8 @@ def adversarial_accuracy(
     TypeError, ValueError, FloatingPointError
         As `Attack.perturb`; `threads` is not a positive integer; `attack` is neither a name on the
         list nor an attack nor a function; what an attack returns has another shape, is beyond eps
-        in the norm of the attack, or is outside the bounds.
+        in the norm of the attack, or is outside the bounds; an entry of `x` is no multiple of
+        ``1 / lattice``, up to rounding.
 
     Notes
     -----
@@ -118,90 +128,63 @@ def adversarial_accuracy(
     rows = _checks.inputs(x, net.sizes[0], net.dtype, limits=limits, each=_spread(count))
     truth = _checks.labels(labels, len(rows), net.sizes[-1])
     budget = _checks.eps(eps)
-    chosen = chosen_by(attack, net, rows, truth, np.atleast_1d(budget), bounds, limits)
     goal = goal_of(targets, rng, truth, net.sizes[-1])
-    start = time.perf_counter()
-    eps_in_type = np.atleast_1d(budget).astype(net.dtype)  # an eps of 1e-50 is 0 in float32
-    task = Task(chosen, truth, eps_in_type, limits, goal, recount, keep_adversarial)
+    chosen, used, grid = attack_of(attack), np.atleast_1d(budget), None
+    if lattice is not None:
+        grid = Lattice.of(lattice, used, norms_of(chosen), limits)
+        grid.require(rows)
+        used = grid.eps
+    chosen = chosen._begin(net, rows, truth, used, bounds)
+    in_type = used.astype(net.dtype)  # an eps of 1e-50 is 0 in float32
+    stages = stages_of(chosen, net.sizes[-1], targeted=targets is not None)
+    task = Task(chosen, stages, truth, in_type, limits, goal, recount, keep_adversarial, grid)
     tally = Tally(task, net.sizes[0])
-    with Progress("attack", len(rows), enabled=progress) as bar:
-        for_each_tile(
-            net,
-            rows,
-            tally.add,
-            to=0,
-            direction=True,
-            variants=np.size(budget),
-            # Samples of a class have zeros in the same places, which products of tiles leave out.
-            order=truth.argsort(kind="stable") if len(rows) > MOST_SHARED else None,
-            threads=count,
-            progress=bar,
-        )
-        bar.update(len(rows))
+    with clock() as time, Progress("attack", len(rows), enabled=progress) as bar:
+        _attack_all(net, rows, task, tally, count, bar)
     tally.require_all()
-    seconds = time.perf_counter() - start
-    return _report(task, tally, budget, bounds, net.sizes[-1], seconds)
+    asked = _checks.eps(eps), None if bounds is None else (limits.lower, limits.upper)
+    return report_of(task, tally, net, rows, asked, used, time)
 
 
-def _report(
-    task: Task,
-    tally: Tally,
-    budget: float | NDArray[np.float64],
-    bounds: tuple[float, float] | None,
-    classes: int,
-    seconds: float,
-) -> AdversarialReport:
-    """Return what the tally has, for one eps without the axis of the eps."""
-    labels, attack = task.labels, task.attack
-    hits = [int(np.count_nonzero(found == labels)) for found in tally.adversarial]
-
-    def of(array: Any) -> Any:
-        return array[0] if isinstance(budget, float) and array is not None else array
-
-    return AdversarialReport(
-        n=len(labels),
-        eps=budget,
-        bounds=None if bounds is None else (task.bounds.lower, task.bounds.upper),
-        clean_correct=int(np.count_nonzero(tally.clean == labels)),
-        adversarial_correct=of(hits) if isinstance(budget, float) else np.array(hits, np.int64),
-        clean_prediction=tally.clean,
-        adversarial_prediction=of(tally.adversarial),
-        zero_gradient_rows=sum(tally.zero_gradient_rows),
-        saturated_rows=sum(tally.saturated_rows),
-        seconds=seconds,
-        labels=labels.copy(),
-        targets=None if task.goal.targets is None else task.goal.targets.copy(),
-        classes=classes,
-        attack=name_of(attack),
-        attacks=names_of(attack),
-        traces=of(tally.traces),
-        adversarial=of(tally.inputs),
-        diagnostics=diagnostics(tally),
+def _attack_all(
+    net: MLP, x: NDArray[Any], task: Task, tally: Tally, threads: int, bar: Progress
+) -> None:
+    """Attack every sample with every eps."""
+    for_each_tile(
+        net,
+        x,
+        tally.add,
+        to=0,
+        direction=True,
+        variants=len(task.eps),
+        # Samples of a class have zeros in the same places, which products of tiles leave out.
+        order=task.labels.argsort(kind="stable") if len(x) > MOST_SHARED else None,
+        threads=threads,
+        progress=bar,
     )
+    _attack_the_rest(net, x, task, tally, threads)
+    bar.update(len(x))
 
 
-def chosen_by(
-    attack: Any,
-    net: MLP,
-    x: NDArray[Any],
-    labels: NDArray[np.int64],
-    eps: NDArray[np.float64],
-    bounds: tuple[float, float] | None,
-    limits: _checks.Bounds,
-) -> Attack:
-    """Return the attack; a function is called now."""
-    if isinstance(attack, (str, Attack, Sequence, type)) or not callable(attack):
-        return attack_of(attack)
-    return given_by(attack, net, _floats(x, net), labels, eps, bounds, limits)
+def _attack_the_rest(net: MLP, x: NDArray[Any], task: Task, tally: Tally, threads: int) -> None:
+    """Attack what still stands at each eps with the later attacks, then try FGSM on what is left.
 
+    What an attack leaves is cut into new tiles.
+    """
+    later = [partial(tally.add_stage, stage=stage) for stage in range(1, len(task.stages))]
+    for add in [*later, *([] if tally.probed is None else [tally.probe])]:
+        for k in range(len(task.eps)):
+            left = tally.standing(k)
+            if not len(left):
+                continue
 
-def _floats(x: NDArray[Any], net: MLP) -> NDArray[Any]:
-    """Return inputs in the type of the network, pixels of uint8 as numbers in [0, 1]."""
-    if x.dtype != np.uint8:
-        return x
-    out = np.empty(x.shape, net.dtype)
-    elementwise._scale_pixels(np.ascontiguousarray(x), out)
-    return out
+            def work(
+                ws: Workspace, rows: Rows, add: Any = add, k: int = k, left: Any = left
+            ) -> None:
+                add(ws, left[numbers_of(rows)], k=k)
+
+            order = task.labels[left].argsort(kind="stable") if len(left) > MOST_SHARED else None
+            for_each_tile(net, x[left], work, to=0, direction=True, order=order, threads=threads)
 
 
 def _spread(count: int) -> _checks.Each:
@@ -214,18 +197,20 @@ def _spread(count: int) -> _checks.Each:
     return each
 
 
-def attack_of(attack: str | Attack | Sequence[str | Attack]) -> Attack:
-    """Return an attack given by name or as an object.
+def attack_of(attack: AttackLike) -> Attack:
+    """Return an attack given by name, as an object, as several or as a function.
 
     Raises
     ------
     TypeError, ValueError
-        It is neither, or no attack has that name.
+        It is none of these, or no attack has that name.
     """
     if isinstance(attack, Attack):
         return attack
     if isinstance(attack, (list, tuple)):
         return InTurn(tuple(attack_of(one) for one in attack))
+    if callable(attack) and not isinstance(attack, type):
+        return Given(attack)
     if not isinstance(attack, str):
         raise TypeError(f"attack must be a name, an Attack or a function, got {attack!r}")
     if attack not in ATTACKS:

@@ -119,17 +119,20 @@ def pgd(
                 total = np.sum(np.abs(gradient))
                 velocity = momentum * velocity + gradient / (total or 1)
                 gradient = velocity
-            top = np.max(np.abs(gradient))
-            way: Array
-            if norm == "linf" or top == 0:
-                way = size * np.sign(gradient)
-            elif norm == "l2":
-                way = size * gradient / top / np.linalg.norm(gradient / top)
-            else:
-                way = fast_change(gradient, size, "l1", lower - moved, upper - moved)
+            way = _steepest(gradient, size, norm, lower - moved, upper - moved)
             change = project(moved + way - clean, eps, norm, lower - clean, upper - clean)
             moved = clean + change
     return best
+
+
+def _steepest(gradient: Array, size: float, norm: str, least: Array, most: Array) -> Array:
+    """Return the step of a length in a norm that gains most; in L1 within the bounds."""
+    top = np.max(np.abs(gradient))
+    if norm == "linf" or top == 0:
+        return size * np.sign(gradient)
+    if norm == "l2":
+        return np.asarray(size * gradient / top / np.linalg.norm(gradient / top))
+    return fast_change(gradient, size, "l1", least, most)
 
 
 def apgd(

@@ -8,6 +8,15 @@ from __future__ import annotations
 from fastnn.reports._diagnostics import Diagnostic
 from fastnn.reports._report import AdversarialReport
 from fastnn.reports._shares import share_text, wilson_interval
+from fastnn.reports._sources import Digests, Sources
 from fastnn.reports._tables import ClassCounts
 
-__all__ = ["AdversarialReport", "ClassCounts", "Diagnostic", "share_text", "wilson_interval"]
+__all__ = [
+    "AdversarialReport",
+    "ClassCounts",
+    "Diagnostic",
+    "Digests",
+    "Sources",
+    "share_text",
+    "wilson_interval",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fastnn.reports import _tables
 from fastnn.reports._diagnostics import Diagnostic
 from fastnn.reports._shares import share, wilson_interval
+from fastnn.reports._sources import Digests, Sources, digest
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -36,6 +37,11 @@ class Counts:
     adversarial: NDArray[Any] | None = None
     lattice: int | None = None
     diagnostics: tuple[Diagnostic, ...] = ()
+    compile_seconds: float = 0.0
+    eps_used: Any = None
+    norm: str = "linf"
+    rng: Any = 0
+    sources: Sources | Digests | None = None
 
     @property
     def clean_accuracy(self) -> float:
@@ -86,6 +92,21 @@ class Counts:
         if len(self.attacks) == 1:
             found[broken, 0] = 0
         return found
+
+    @property
+    def digests(self) -> Digests | None:
+        """SHA-256 of network, data and settings; None where network or data have changed since.
+
+        They are computed when they are first asked for. Until then the report refers to the network
+        and to the inputs.
+        """
+        sources = self.sources
+        if isinstance(sources, Sources):
+            known = None
+            if not sources.have_changed():
+                known = Digests(sources.network(), sources.data(self._truth), self._settings())
+            object.__setattr__(self, "sources", known)  # which lets go of network and inputs
+        return cast(Digests | None, self.sources)
 
     def intervals(self, confidence: float = 0.95) -> dict[str, tuple[Any, Any]]:
         """Return the Wilson score interval of every share.
@@ -224,6 +245,13 @@ class Counts:
         if self.labels is None:
             raise ValueError("the report has no labels")
         return self.labels
+
+    def _settings(self) -> str:
+        """Return the digest of the settings."""
+        seed, *samples = self.rng if isinstance(self.rng, tuple) else (self.rng,)
+        words = [self.attack, list(self.attacks), self.bounds, seed, self.lattice]
+        targets = [] if self.targets is None else [self.targets]
+        return digest(words, [np.atleast_1d(self.eps), *samples, *targets])
 
     def _succeeds(self, prediction: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Say where an attack that leads to these predictions succeeds."""

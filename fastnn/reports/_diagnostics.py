@@ -27,8 +27,10 @@ class Diagnostic:
     >>> import fastnn
     >>> net = fastnn.MLP([np.array([[2.0, -2.0]])], [np.array([-1.0, 1.0])])
     >>> report = fastnn.adversarial_accuracy(net, np.array([[40.0]]), [0], eps=0.1)
-    >>> print(report.diagnostics[0])
-    saturated rows: in 1 sample the true class has a probability that rounds to 1. ...
+    >>> report.diagnostics
+    (Diagnostic('saturated', count=1),)
+    >>> report.diagnostics[0].text.split(";")[0]
+    'for 1 sample the probability of the true class rounds to 1'
     """
 
     name: str

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import html
 import math
+import os
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 
+from fastnn.reports import _files, _frame, _words
 from fastnn.reports._counts import Counts
-from fastnn.reports._shares import share_text
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -37,7 +38,7 @@ class AdversarialReport(Counts):
         Samples whose true class has a probability that rounds to 1 in the network's type. There
         `p - one_hot` would lose the true class; fastnn's residual keeps it.
     seconds : float
-        Wall time of the call.
+        Wall time of the attack, without `compile_seconds`.
     labels : ndarray of int64, shape (n,), or None
         True classes.
     targets : ndarray of int64, shape (n,), or None
@@ -56,6 +57,14 @@ class AdversarialReport(Counts):
         Number of steps from 0 to 1 that inputs were rounded to.
     diagnostics : tuple of Diagnostic
         Signs that a count may not say what it seems to.
+    compile_seconds : float
+        Time in which a thread compiled kernels or loaded them, in the first calls of a process.
+    eps_used : float or ndarray of float64, shape (K,)
+        What the attack was given: `eps`, in L-infinity rounded down to the lattice.
+    norm : str
+        Norm of the change that eps limits; several names, with commas, for attacks of several.
+    rng : int or pair of int and ndarray
+        Seed of random numbers, and the samples' numbers where they were given.
 
     Examples
     --------
@@ -88,7 +97,13 @@ class AdversarialReport(Counts):
 
         names = ["n", "eps", "bounds", "clean_correct", "clean_accuracy", "adversarial_correct"]
         names += ["adversarial_accuracy", "zero_gradient_rows", "saturated_rows", "seconds"]
-        return {name: plain(getattr(self, name)) for name in names}
+        if self.labels is not None:
+            names += ["adversarial_accuracy_among_correct", "success_rate", "attack", "attacks"]
+            names += ["lattice", "eps_used", "compile_seconds"]
+        found = {name: plain(getattr(self, name)) for name in names}
+        if self.labels is not None:
+            found["diagnostics"] = {one.name: one.count for one in self.diagnostics}
+        return found
 
     def rows(self) -> list[tuple[str, str]]:
         """Return the report as pairs of a label and a value, in words.
@@ -102,28 +117,127 @@ class AdversarialReport(Counts):
         >>> report.rows()[0]
         ('samples', '2')
         """
-        many = [
-            (f"adversarial accuracy, eps {eps:g}", share_text(correct, self.n))
-            for eps, correct in zip(
-                np.atleast_1d(self.eps), np.atleast_1d(self.adversarial_correct), strict=True
-            )
-        ]
-        speed = f"{self.n / self.seconds:,.0f} images a second" if self.seconds > 0 else ""
-        clipped = f"[{self.bounds[0]:g}, {self.bounds[1]:g}]" if self.bounds else "not at all"
-        return [
-            ("samples", f"{self.n:,}"),
-            ("clipped to", clipped),
-            ("clean accuracy", share_text(self.clean_correct, self.n)),
-            *many,
-            ("rows with an all-zero gradient", f"{self.zero_gradient_rows:,}"),
-            ("rows where p rounds to 1", f"{self.saturated_rows:,}"),
-            ("time", f"{self.seconds:.3f} s, {speed}"),
-        ]
+        return _words.rows(self)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the report to a file that `load` reads.
+
+        Parameters
+        ----------
+        path : path-like
+            An ``.npz`` archive of arrays, with a summary in JSON. An old file is replaced when the
+            new one is complete.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> import numpy as np
+        >>> import fastnn
+        >>> net, x = fastnn.MLP.random((2, 8, 3)), np.full((1, 2), 0.5, np.float32)
+        >>> report = fastnn.adversarial_accuracy(net, x, [0], eps=0.1)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     report.save(os.path.join(folder, "report.npz"))
+        ...     again = fastnn.AdversarialReport.load(os.path.join(folder, "report.npz"))
+        >>> again.digests == report.digests
+        True
+        """
+        _files.write(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a report that `save` has written.
+
+        Parameters
+        ----------
+        path : path-like
+
+        Returns
+        -------
+        AdversarialReport
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such file.
+        ValueError
+            The file holds something else than a report, was written by a later version, or is
+            damaged.
+
+        Examples
+        --------
+        >>> import fastnn
+        >>> fastnn.AdversarialReport.load("report.npz")
+        Traceback (most recent call last):
+        FileNotFoundError: report.npz: no such file
+        """
+        return cls(**_files.read(Path(path)))
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw accuracy against eps or, for one eps, bars; with 95 % Wilson intervals.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; by default in a new figure.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        ValueError
+            The report has no samples.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastnn
+        >>> net, x = fastnn.MLP.random((2, 8, 3)), np.full((1, 2), 0.5, np.float32)
+        >>> report = fastnn.adversarial_accuracy(net, x, [0], eps=[0.1, 0.2])
+        >>> report.plot().get_ylabel()
+        'Accuracy'
+        """
+        from fastnn.reports import _figure
+
+        if isinstance(self.eps, float):
+            return _figure.bars(self, ax)
+        return _figure.curve(self, ax, "")
+
+    def to_pandas(self) -> Any:
+        """Return a DataFrame with a row for each eps and sample.
+
+        Returns
+        -------
+        pandas.DataFrame
+            With the columns eps, sample, label, target (where there are targets), clean_prediction,
+            adversarial_prediction, fooled, attack, run and step; the last three are those of
+            `origins`.
+
+        Raises
+        ------
+        ImportError
+            pandas is not installed.
+        ValueError
+            The report has no labels.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastnn
+        >>> net, x = fastnn.MLP.random((2, 8, 3)), np.full((1, 2), 0.5, np.float32)
+        >>> report = fastnn.adversarial_accuracy(net, x, [0], eps=[0.1, 0.2])
+        >>> report.to_pandas().groupby("eps").fooled.mean()  # doctest: +SKIP
+        """
+        return _frame.data_frame(self)
 
     def __str__(self) -> str:
-        rows = self.rows()
-        width = max(len(label) for label, _ in rows)
-        return "\n".join(f"{label:<{width}}  {value}" for label, value in rows)
+        return _words.text(self)
 
     def __repr__(self) -> str:
         eps = self.eps if isinstance(self.eps, float) else self.eps.tolist()
@@ -133,9 +247,4 @@ class AdversarialReport(Counts):
         )
 
     def _repr_html_(self) -> str:
-        cells = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(label)}</th>"
-            f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
-            for label, value in self.rows()
-        )
-        return f"<table>{cells}</table>"
+        return _words.as_html(self)

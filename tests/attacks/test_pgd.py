@@ -324,6 +324,20 @@ def test_a_function_is_an_attack(net, samples, dtype):
     np.testing.assert_array_equal(seen[0], (pixels / dtype(255)).astype(dtype))
 
 
+def test_a_function_may_be_one_of_several(net, samples):
+    x, labels = samples
+
+    def signed(net, x, labels, eps, bounds):
+        return fgsm(net, x, labels, eps, bounds)
+
+    eps = [0.02, 0.1]
+    report = adversarial_accuracy(net, x, labels, eps, (0, 1), attack=[signed, PGD(3)])
+    expected = adversarial_accuracy(net, x, labels, eps, (0, 1), attack=["fgsm", PGD(3)])
+    np.testing.assert_array_equal(report.adversarial_correct, expected.adversarial_correct)
+    np.testing.assert_array_equal(report.traces[..., 0], expected.traces[..., 0])
+    assert report.attacks == ("signed", "PGD(steps=3)")
+
+
 @pytest.mark.parametrize(
     ("wrong", "error", "message"),
     [
