@@ -146,8 +146,7 @@ def train(
         pair = _pair(validation)
         judged.append(_checks.samples(*pair, net.sizes, net.dtype, name="validation x"))
     epochs = _checks.positive_integer(epochs, "epochs")
-    batch_size = _checks.positive_integer(batch_size, "batch_size")
-    settings = _settings(min(batch_size, len(samples[0])), learning_rate, momentum, l2)
+    settings = _settings(len(samples[0]), batch_size, learning_rate, momentum, l2)
     generator = np.random.default_rng(rng)
     work = MLP(net.weights, net.biases, net.activation)
     adversary = _adversary(attack, eps, bounds, work, samples, generator)
@@ -173,10 +172,12 @@ def train(
     return history
 
 
-def _settings(batch_size: int, learning_rate: float, momentum: float, l2: float) -> Settings:
-    """Return the settings of a step, after checks."""
+def _settings(
+    rows: int, batch_size: int, learning_rate: float, momentum: float, l2: float
+) -> Settings:
+    """Return the settings of steps on so many samples, after checks."""
     settings = Settings(
-        batch_size=batch_size,
+        batch_size=min(_checks.positive_integer(batch_size, "batch_size"), rows),
         learning_rate=_checks.real(learning_rate, "learning_rate", open_below=True),
         momentum=_checks.real(momentum, "momentum"),
         l2=_checks.real(l2, "l2"),
