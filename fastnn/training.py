@@ -146,14 +146,7 @@ def train(
         pair = _pair(validation)
         judged.append(_checks.samples(*pair, net.sizes, net.dtype, name="validation x"))
     epochs = _checks.positive_integer(epochs, "epochs")
-    settings = Settings(
-        batch_size=min(_checks.positive_integer(batch_size, "batch_size"), len(samples[0])),
-        learning_rate=_checks.real(learning_rate, "learning_rate", open_below=True),
-        momentum=_checks.real(momentum, "momentum"),
-        l2=_checks.real(l2, "l2"),
-    )
-    if settings.momentum >= 1:
-        raise ValueError(f"momentum must be in [0, 1), got {momentum}")
+    settings = _settings(len(samples[0]), batch_size, learning_rate, momentum, l2)
     generator = np.random.default_rng(rng)
     work = MLP(net.weights, net.biases, net.activation)
     adversary = _adversary(attack, eps, bounds, work, samples, generator)
@@ -177,6 +170,21 @@ def train(
         progress=progress,
     )
     return history
+
+
+def _settings(
+    rows: int, batch_size: int, learning_rate: float, momentum: float, l2: float
+) -> Settings:
+    """Return the settings of steps on so many samples, after checks."""
+    settings = Settings(
+        batch_size=min(_checks.positive_integer(batch_size, "batch_size"), rows),
+        learning_rate=_checks.real(learning_rate, "learning_rate", open_below=True),
+        momentum=_checks.real(momentum, "momentum"),
+        l2=_checks.real(l2, "l2"),
+    )
+    if settings.momentum >= 1:
+        raise ValueError(f"momentum must be in [0, 1), got {momentum}")
+    return settings
 
 
 class _Adversary:

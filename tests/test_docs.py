@@ -31,6 +31,7 @@ PUBLIC = (
     "fastnn.io",
     "fastnn.plots",
     "fastnn.reference",
+    "fastnn.reports",
     "fastnn.reference.comp7015",
 )
 # The examples of `Attack` and `Tile` show what their methods are for.
