@@ -212,9 +212,9 @@ def test_a_warning_is_shown_although_quiet(weights):
     assert done.stderr == "fastnn: FASTNN_DATA is ignored: typo: no such folder\n"
 
 
-@pytest.mark.parametrize("words", [("attack",), ("completion", "bash")], ids=str)
+@pytest.mark.parametrize("words", [("attack",), ("--version",)], ids=str)
 def test_a_reader_that_has_gone_costs_no_words(weights, digits, words):
-    if words[0] == "attack":
+    if words == ("attack",):
         words += (str(weights), "--data", str(digits))
     reading, writing = os.pipe()
     os.close(reading)
