@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -124,7 +125,10 @@ def _checked(
 ) -> tuple[tuple[NDArray[Any], ...], tuple[NDArray[Any], ...]]:
     """Return copies of weights and biases after checking their shapes, types and entries."""
     ws, bs = (
-        tuple(np.array(array_of(a, f"{name}[{i}]"), order="C") for i, a in enumerate(arrays))
+        tuple(
+            np.array(array_of(_detached(a), f"{name}[{i}]"), order="C")
+            for i, a in enumerate(arrays)
+        )
         for name, arrays in (("weights", weights), ("biases", biases))
     )
     if not ws:
@@ -142,6 +146,11 @@ def _checked(
     return ws, tuple(b.reshape(-1) for b in bs)
 
 
+def _detached(array: Any) -> Any:
+    """Return a tensor of PyTorch without its gradient, with which it is not made an array."""
+    return array.detach() if hasattr(array, "detach") else array
+
+
 def _require_layer(
     i: int, w: NDArray[Any], b: NDArray[Any], inner: int | None, dtype: np.dtype[Any]
 ) -> None:
@@ -152,7 +161,9 @@ def _require_layer(
         hint = " (transposed it would: (d_in, d_out) is wanted)" if w.shape[1] == inner else ""
         raise ValueError(f"weights[{i}] must have {inner} rows to follow, got {w.shape}{hint}")
     if b.shape not in ((w.shape[1],), (1, w.shape[1])):
-        raise ValueError(f"biases[{i}] must have shape ({w.shape[1]},), got {b.shape}")
+        hint = "; weights must be (d_in, d_out), and PyTorch's are (d_out, d_in): pass weight.T"
+        turned = hint if b.shape == w.shape[:1] else ""
+        raise ValueError(f"biases[{i}] must have shape ({w.shape[1]},), got {b.shape}{turned}")
     for name, array in ((f"weights[{i}]", w), (f"biases[{i}]", b)):
         if array.dtype not in FLOATS:
             raise TypeError(f"{name} must be float32 or float64, got {array.dtype}")
@@ -161,3 +172,25 @@ def _require_layer(
         if not np.isfinite(array).all():
             place = tuple(int(k) for k in np.argwhere(~np.isfinite(array))[0])
             raise ValueError(f"{name}{list(place)} is {array[place]}; every entry must be finite")
+
+
+def require_network(net: Any) -> None:
+    """Raise TypeError, with what to do instead, unless `net` is a network."""
+    if isinstance(net, Parameters):
+        return
+    kind = type(net)
+    library = kind.__module__.partition(".")[0]
+    if isinstance(net, (str, os.PathLike)):
+        hint = "; to use a file, load_mlp(path); are the arguments in the order (net, ...)?"
+    elif isinstance(net, np.ndarray):
+        hint = "; are the arguments in the order (net, ...)?"
+    elif hasattr(net, "state_dict"):
+        hint = "; for a PyTorch module, MLP.from_torch(module)"
+    elif hasattr(net, "coefs_") or library == "sklearn":
+        hint = "; for a fitted MLPClassifier, MLP.from_sklearn(classifier)"
+    elif library == "keras":
+        hint = '; for a Keras model, model.save("model.keras") and load_mlp("model.keras")'
+    else:
+        hint = ""
+    name = kind.__name__ if library == "builtins" else f"{library}.{kind.__name__}"
+    raise TypeError(f"net must be an MLP, got {name}{hint}")
