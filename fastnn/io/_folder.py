@@ -21,7 +21,7 @@ from fastnn._runtime.files import (
 )
 from fastnn.io._names import layer_and_part, listed, read_layers
 from fastnn.io._npy import StoredArray, open_npy, save_npy
-from fastnn.io._parameters import ACTIVATION, Saved, arrays_of, read_activation
+from fastnn.io._parameters import ACTIVATION, IN_OUT, Saved, arrays_of, read_activation
 from fastnn.networks import MLP
 
 FIRST = "fc1.weight"
@@ -36,7 +36,7 @@ def read(folder: Path) -> Saved:
     kept = _files_in(folder, ACTIVATION.__eq__).get(ACTIVATION)
     if kept is None:
         return saved
-    return saved._replace(activation=read_activation(folder, _opened(kept[0])), ours=True)
+    return saved._replace(activation=read_activation(folder, _opened(kept[0])), usual_layout=IN_OUT)
 
 
 def write(net: MLP, folder: Path) -> None:

@@ -11,7 +11,7 @@ from fastnn._runtime.files import atomic_write, require_file_place
 from fastnn.io._archive import START
 from fastnn.io._names import read_layers
 from fastnn.io._npy import MAGIC, open_npz
-from fastnn.io._parameters import ACTIVATION, Saved, arrays_of, read_activation
+from fastnn.io._parameters import ACTIVATION, IN_OUT, Saved, arrays_of, read_activation
 from fastnn.networks import MLP
 
 SUFFIXES = (".npz",)
@@ -32,7 +32,7 @@ def read(path: Path) -> Saved:
         if ACTIVATION not in members:
             return saved
         activation = read_activation(path, members[ACTIVATION]())
-        return saved._replace(activation=activation, ours=True)
+        return saved._replace(activation=activation, usual_layout=IN_OUT)
 
 
 def write(net: MLP, path: Path) -> None:

@@ -33,15 +33,15 @@ class Saved(NamedTuple):
         None where the file does not say it.
     layout : {"in-out", "out-in"}, optional
         What the axes of all weights are; None where the kind of file does not say it.
-    ours : bool
-        Whether fastnn wrote the file: weights that chain either way are then (d_in, d_out).
+    usual_layout : {"in-out", "out-in"}, optional
+        What it is if the weights chain either way; None where the user has to say it.
     """
 
     weights: dict[str, NDArray[Any]]
     biases: dict[str, NDArray[Any] | None]
     activation: str | None = None
     layout: str | None = None
-    ours: bool = False
+    usual_layout: str | None = None
 
 
 def arrays_of(net: MLP, layout: str = IN_OUT) -> dict[str, NDArray[Any]]:
@@ -134,12 +134,14 @@ def _layout_of(saved: Saved, place: Path, asked: str | None) -> str:
         # What fits further is more likely what the file is meant to be.
         _, reason = max((found for found in misfits.values() if found), key=lambda found: found[0])
         raise ValueError(f"{place}: {reason}")
-    if len(fitting) > 1 and not saved.ours:
+    if len(fitting) == 1:
+        return fitting[0]
+    if saved.usual_layout is None:
         raise ValueError(
             f"{place}: the layers chain both as (in, out) and as (out, in); say which: "
             "layout='in-out' (NumPy, Keras) or layout='out-in' (PyTorch)"
         )
-    return fitting[0]
+    return saved.usual_layout
 
 
 def _in_words_of(saved: Saved, layout: str, reason: str) -> str:
