@@ -16,6 +16,8 @@ from fastnn.io._torch_writing import _described
 from tests.data.make import SIZES, parameters, torch_module
 
 DATA = Path(__file__).parents[1] / "data"
+READ = ["torch.pth", "torch-legacy.pth", "torch-1.3.1.pth"]
+READ += ["torch-bfloat16.pth", "torch-checkpoint.pt"]
 EXPECTED = r", expected a PyTorch state dict, torch\.save\(model\.state_dict\(\), path\)$"
 
 
@@ -31,7 +33,14 @@ def same(net, other):
 
 
 @pytest.mark.parametrize(
-    "name", ["torch.pth", "torch-legacy.pth", "torch-bfloat16.pth", "torch-checkpoint.pt"]
+    "name",
+    [
+        "torch.pth",
+        "torch-legacy.pth",
+        "torch-1.3.1.pth",
+        "torch-bfloat16.pth",
+        "torch-checkpoint.pt",
+    ],
 )
 def test_files_that_pytorch_wrote_are_read(name):
     same(load_mlp(DATA / name), known())
