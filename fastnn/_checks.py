@@ -67,6 +67,18 @@ def real(value: Any, name: str, *, lower: float = 0.0, open_below: bool = False)
     return number
 
 
+def per_input(value: ArrayLike, name: str, width: int) -> NDArray[np.float64]:
+    """Return one finite float64 for each of `width` inputs."""
+    array = array_of(value, name)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"{name} must be a number or an array of them, got {array.dtype}")
+    if array.shape not in ((), (width,)):
+        raise ValueError(f"{name} must be a number or have shape ({width},), got {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite, got {array[~np.isfinite(array)].flat[0]}")
+    return np.broadcast_to(array.astype(np.float64), (width,))
+
+
 def _number(value: Any, name: str) -> float:
     """Return `value` as a float; text and booleans are refused."""
     if not isinstance(value, (str, bytes, bool, np.bool_)):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -12,7 +11,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastnn._checks import FLOATS, array_of, float_dtype, positive_integer
+from fastnn import _models
+from fastnn._checks import FLOATS, array_of, float_dtype, per_input, positive_integer
 from fastnn._engine.activations import activation_named
 from fastnn._runtime.signals import numpy_errors
 
@@ -88,6 +88,116 @@ class Parameters:
         return cls(
             [w.astype(kind) for w in weights], [np.zeros(w, kind) for w in widths[1:]], activation
         )
+
+    @classmethod
+    def from_torch(cls, module: Any) -> Self:
+        """Return the network of a PyTorch module, with copies of its parameters.
+
+        Parameters
+        ----------
+        module : torch.nn.Sequential
+            Of ``Linear`` with one kind of ``ReLU``, ``Sigmoid`` or ``Tanh`` between them, perhaps
+            nested. ``Flatten``, ``Dropout``, ``Identity`` and a last ``Softmax`` or ``LogSoftmax``
+            are left out. A single output with a ``Sigmoid`` becomes two classes, 0 and 1.
+
+        Raises
+        ------
+        ValueError
+            The module has another layer, or two kinds of activations; the message names the layer.
+
+        Examples
+        --------
+        >>> import fastnn
+        >>> fastnn.MLP.from_torch(nn.Sequential(nn.Linear(784, 10)))  # doctest: +SKIP
+        MLP(784-10, relu, float32)
+        """
+        weights, biases, activation = _models.from_torch(module)
+        return cls(weights, biases, activation or "relu")
+
+    @classmethod
+    def from_sklearn(cls, classifier: Any) -> Self:
+        """Return the network of a fitted scikit-learn classifier, with copies of its parameters.
+
+        Parameters
+        ----------
+        classifier : MLPClassifier or Pipeline
+            With the activation ``"relu"``, ``"logistic"`` or ``"tanh"``. A pipeline may have
+            ``StandardScaler`` and ``MinMaxScaler`` before it; they become part of the first layer.
+
+        Returns
+        -------
+        MLP
+            Class k is ``classifier.classes_[k]``. Two classes have the logits 0 and z, where
+            scikit-learn has z alone.
+
+        Raises
+        ------
+        TypeError, ValueError
+            `classifier` is another estimator or not fitted; it gives a sample several labels; a
+            step of the pipeline is of another kind.
+
+        Examples
+        --------
+        >>> import fastnn
+        >>> fastnn.MLP.from_sklearn(MLPClassifier().fit(x, labels))  # doctest: +SKIP
+        MLP(784-100-10, relu, float64)
+        """
+        (weights, biases, activation), scalings = _models.from_sklearn(classifier)
+        net = cls(weights, biases, activation or "relu")
+        for scaling in scalings:
+            net = net.with_input(**scaling)
+        return net
+
+    def with_input(
+        self, *, mean: ArrayLike = 0.0, std: ArrayLike = 1.0, scale: ArrayLike = 1.0
+    ) -> Self:
+        """Return a network that takes inputs as they were before a normalisation.
+
+        The normalisation becomes part of the first layer, so that inputs, eps and bounds are in
+        the units of the data itself.
+
+        Parameters
+        ----------
+        mean, std : float or ndarray, shape (D,), optional
+            What was subtracted from every input, and what it was then divided by; `std` > 0.
+        scale : float or ndarray, shape (D,), optional
+            What it was multiplied by before: 1 / 255 if pixels from 0 to 255 were divided by 255.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An argument is not a number or (D,) of them, is not finite, or `std` or `scale` is 0 or
+            negative.
+
+        Notes
+        -----
+        ``net.with_input(mean=m, std=s, scale=c).logits(x) = net.logits((x * c - m) / s)``, but for
+        rounding: ``W_1 * c / s`` and ``b_1 - m / s W_1`` are computed in float64.
+
+        Examples
+        --------
+        A network that was trained on ``(pixels - 0.1307) / 0.3081`` takes pixels in [0, 1]:
+
+        >>> import numpy as np
+        >>> import fastnn
+        >>> net = fastnn.MLP([np.eye(2)], [np.zeros(2)])
+        >>> net.with_input(mean=0.1307, std=0.3081).logits(np.array([0.1307, 0.4388]))
+        array([0., 1.])
+        """
+        width = self.sizes[0]
+        shift, spread, factor = (
+            per_input(value, name, width)
+            for value, name in ((mean, "mean"), (std, "std"), (scale, "scale"))
+        )
+        for name, values in (("std", spread), ("scale", factor)):
+            if not (values > 0).all():
+                raise ValueError(f"{name} must be > 0, got {values.min():g}")
+        first = self.weights[0].astype(np.float64)
+        bias = self.biases[0] - (shift / spread) @ first
+        with numpy_errors():  # `__init__` refuses an entry that overflows and names it
+            weights = [(first * (factor / spread)[:, None]).astype(self.dtype), *self.weights[1:]]
+            biases = [bias.astype(self.dtype), *self.biases[1:]]
+        return type(self)(weights, biases, self.activation)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -176,21 +286,5 @@ def _require_layer(
 
 def require_network(net: Any) -> None:
     """Raise TypeError, with what to do instead, unless `net` is a network."""
-    if isinstance(net, Parameters):
-        return
-    kind = type(net)
-    library = kind.__module__.partition(".")[0]
-    if isinstance(net, (str, os.PathLike)):
-        hint = "; to use a file, load_mlp(path); are the arguments in the order (net, ...)?"
-    elif isinstance(net, np.ndarray):
-        hint = "; are the arguments in the order (net, ...)?"
-    elif hasattr(net, "state_dict"):
-        hint = "; for a PyTorch module, MLP.from_torch(module)"
-    elif hasattr(net, "coefs_") or library == "sklearn":
-        hint = "; for a fitted MLPClassifier, MLP.from_sklearn(classifier)"
-    elif library == "keras":
-        hint = '; for a Keras model, model.save("model.keras") and load_mlp("model.keras")'
-    else:
-        hint = ""
-    name = kind.__name__ if library == "builtins" else f"{library}.{kind.__name__}"
-    raise TypeError(f"net must be an MLP, got {name}{hint}")
+    if not isinstance(net, Parameters):
+        raise TypeError(f"net must be an MLP, got {_models.foreign(net)}")

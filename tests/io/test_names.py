@@ -239,7 +239,7 @@ def test_what_is_no_network_is_not_saved(tmp_path, net, what, message):
     ("attributes", "module", "message"),
     [
         ({"state_dict": None}, "torch.nn", r"MLP\.from_torch\(module\)"),
-        ({"coefs_": None}, "sklearn.neural_network", r"MLP\.from_sklearn\(classifier\)"),
+        ({}, "sklearn.neural_network", r"MLP\.from_sklearn\(classifier\)"),
         ({}, "keras.src", r"model\.save\(\"model\.keras\"\) and load_mlp\(\"model\.keras\"\)"),
     ],
 )
