@@ -181,7 +181,8 @@ class Parameters:
         >>> import numpy as np
         >>> import fastnn
         >>> net = fastnn.MLP([np.eye(2)], [np.zeros(2)])
-        >>> net.with_input(mean=0.1307, std=0.3081).logits(np.array([0.1307, 0.4388]))
+        >>> pixels = net.with_input(mean=0.1307, std=0.3081)
+        >>> pixels.logits(np.array([0.1307, 0.4388])).round(6)
         array([0., 1.])
         """
         width = self.sizes[0]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastnn import _checks
-from fastnn._engine.descent import Result, Settings, descend
+from fastnn._engine.descent import Result, Samples, Settings, descend
 from fastnn.networks import MLP
 
 
@@ -131,6 +132,24 @@ def train(
     )
     if settings.momentum >= 1:
         raise ValueError(f"momentum must be in [0, 1), got {momentum}")
+    return run_epochs(net, settings, judged, epochs, rng, progress=progress)
+
+
+def run_epochs(
+    net: MLP,
+    settings: Settings,
+    judged: Sequence[Samples],
+    epochs: int,
+    rng: int | np.random.Generator | None,
+    *,
+    enough: Callable[[History], bool] = lambda _: False,
+    progress: bool = False,
+) -> History:
+    """Train as `train` does, on the first of the checked samples that are `judged`.
+
+    `enough` is asked after every epoch whether it was the last.
+    """
+    samples = judged[0]
     generator = np.random.default_rng(rng)
     work = MLP(net.weights, net.biases, net.activation)
     history = History()
@@ -148,6 +167,7 @@ def train(
         epochs=epochs,
         order=lambda: generator.permutation(len(samples[0])),
         after=after,
+        enough=lambda: enough(history),
         progress=progress,
     )
     return history
