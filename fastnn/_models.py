@@ -35,6 +35,7 @@ class Network(NamedTuple):
     weights: list[Array]
     biases: list[Array]
     activation: str | None
+    names: list[str]  # of the layers
 
 
 def network_of(steps: Iterable[Dense | Function]) -> Network:
@@ -63,7 +64,7 @@ def network_of(steps: Iterable[Dense | Function]) -> Network:
     activation = _activation(layers, functions[:-1])
     if _is_single(layers[-1], functions[-1]):
         weights[-1], biases[-1] = two_classes(weights[-1], biases[-1])
-    return Network(weights, biases, activation)
+    return Network(weights, biases, activation, [layer.name for layer in layers])
 
 
 def two_classes(weight: Array, bias: Array) -> tuple[Array, Array]:
@@ -197,7 +198,8 @@ def _sklearn_network(classifier: Any) -> Network:
         weights[-1], biases[-1] = two_classes(weights[-1], biases[-1])
     elif out != "softmax":
         raise ValueError(f"this {name} gives a sample several labels, expected one label for each")
-    return Network(weights, biases, _SKLEARN.get(activation))
+    names = [f"layer {i}" for i in range(len(weights))]
+    return Network(weights, biases, _SKLEARN.get(activation), names)
 
 
 def _scaling(name: str, step: Any) -> dict[str, Any]:

@@ -111,8 +111,8 @@ class Parameters:
         >>> fastnn.MLP.from_torch(nn.Sequential(nn.Linear(784, 10)))  # doctest: +SKIP
         MLP(784-10, relu, float32)
         """
-        weights, biases, activation = _models.from_torch(module)
-        return cls(weights, biases, activation or "relu")
+        found = _models.from_torch(module)
+        return cls(found.weights, found.biases, found.activation or "relu")
 
     @classmethod
     def from_sklearn(cls, classifier: Any) -> Self:
@@ -142,8 +142,8 @@ class Parameters:
         >>> fastnn.MLP.from_sklearn(MLPClassifier().fit(x, labels))  # doctest: +SKIP
         MLP(784-100-10, relu, float64)
         """
-        (weights, biases, activation), scalings = _models.from_sklearn(classifier)
-        net = cls(weights, biases, activation or "relu")
+        found, scalings = _models.from_sklearn(classifier)
+        net = cls(found.weights, found.biases, found.activation or "relu")
         for scaling in scalings:
             net = net.with_input(**scaling)
         return net

@@ -13,6 +13,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+LONGEST_TEXT = 1 << 20  # bytes that describe a network; a layer takes some hundred
+MOST_SHARED = 4  # times the size of a file that arrays may have together if they share bytes
 DEFLATE_LIMIT = 1032  # deflate cannot shrink anything more than this
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 0x1
@@ -73,6 +75,22 @@ def read_member(
             if cast(Any, file).readinto(block.data) != len(block):
                 raise RefusalError("is truncated or damaged")
     return content
+
+
+def read_stored(
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo, size: int | None = None
+) -> NDArray[np.uint8]:
+    """Return all of a member that is not compressed and, if given, has so many bytes."""
+    if member.compress_type != zipfile.ZIP_STORED:
+        raise RefusalError(f"has a compressed member {short(member.filename)}")
+    return read_member(archive, member, 0, member.file_size if size is None else size)
+
+
+def read_text(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """Return all of a short member that is not compressed."""
+    if member.file_size > LONGEST_TEXT:
+        raise RefusalError(f"has more than {LONGEST_TEXT:,} bytes in {short(member.filename)}")
+    return read_stored(archive, member).tobytes()
 
 
 def _honest(members: list[zipfile.ZipInfo], size: int) -> list[zipfile.ZipInfo]:

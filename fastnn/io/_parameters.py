@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn._checks import FLOATS
+from fastnn._models import Dense, Function
+from fastnn._models import network_of as steps_to_network
 from fastnn.io._npy import StoredArray
 from fastnn.networks import MLP
 
@@ -42,6 +45,17 @@ class Saved(NamedTuple):
     activation: str | None = None
     layout: str | None = None
     usual_layout: str | None = None
+
+
+def saved_of(place: Path, steps: Iterable[Dense | Function]) -> Saved:
+    """Return the network of a file that says what it computes, one step after the other."""
+    try:
+        found = steps_to_network(steps)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from error
+    weights = dict(zip((f"{name}: weight" for name in found.names), found.weights, strict=True))
+    biases = dict(zip((f"{name}: bias" for name in found.names), found.biases, strict=True))
+    return Saved(weights, dict(biases), found.activation, IN_OUT)
 
 
 def arrays_of(net: MLP, layout: str = IN_OUT) -> dict[str, NDArray[Any]]:

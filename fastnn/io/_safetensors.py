@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn._runtime.files import atomic_write, require_file_place
-from fastnn.io._archive import RefusalError, one_line_errors, short
+from fastnn.io._archive import LONGEST_TEXT, RefusalError, one_line_errors, short
 from fastnn.io._names import read_layers
 from fastnn.io._npy import StoredArray
 from fastnn.io._parameters import ACTIVATION, OUT_IN, Saved, arrays_of
@@ -45,7 +45,6 @@ _DTYPES = {
     "BOOL": "|b1",
 }
 _LENGTH = 8  # bytes of the number that a file begins with: the length of its header
-_LONGEST_HEADER = 1 << 20
 _ALIGNMENT = 8  # of the arrays in a file
 
 
@@ -112,7 +111,7 @@ def _entries_in(path: Path) -> tuple[dict[str, _Entry], dict[str, str]]:
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(_LENGTH), "little")
-        if length > _LONGEST_HEADER:
+        if length > LONGEST_TEXT:
             raise RefusalError(f"has a header of {length:,} bytes")
         header = json.loads(file.read(length).decode(), object_pairs_hook=_without_doubles)
     notes = header.pop(_NOTES, {})

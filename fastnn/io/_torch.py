@@ -19,7 +19,16 @@ from numpy.typing import NDArray
 
 from fastnn._runtime.files import require_file_place
 from fastnn.io import _torch_writing
-from fastnn.io._archive import RefusalError, one_line_errors, open_archive, read_member, short
+from fastnn.io._archive import (
+    LONGEST_TEXT,
+    MOST_SHARED,
+    RefusalError,
+    one_line_errors,
+    open_archive,
+    read_stored,
+    read_text,
+    short,
+)
 from fastnn.io._names import read_layers
 from fastnn.io._npy import StoredArray
 from fastnn.io._parameters import OUT_IN, Saved
@@ -32,8 +41,6 @@ require_place = require_file_place
 _PICKLE = b"\x80"
 _LEGACY = 0x1950A86A20F9469CFC6C  # the number that older files begin with
 _EXPECTED = "a PyTorch state dict, torch.save(model.state_dict(), path)"
-_MOST_PICKLED = 1 << 20  # bytes that describe tensors; a layer takes some hundred
-_MOST_SHARED = 4  # times the size of the file that all tensors together may have
 
 _Fetch = Callable[[Storage], NDArray[np.uint8]]
 _Opened = tuple[Any, _Fetch, Order]
@@ -67,26 +74,19 @@ def _opened_archive(archive: zipfile.ZipFile, found: list[zipfile.ZipInfo]) -> _
         raise RefusalError("has no data.pkl")
     folder = name.removesuffix("data.pkl")
 
-    def content_of(name: str, size: int) -> NDArray[np.uint8]:
-        if members[name].compress_type != zipfile.ZIP_STORED:
-            raise RefusalError("is compressed, which PyTorch does not do")
-        return read_member(archive, members[name], 0, size)
-
-    def small(name: str) -> bytes:
-        if members[name].file_size > _MOST_PICKLED:
-            raise RefusalError(f"has more than {_MOST_PICKLED:,} bytes in {short(name)}")
-        return content_of(name, members[name].file_size).tobytes()
-
     def fetch(storage: Storage) -> NDArray[np.uint8]:
-        return content_of(f"{folder}data/{storage.key}", storage.size * storage.itemsize)
+        member = members[f"{folder}data/{storage.key}"]
+        return read_stored(archive, member, storage.size * storage.itemsize)
 
-    big = f"{folder}byteorder" in members and small(f"{folder}byteorder") == b"big"
-    return load(io.BytesIO(small(name)), {}), fetch, ">" if big else "<"
+    order = members.get(f"{folder}byteorder")
+    big = order is not None and read_text(archive, order) == b"big"
+    content = load(io.BytesIO(read_text(archive, members[name])), {})
+    return content, fetch, ">" if big else "<"
 
 
 def _opened_legacy(file: BinaryIO) -> _Opened:
     """Return the same for a file of several pickles, followed by the storages."""
-    start = io.BytesIO(file.read(_MOST_PICKLED))
+    start = io.BytesIO(file.read(LONGEST_TEXT))
     storages: dict[str, Storage] = {}
     if load(start, {}) != _LEGACY:
         raise RefusalError("holds pickled objects")
@@ -132,7 +132,7 @@ def _layers_of(path: Path, content: Any, fetch: _Fetch, order: Order) -> Saved:
     with one_line_errors(path, _EXPECTED):
         state = _state_in(content)
         tensors = {name: one for name, one in state.items() if type(one) is Tensor}
-        if sum(one.nbytes for one in tensors.values()) > _MOST_SHARED * path.stat().st_size:
+        if sum(one.nbytes for one in tensors.values()) > MOST_SHARED * path.stat().st_size:
             raise RefusalError("has tensors that are larger than the file")
     arrays = {name: functools.partial(header_of, one) for name, one in tensors.items()}
     saved = read_layers(path, arrays, ordered=True, all_of_them=True)

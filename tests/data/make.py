@@ -71,10 +71,20 @@ def write_safetensors(folder):
     numpy.save_file(arrays, folder / "numpy.safetensors")
 
 
+def write_onnx(folder):
+    """Write what PyTorch exports, with a softmax at the end."""
+    import torch
+
+    module = torch_module(activation="Tanh").append(torch.nn.Softmax(1))
+    x = torch.zeros(1, SIZES[0])
+    torch.onnx.export(module, (x,), folder / "torch.onnx", dynamo=False)
+
+
 def main():
     """Write all files and the versions."""
     write_torch(HERE)
     write_safetensors(HERE)
+    write_onnx(HERE)
     versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
     (HERE / "versions.json").write_text(json.dumps(versions, indent=2) + "\n", encoding="utf-8")
 
