@@ -17,13 +17,13 @@ from pathlib import Path
 from types import ModuleType
 
 from fastnn._parameters import require_network
-from fastnn.io import _folder, _npz, _onnx, _safetensors, _torch
+from fastnn.io import _folder, _keras, _npz, _onnx, _safetensors, _torch
 from fastnn.io._archive import START
 from fastnn.io._parameters import network_of, require_layout
 from fastnn.networks import MLP
 
 # Of several that recognise a file, the first one reads it.
-_FILES: tuple[ModuleType, ...] = (_safetensors, _torch, _npz, _onnx)
+_FILES: tuple[ModuleType, ...] = (_safetensors, _torch, _keras, _npz, _onnx)
 _READ = 128  # bytes that tell one kind of file from another
 
 

@@ -80,11 +80,37 @@ def write_onnx(folder):
     torch.onnx.export(module, (x,), folder / "torch.onnx", dynamo=False)
 
 
+def keras_model(kind="Sequential", activation="relu", end="softmax"):
+    """Return the network as a model of Keras."""
+    import keras
+
+    widths = list(enumerate(SIZES[1:], start=1))
+    dense = [keras.layers.Dense(n, activation if n != SIZES[-1] else end) for _, n in widths]
+    if kind == "Sequential":
+        model = keras.Sequential([keras.Input((SIZES[0],)), *dense])
+    else:
+        first = current = keras.Input((SIZES[0],))
+        for layer in dense:
+            current = layer(current)
+        model = keras.Model(first, current)
+    for layer, *arrays in zip(dense, *parameters(), strict=True):
+        layer.set_weights(arrays)
+    return model
+
+
+def write_keras(folder):
+    """Write a sequential and a functional model, in both formats."""
+    for kind, activation in (("Sequential", "relu"), ("Functional", "tanh")):
+        for suffix in (".keras", ".h5"):
+            keras_model(kind, activation).save(folder / f"{kind.lower()}{suffix}")
+
+
 def main():
     """Write all files and the versions."""
     write_torch(HERE)
     write_safetensors(HERE)
     write_onnx(HERE)
+    write_keras(HERE)
     versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
     (HERE / "versions.json").write_text(json.dumps(versions, indent=2) + "\n", encoding="utf-8")
 

@@ -242,9 +242,7 @@ def test_weights_in_other_files_are_not_read(graph, onnx, tmp_path):
     tensor.ClearField("raw_data")
     tensor.data_location = onnx.TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value="secret")
-    with pytest.raises(
-        ValueError, match="node 'nt0' has its weights in another file, which"
-    ):
+    with pytest.raises(ValueError, match="node 'nt0' has its weights in another file, which"):
         load_mlp(graph.save())
 
 
