@@ -133,6 +133,7 @@ class Tally:
     def _count(self, tile: Tile, found: Found) -> None:
         """Store the predictions for adversarial inputs, by a forward pass over them."""
         task, k, numbers = self._task, found.position, tile.numbers
+        _require_fitting(found, len(task.eps), len(numbers))
         x = tile.usable(found.x)
         prediction = predicted(tile.logits(x))
         self._budget.require(x, tile.usable(tile.x), task.eps[k], numbers)
@@ -179,6 +180,16 @@ class Tally:
         if missing.any():
             k, row = (int(i) for i in np.argwhere(missing)[0])
             raise ValueError(f"the attack gave no answer for row {row} at eps {self._task.eps[k]}")
+
+
+def _require_fitting(found: Found, count: int, rows: int) -> None:
+    """Raise if what an attack has found is not for one of `count` eps and a tile of `rows` rows."""
+    if not 0 <= found.position < count:
+        raise ValueError(f"position must be one of {count} eps, got {found.position}")
+    for name, shape in (("fooled", (rows,)), ("origins", (rows, 3)), ("stuck", (rows,))):
+        value = getattr(found, name)
+        if value is not None and np.shape(value) != shape:
+            raise ValueError(f"{name} must have shape {shape}, got {np.shape(value)}")
 
 
 def predicted(logits: Array) -> Classes:
