@@ -141,7 +141,7 @@ class Tally:
             differs = found.fooled != task.succeeds(prediction, numbers)
             self.signs.note(RECOUNT, numbers[differs])
         if task.lattice is not None:
-            x = task.lattice.rounded(x, tile.x, k)
+            x = task.lattice.rounded(x, tile.x)
             prediction = predicted(tile.logits(x))
         self.adversarial[k, numbers] = prediction
         succeeded = task.succeeds(prediction, numbers)
@@ -161,7 +161,7 @@ class Tally:
             if len(left):
                 x = norms.fast_gradient(tile, gradient, eps, norm, out=np.empty_like(gradient))
                 if task.lattice is not None:
-                    x = task.lattice.rounded(x, tile.x, k)
+                    x = task.lattice.rounded(x, tile.x)
                 part = tile.some(left)
                 fooled = part.fooled(part.logits(x[left]))
                 self.signs.note(FGSM_STRONGER, part.numbers[fooled])
