@@ -151,6 +151,17 @@ class Attack(ABC):
             Within `eps` of ``tile.x``, and within the bounds. It may be a buffer of the tile.
         """
 
+    def _begin(
+        self,
+        net: MLP,
+        x: Array,
+        labels: NDArray[np.int64],
+        eps: NDArray[np.float64],
+        bounds: tuple[float, float] | None,
+    ) -> Attack:
+        """Return the attack for a batch, which is given as checked."""
+        return self
+
     def answers(self, tile: Tile, eps: Array) -> Iterator[Found | Answer]:
         """Yield what was found at each of several eps, for every row of the tile.
 
@@ -218,6 +229,7 @@ class Attack(ABC):
                 f"eps must be one number or one for each row: {len(rows)} rows, {len(budget)} eps"
             )
         goal = goal_of(targets, rng, truth, net.sizes[-1])
+        attack = self._begin(net, rows, truth, np.atleast_1d(budget), bounds)
         out = np.empty(rows.shape, net.dtype)
         every = budget if isinstance(budget, float) else budget.astype(net.dtype)[:, None]
 
@@ -225,7 +237,7 @@ class Attack(ABC):
             numbers = numbers_of(some)
             tile = Tile(ws, ws.h[0], truth[numbers], numbers, limits, goal)
             mine = net.dtype.type(every) if isinstance(every, float) else every[numbers]
-            moved = tile.usable(self.perturb_tile(tile, mine))
+            moved = tile.usable(attack.perturb_tile(tile, mine))
             require_finite(moved, some, "steps")
             out[some] = moved
 

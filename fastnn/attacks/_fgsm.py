@@ -24,7 +24,7 @@ def fgsm(
     net: MLP,
     x: ArrayLike,
     labels: ArrayLike,
-    eps: float,
+    eps: Any,
     bounds: tuple[float, float] | None = None,
 ) -> NDArray[Any]:
     """Move every sample one signed-gradient step up its own loss.
@@ -36,7 +36,7 @@ def fgsm(
         Inputs, in the units that `eps` is given in; uint8 pixels are divided by 255 first.
     labels : ndarray of int, shape (N,), or int
         True classes, each in [0, C).
-    eps : float
+    eps : float, or ndarray, shape (N,)
         Largest change of any entry, >= 0.
     bounds : tuple (lower, upper), optional
         Valid range of an input; the result is clipped to it. Default: no clipping.
@@ -135,14 +135,14 @@ class FGSM(Attack):
         if len(eps) == 1 or self.norm != "linf":
             yield from super().answers(tile, eps)
             return
-        first = _FirstLayer(tile)
+        first = FirstLayer(tile)
         ascending = np.argsort(eps, kind="stable")
         at_once = min(_EPS_AT_ONCE, tile.workspace.capacity)
         for start in range(0, len(eps), at_once):
             yield from first.answers(eps, ascending[start : start + at_once])
 
 
-class _FirstLayer:
+class FirstLayer:
     """What every eps shares: where the inputs of a tile go and how far, and their products."""
 
     def __init__(self, tile: Tile) -> None:
@@ -157,6 +157,11 @@ class _FirstLayer:
         )
         self._slope = ws.g[1]  # products of the directions
         self._reached = ws.net.dtype.type(0)
+
+    def keep(self, chosen: NDArray[np.bool_]) -> None:
+        """Leave out all other samples from now on."""
+        self._direction, self._room = self._direction[chosen], self._room[chosen]
+        self._z, self._slope = self._z[chosen], self._slope[: len(self._direction)]
 
     def answers(self, budgets: NDArray[Any], ks: NDArray[np.int64]) -> Iterator[Answer]:
         """Yield the logits at the eps in the positions `ks`; these eps ascend from call to call.

@@ -16,6 +16,13 @@ def parts_of(attack: Attack) -> tuple[Attack, ...]:
     return attack.attacks if isinstance(attack, InTurn) else (attack,)
 
 
+def stages_of(attack: Attack, classes: int, *, targeted: bool) -> list[tuple[int, Attack]]:
+    """Return the attacks that are made in turn, with their numbers, or the one."""
+    if isinstance(attack, InTurn):
+        return attack._stages(classes, targeted=targeted)
+    return [(0, attack)]
+
+
 def norms_of(attack: Attack) -> tuple[str, ...]:
     """Return the norms that an attack limits changes in: several only for several in turn.
 

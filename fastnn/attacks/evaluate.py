@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _checks
 from fastnn._engine.narrow import MOST_ROWS as MOST_SHARED
-from fastnn._engine.tiles import for_each_tile
-from fastnn._kernels import elementwise
+from fastnn._engine.tiles import for_each_tile, numbers_of
+from fastnn._engine.workspace import Rows, Workspace
 from fastnn._kernels.timing import Clock
 from fastnn._runtime.progress import Progress
 from fastnn._runtime.team import Team
@@ -20,11 +21,13 @@ from fastnn.attacks import ATTACKS, Attack, InTurn
 from fastnn.attacks._base import goal_of
 from fastnn.attacks._function import Function, Given
 from fastnn.attacks._lattice import Lattice
-from fastnn.attacks._names import norms_of
+from fastnn.attacks._names import norms_of, stages_of
 from fastnn.attacks._summary import report_of
 from fastnn.attacks._tally import Tally, Task
 from fastnn.networks import MLP
 from fastnn.reports import AdversarialReport
+
+AttackLike = str | Attack | Function | Sequence[str | Attack | Function]
 
 
 def adversarial_accuracy(
@@ -36,7 +39,7 @@ def adversarial_accuracy(
     threads: int | None = None,
     progress: bool = False,
     *,
-    attack: str | Attack | Sequence[str | Attack] | Function = "fgsm",
+    attack: AttackLike = "fgsm",
     targets: ArrayLike | None = None,
     rng: Any = 0,
     recount: bool = False,
@@ -131,37 +134,57 @@ def adversarial_accuracy(
         grid = Lattice.of(lattice, used, norms_of(chosen), limits)
         grid.require(rows)
         used = grid.eps
-    if isinstance(chosen, Given):
-        chosen.call(net, _floats(rows, net), truth, used, bounds)
+    chosen = chosen._begin(net, rows, truth, used, bounds)
     in_type = used.astype(net.dtype)  # an eps of 1e-50 is 0 in float32
-    task = Task(chosen, truth, in_type, limits, goal, recount, keep_adversarial, grid)
+    stages = stages_of(chosen, net.sizes[-1], targeted=targets is not None)
+    task = Task(chosen, stages, truth, in_type, limits, goal, recount, keep_adversarial, grid)
     tally = Tally(task, net.sizes[0])
     with Clock() as time, Progress("attack", len(rows), enabled=progress) as bar:
-        for_each_tile(
-            net,
-            rows,
-            tally.add,
-            to=0,
-            direction=True,
-            variants=np.size(budget),
-            # Samples of a class have zeros in the same places, which products of tiles leave out.
-            order=truth.argsort(kind="stable") if len(rows) > MOST_SHARED else None,
-            threads=count,
-            progress=bar,
-        )
-        bar.update(len(rows))
+        _attack_all(net, rows, task, tally, count, bar)
     tally.require_all()
     asked = budget, None if bounds is None else (limits.lower, limits.upper)
     return report_of(task, tally, net, rows, asked, used, time)
 
 
-def _floats(x: NDArray[Any], net: MLP) -> NDArray[Any]:
-    """Return inputs in the type of the network, pixels of uint8 as numbers in [0, 1]."""
-    if x.dtype != np.uint8:
-        return x
-    out = np.empty(x.shape, net.dtype)
-    elementwise._scale_pixels(np.ascontiguousarray(x), out)
-    return out
+def _attack_all(
+    net: MLP, x: NDArray[Any], task: Task, tally: Tally, threads: int, bar: Progress
+) -> None:
+    """Attack every sample with every eps."""
+    for_each_tile(
+        net,
+        x,
+        tally.add,
+        to=0,
+        direction=True,
+        variants=len(task.eps),
+        # Samples of a class have zeros in the same places, which products of tiles leave out.
+        order=task.labels.argsort(kind="stable") if len(x) > MOST_SHARED else None,
+        threads=threads,
+        progress=bar,
+    )
+    _attack_the_rest(net, x, task, tally, threads)
+    bar.update(len(x))
+
+
+def _attack_the_rest(net: MLP, x: NDArray[Any], task: Task, tally: Tally, threads: int) -> None:
+    """Attack what still stands at each eps with the later attacks, then try FGSM on what is left.
+
+    What an attack leaves is cut into new tiles.
+    """
+    later = [partial(tally.add_stage, stage=stage) for stage in range(1, len(task.stages))]
+    for add in [*later, *([] if tally.probed is None else [tally.probe])]:
+        for k in range(len(task.eps)):
+            left = tally.standing(k)
+            if not len(left):
+                continue
+
+            def work(
+                ws: Workspace, rows: Rows, add: Any = add, k: int = k, left: Any = left
+            ) -> None:
+                add(ws, left[numbers_of(rows)], k=k)
+
+            order = task.labels[left].argsort(kind="stable") if len(left) > MOST_SHARED else None
+            for_each_tile(net, x[left], work, to=0, direction=True, order=order, threads=threads)
 
 
 def _spread(count: int) -> _checks.Each:
@@ -174,7 +197,7 @@ def _spread(count: int) -> _checks.Each:
     return each
 
 
-def attack_of(attack: str | Attack | Sequence[str | Attack] | Function) -> Attack:
+def attack_of(attack: AttackLike) -> Attack:
     """Return an attack given by name, as an object, as several or as a function.
 
     Raises

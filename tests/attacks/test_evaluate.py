@@ -13,6 +13,7 @@ from numba.core import event
 import fastnn
 from fastnn import MLP, AdversarialReport, adversarial_accuracy, attacks, fgsm, reference
 from fastnn._engine import layers, masked, tiles
+from fastnn._runtime import progress
 from fastnn.attacks import _fgsm
 from fastnn.reports import _sources
 
@@ -474,7 +475,8 @@ def test_a_row_whose_logits_overflow_is_named(make_net, dtype, eps):
         adversarial_accuracy(net, x, np.zeros(1203, int), eps)
 
 
-def test_progress_is_drawn_on_standard_error_where_asked_for(net, samples, capsys):
+def test_progress_is_drawn_on_standard_error_where_asked_for(net, samples, capsys, monkeypatch):
+    monkeypatch.setattr(progress, "_SHOWN_AFTER", 0.0)
     adversarial_accuracy(net, *samples)
     assert capsys.readouterr() == ("", "")
     adversarial_accuracy(net, *samples, progress=True)
