@@ -91,6 +91,7 @@ def _diagnostics(task: Task, tally: Tally, x: Array) -> tuple[Diagnostic, ...]:
     noted, everybody = tally.signs, np.arange(len(task.labels))
     if len(task.eps) > 1:
         noted.note(signs.RISES, _standing_again(task, tally))
+    noted.note(signs.STUCK, tally.stuck())
     if signs.look_normalised(x):
         noted.note(signs.NORMALISED, everybody)
     if noted.probabilities and all(noted.probabilities):
