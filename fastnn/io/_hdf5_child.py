@@ -90,10 +90,10 @@ def _texts(found: Any, name: str) -> list[str]:
 
 def _limit_memory(size: int) -> None:
     """Let this process take no more memory than a file of this size may need."""
-    try:
-        import resource
-    except ImportError:  # Windows has no such limit
+    if sys.platform == "win32":  # it has no such limit
         return
+    import resource
+
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     most = _MEMORY + 4 * MOST_SHARED * size
     if hard != resource.RLIM_INFINITY:
