@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from forms import Form, finalists, search, thread_counts
-from goals import QUICK, QUICK_TRIAL, REFERENCE_ROWS, TRIAL, Claim
+from goals import REFERENCE_ROWS, Claim
 from outcomes import Outcome, doubt, duration, judge, judge_level
 
 from fastnn.bench.harness import Effort, Key, Sized
 
 TRIAL_ROWS = 2500  # of the long jobs, where one batch needs no more
+_LONG_JOBS = ("sweep", "pgd")
 _TRIAL_JOB: dict[str, Sized] = {"training": ("epoch", 10_000)}  # 30 epochs are too long
 
 
@@ -22,18 +23,21 @@ class Contest:
     claims : tuple of Claim
     job : str
     n : int
-    effort, trial : Effort
+    effort : Effort
+    trial : Effort or None
+        None: every peer is as it is, with all threads.
     """
 
     claims: tuple[Claim, ...]
     job: str
     n: int
     effort: Effort
-    trial: Effort
+    trial: Effort | None
 
     @property
     def ours(self):
-        return self.claims[0].ours
+        """Return our labels, each once."""
+        return tuple(dict.fromkeys(claim.ours for claim in self.claims))
 
     def threads(self, threads):
         """Return the numbers of threads that a peer may have; ours has the first one."""
@@ -46,14 +50,14 @@ def contests(claims, *, quick):
     for claim in claims:
         job = claim.quick if quick else (claim.job, claim.n)
         if job is not None:
-            groups.setdefault((*job, claim.ours, claim.one_thread), []).append(claim)
+            groups.setdefault((*job, claim.one_thread), []).append(claim)
     return [
         Contest(
             tuple(group),
             job,
             n,
-            QUICK if quick else group[0].effort,
-            QUICK_TRIAL if quick else TRIAL,
+            group[0].quick_effort if quick else group[0].effort,
+            group[0].quick_trial if quick else group[0].trial,
         )
         for (job, n, *_), group in groups.items()
     ]
@@ -82,17 +86,19 @@ def run(contest, measurement, threads, kind, *, within=lambda: float("inf"), rep
         Called with what is being done.
     """
     counts = contest.threads(threads)
-    ours = Form(contest.ours, counts[0]).subject()
-    chosen, trials = {}, {}
+    ours = [Form(label, counts[0]).subject() for label in contest.ours]
+    chosen, trials, known = {}, {}, {}
     for claim in contest.claims:
-        tried, trials[claim.name] = _trial(contest, claim, measurement, counts, within, report)
+        tried, trials[claim.name] = _trial(
+            contest, claim, measurement, counts, within, report, known
+        )
         chosen[claim.name] = finalists(claim.peers, counts, tried)
     peers = {form for forms in chosen.values() for form in forms}
     rows = {"reference": REFERENCE_ROWS}
     measurement.run(
         [
-            ours,
-            ours.twin(),
+            *ours,
+            *(subject.twin() for subject in ours),
             *(form.subject(rows.get(form.peer)) for form in sorted(peers, key=str)),
         ],
         [(contest.job, contest.n)],
@@ -106,12 +112,22 @@ def run(contest, measurement, threads, kind, *, within=lambda: float("inf"), rep
     ]
 
 
-def _trial(contest, claim, measurement, counts, within, report):
-    """Return the seconds of the forms that were tried, and all times of the trial."""
+def _trial(contest, claim, measurement, counts, within, report, known):
+    """Return the seconds of the forms that were tried, and all times of the trial.
+
+    `known` has the times of earlier trials of the contest, and gets those of this one.
+    """
     job, n = _TRIAL_JOB.get(contest.job, (contest.job, contest.n))
     times = {}
 
     def measure(forms):
+        new = [form for form in forms if form not in known]
+        if new:
+            measure_new(new)
+        times.update({form: known[form] for form in forms if form in known})
+        return {form: float(np.median(times[form])) for form in forms if form in times}
+
+    def measure_new(forms):
         trial = measurement.again()
         trial.run(
             [form.subject(_trial_rows(form, job, n)) for form in forms],
@@ -124,22 +140,23 @@ def _trial(contest, claim, measurement, counts, within, report):
         measurement.restless |= trial.restless
         found = {form: trial.timings.get(Key(job, n, str(form), form.threads)) for form in forms}
         found = {form: timing for form, timing in found.items() if timing is not None}
-        times.update({form: n * np.asarray(timing.per_sample) for form, timing in found.items()})
-        return {form: float(np.median(times[form])) for form in found}
+        known.update({form: n * np.asarray(timing.per_sample) for form, timing in found.items()})
 
+    if contest.trial is None:
+        return {}, {}
     tried = search(job, n, claim.peers, counts, measure)
     return tried, {str(form): seconds.tolist() for form, seconds in times.items()}
 
 
 def _trial_rows(form, job, n):
     """Return the most samples of a trial: one batch, or `TRIAL_ROWS`, of a long job."""
-    return max(dict(form.options).get("batch") or n, TRIAL_ROWS) if job == "sweep" else None
+    return max(dict(form.options).get("batch") or n, TRIAL_ROWS) if job in _LONG_JOBS else None
 
 
 def _outcome(contest, claim, measurement, counts, kind, forms, trial):
     """Judge the times of one claim."""
     job, n = contest.job, contest.n
-    ours = Form(contest.ours, counts[0]).subject()
+    ours = Form(claim.ours, counts[0]).subject()
 
     def seconds(label, threads):
         timing = measurement.timings.get(Key(job, n, label, threads))

@@ -19,7 +19,12 @@ from fastnn.bench.protocol import form_of
 HERE = Path(__file__).parent
 BATCHES = (250, 500, 1000, 2500)  # and all images in one
 CLOSE, FINALISTS = 1.05, 2
-_BATCHED = {"accuracy": ("torch", "jax"), "sweep": ("foolbox",)}
+_BATCHED = {
+    "accuracy": ("torch", "jax"),
+    "sweep": ("foolbox",),
+    "pgd": ("torchattacks", "foolbox"),
+    "standard": ("autoattack",),
+}
 _WAYS = {
     ("accuracy", "torch"): ("by_hand", (False, True)),
     ("accuracy", "jax"): ("constants", (False, True)),

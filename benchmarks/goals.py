@@ -7,7 +7,7 @@ from kinds import AMD, AVX2, INTEL
 from fastnn.bench.harness import Effort
 from fastnn.bench.jobs import TRAINING_BATCHES
 
-FAST, PART_ONE = "fastnn float32", "fastnn nn_train"
+FAST, PART_ONE, ALL_STEPS = "fastnn float32", "fastnn nn_train", "fastnn all steps"
 REFERENCE_ROWS = 1000  # all images take about the same time, so that a thousand are enough
 
 # How much is measured, by the time that a job takes.
@@ -20,6 +20,8 @@ SWEEP_EFFORT = Effort(processes=3, rounds=(2, 25), seconds=30)
 QUICK = Effort(processes=1, rounds=(3, 9), seconds=1.5)
 TRIAL = Effort(processes=1, rounds=(3, 9), seconds=3)
 QUICK_TRIAL = Effort(processes=1, rounds=(1, 3), seconds=0.5)
+LONG_TRIAL = Effort(processes=1, rounds=(1, 1), seconds=0)
+QUICK_LONG = Effort(processes=1, rounds=(2, 2), seconds=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +56,12 @@ class Claim(Goal):
     ours : str
         Our label.
     one_thread : bool
-    effort : Effort
+    effort, trial : Effort
     quick : tuple (job, n) or None
         What ``--quick`` measures instead; None: nothing.
+    quick_effort : Effort
+    quick_trial : Effort or None
+        None: ``--quick`` takes the peers as they are, with all threads.
     """
 
     job: str
@@ -65,7 +70,10 @@ class Claim(Goal):
     ours: str = FAST
     one_thread: bool = False
     effort: Effort = USUAL
+    trial: Effort = TRIAL
     quick: tuple[str, int] | None = None
+    quick_effort: Effort = QUICK
+    quick_trial: Effort | None = QUICK_TRIAL
 
 
 def bars(intel, amd, avx2):
@@ -148,6 +156,30 @@ def fixed(rows):
     )
 
 
+def many_steps(name, text, job, n, peers, levels, quick, ours=FAST):
+    """Return a claim about an attack of many steps: a call takes long."""
+    return claim(
+        name,
+        text,
+        job,
+        n,
+        peers,
+        levels,
+        ours=ours,
+        effort=LONG,
+        trial=LONG_TRIAL,
+        quick=(job, quick),
+        quick_effort=QUICK_LONG,
+        quick_trial=None,
+    )
+
+
+def pgd(name, text, peers, levels, ours=FAST):
+    return many_steps(
+        name, f"PGD-40, {{n}} images, {text}", "pgd", 10_000, peers, levels, 100, ours
+    )
+
+
 def part_one(text, peer, levels, aims=None):
     return claim(
         peer,
@@ -213,6 +245,18 @@ CLAIMS = (
     function("softmax, loss, residual / torch", "torch", "residual", 10_000, "torch", 1.5, 3.0),
     fixed(1),
     fixed(128),
+    pgd("torchattacks", "all steps / torchattacks", "torchattacks", bars(2.2, 3, 1.5), ALL_STEPS),
+    pgd("foolbox", "all steps / foolbox", "foolbox", bars(2.2, 3, 1.5), ALL_STEPS),
+    pgd("count", "count / best of both", ("torchattacks", "foolbox"), everywhere(4)),
+    many_steps(
+        "autoattack",
+        "Standard(), {n} images / AutoAttack",
+        "standard",
+        1000,
+        "autoattack",
+        everywhere(4),
+        20,
+    ),
 )
 PRODUCT = Goal(
     name="masked-product",

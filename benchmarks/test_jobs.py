@@ -16,12 +16,18 @@ ROWS = {
     "accuracy": 10_000,
     "sweep": 1000,
     "sweep-unclipped": 1000,
+    "pgd": 500,
+    "standard": 20,
     "epoch": 50_000,
     "epoch-part2": 5000,
 }
 TRAINERS = ("fastnn float32", "fastnn nn_train", "numpy", "notebook", "torch", "jax")
 # Subclasses of fastnn float32 that differ from it in these jobs alone.
-ONLY = {"fastnn nn_train": ("epoch",), "one eps a call": ("sweep", "sweep-unclipped")}
+ONLY = {
+    "fastnn nn_train": ("epoch",),
+    "fastnn all steps": ("pgd",),
+    "one eps a call": ("sweep", "sweep-unclipped"),
+}
 
 
 @pytest.mark.parametrize("name", IMPLEMENTATIONS)

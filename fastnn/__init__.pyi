@@ -13,9 +13,11 @@ from . import reports as reports
 from . import robustness as robustness
 from . import sklearn as sklearn
 from . import training as training
+from ._recipe import Recipe as Recipe
 from ._runtime.threads import threads as threads
 from ._version import __version__ as __version__
 from .attacks import fgsm as fgsm
+from .attacks import first_flip as first_flip
 from .attacks import pgd as pgd
 from .attacks.evaluate import adversarial_accuracy as adversarial_accuracy
 from .datasets import Dataset as Dataset

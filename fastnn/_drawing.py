@@ -5,18 +5,15 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-
-if TYPE_CHECKING:
-    from fastnn.reports import AdversarialReport
-    from fastnn.training import History
 
 # Okabe and Ito's palette: readers with any common kind of colour blindness can tell them apart.
 PALETTE = ("#0072B2", "#D55E00", "#00805D", "#CC79A7", "#E69F00", "#56B4E9")
@@ -36,10 +33,10 @@ STYLE: Any = {
     "legend.frameon": False,
 }
 CHANGE = LinearSegmentedColormap.from_list("change", [BLUE, "white", ORANGE])
-_MOST_IMAGES = 20
+MOST_IMAGES = 20
 
 
-def curves_of(history: History | Sequence[Sequence[float]]) -> list[npt.NDArray[np.float64]]:
+def curves_of(history: object) -> list[npt.NDArray[np.float64]]:
     """Check and return loss and accuracy of training, then of validation."""
     names = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
     lists = history if isinstance(history, Sequence) else [getattr(history, n) for n in names]
@@ -53,21 +50,6 @@ def curves_of(history: History | Sequence[Sequence[float]]) -> list[npt.NDArray[
         )
         raise ValueError(f"history: expected one value for each epoch, got {sizes}")
     return curves
-
-
-def accuracy_by_eps(
-    report: AdversarialReport,
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Check a report and return its eps in order, from 0, with the accuracy at each."""
-    if not report.n:
-        raise ValueError("report: expected at least one sample, got 0")
-    eps, accuracy = np.atleast_1d(report.eps), np.atleast_1d(report.adversarial_accuracy)
-    order = np.argsort(eps, kind="stable")
-    eps, accuracy = eps[order], accuracy[order]
-    if eps[0] > 0:
-        eps = np.concatenate([[0.0], eps])
-        accuracy = np.concatenate([[report.clean_accuracy], accuracy])
-    return eps, accuracy
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -93,10 +75,8 @@ def images_of(values: npt.ArrayLike, name: str) -> npt.NDArray[np.floating]:
     """Check a batch of images and shape it ``(N, H, W)``."""
     batch = np.asarray(values)
     n = len(batch) if batch.ndim else 0
-    if not 1 <= n <= _MOST_IMAGES:
-        raise ValueError(
-            f"{name} has {n} images: expected 1 to {_MOST_IMAGES}, such as {name}[:10]"
-        )
+    if not 1 <= n <= MOST_IMAGES:
+        raise ValueError(f"{name} has {n} images: expected 1 to {MOST_IMAGES}, such as {name}[:10]")
     return np.stack([pixels_of(image, f"{name}[{i}]") for i, image in enumerate(batch)])
 
 
@@ -161,3 +141,49 @@ def light_grid(ax: Axes) -> None:
     ax.grid(color=_GRID, linewidth=0.8)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
+
+
+@rc_context(STYLE)
+def attacked_images(
+    x: npt.ArrayLike,
+    labels: npt.NDArray[np.integer],
+    clean_prediction: npt.NDArray[np.integer],
+    blocks: Sequence[tuple[str, npt.ArrayLike, npt.NDArray[np.integer]]],
+) -> Figure:
+    """Draw clean images, and for each block the change and the adversarial images, with a key.
+
+    A block is a title, adversarial images (N, D) and the predictions for them. All changes have
+    one scale of colours.
+    """
+    clean = images_of(x, "x")
+    after = [images_of(images, title) for title, images, _ in blocks]
+    limit = max(float(abs(images - clean).max()) for images in after) or 1.0
+    rows, n, height = 1 + 2 * len(blocks), len(clean), 1.5 + 2.5 * len(blocks)
+    figure = new_figure(max(n + 0.6, 6.4), height + 0.7)
+    parts: Any = figure.subfigures(2, 1, height_ratios=[height, 0.7])
+    grid = parts[0].subplots(rows, n, squeeze=False)
+    for i in range(n):
+        show_pixels(grid[0, i], clean[i], "gray_r", 0.0, 1.0)
+        grid[0, i].set_title(f"true {labels[i]}", fontweight="bold")
+        mark_prediction(grid[0, i], clean_prediction[i], labels[i])
+        for k, (images, (_, _, prediction)) in enumerate(zip(after, blocks, strict=True)):
+            change, adversarial = grid[2 * k + 1, i], grid[2 * k + 2, i]
+            show_pixels(change, images[i] - clean[i], CHANGE, -limit, limit)
+            show_pixels(adversarial, images[i], "gray_r", 0.0, 1.0)
+            mark_prediction(adversarial, prediction[i], labels[i])
+    grid[0, 0].set_ylabel("clean")
+    for k, (title, _, _) in enumerate(blocks):
+        first = grid[2 * k + 1, 0]
+        first.set_title(" ")  # keeps the height; the title itself may be wider than the image
+        above = first.text(0, 1.08, title, fontweight="bold", transform=first.transAxes)
+        above.set_in_layout(False)
+        first.set_ylabel("change")
+        grid[2 * k + 2, 0].set_ylabel("attacked")
+    key = figure.colorbar(
+        grid[1, 0].images[0],
+        cax=parts[1].subplots(),
+        orientation="horizontal",
+        ticks=[-limit, 0, limit],
+    )
+    key.set_label("change of a pixel: blue, ink taken away; orange, ink added.  ✓ right  ✗ wrong")
+    return figure

@@ -19,6 +19,7 @@ from matplotlib.ticker import PercentFormatter
 
 from fastnn import _drawing
 from fastnn._runtime.files import atomic_write
+from fastnn.reports import _figure
 
 if TYPE_CHECKING:
     from fastnn.reports import AdversarialReport
@@ -181,9 +182,8 @@ def adversarial_grid(
     return grid
 
 
-@rc_context(_drawing.STYLE)
 def accuracy_curve(report: AdversarialReport, ax: Axes | None = None, *, label: str = "") -> Axes:
-    """Draw accuracy against eps; at eps 0 it is the clean accuracy.
+    """Draw accuracy against eps, in a band of 95 % Wilson intervals; at eps 0 the clean accuracy.
 
     Parameters
     ----------
@@ -215,17 +215,7 @@ def accuracy_curve(report: AdversarialReport, ax: Axes | None = None, *, label: 
     >>> ax.get_ylabel()
     'Accuracy'
     """
-    eps, accuracy = _drawing.accuracy_by_eps(report)
-    ax = _drawing.new_figure(6.4, 4.0).subplots() if ax is None else ax
-    color = _drawing.PALETTE[len(ax.lines) % len(_drawing.PALETTE)]
-    ax.plot(eps, accuracy, marker="o", color=color, label=label or "_", clip_on=False)
-    ax.margins(x=0)
-    ax.set(xlabel="eps, the largest change of a pixel", ylabel="Accuracy", ylim=(0, 1))
-    ax.yaxis.set_major_formatter(PercentFormatter(1.0))
-    if ax.get_legend_handles_labels()[1]:
-        ax.legend()
-    _drawing.light_grid(ax)
-    return ax
+    return _figure.curve(report, ax, label)
 
 
 def save(figure: Figure | SubFigure | Axes | Iterable[Any], path: str | Path) -> None:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _checks
 from fastnn._engine.descent import Result, Samples, Settings, descend
+from fastnn._engine.tiles import numbers_of
+from fastnn._engine.workspace import Rows
+from fastnn.attacks import Attack
+from fastnn.attacks.evaluate import AttackLike, attack_of
 from fastnn.networks import MLP
 
 
@@ -55,6 +60,9 @@ def train(
     validation: tuple[ArrayLike, ArrayLike] | None = None,
     rng: int | np.random.Generator | None = 0,
     progress: bool = False,
+    attack: AttackLike | None = None,
+    eps: float | None = None,
+    bounds: tuple[float, float] | None = None,
 ) -> History:
     """Train a network in place by minibatch stochastic gradient descent.
 
@@ -79,19 +87,30 @@ def train(
     validation : tuple (x, labels), optional
         Samples to evaluate after every epoch; they are not used for training.
     rng : int, Generator or None, optional
-        Seed or source of the order of the samples; None draws a new seed.
+        Seed or source of the order of the samples, and of an attack's random numbers; None draws a
+        new seed.
     progress : bool, optional
         Draw a progress bar on standard error.
+    attack : str, Attack, sequence of these, or callable, optional
+        Adversarial training: before its step, every batch is attacked on the network as it is then,
+        and the adversarial inputs take the place of the batch. In the forms that
+        `adversarial_accuracy` takes. Default: train on the inputs as they are.
+    eps : float, optional
+        The budget of the attack, >= 0, in the units of `x`.
+    bounds : tuple (lower, upper), optional
+        Valid range of an input, for the attack; the inputs must be within it.
 
     Returns
     -------
     History
-        Loss and accuracy after every epoch, on `x` and on `validation`.
+        Loss and accuracy after every epoch, on `x` and on `validation` as they are, not attacked.
 
     Raises
     ------
     TypeError, ValueError
-        As `MLP.loss` for `x`, `labels` and `validation`; a setting is out of its range.
+        As `MLP.loss` for `x`, `labels` and `validation`; a setting is out of its range; as
+        `adversarial_accuracy` for `attack`, `eps` and `bounds`; one of `attack` and `eps` is given
+        without the other, or `bounds` without both.
     FloatingPointError
         The training diverges: a logit, a weight or a bias overflows.
 
@@ -99,6 +118,10 @@ def train(
     -----
     ``v = momentum * v + mean gradient + l2 * W``; ``W = W - learning_rate * v``. The sums over a
     batch are added up in an order that does not depend on the number of threads.
+
+    With an attack, each step lowers the loss at the worst inputs within eps that the attack finds:
+    Madry et al. (2018), arXiv:1706.06083, equation 2.1. Every epoch has new random starts, and a
+    sample's depend on `rng` and on its position in `x` alone.
 
     Examples
     --------
@@ -124,15 +147,9 @@ def train(
         pair = _pair(validation)
         judged.append(_checks.samples(*pair, net.sizes, net.dtype, name="validation x"))
     epochs = _checks.positive_integer(epochs, "epochs")
-    settings = Settings(
-        batch_size=min(_checks.positive_integer(batch_size, "batch_size"), len(samples[0])),
-        learning_rate=_checks.real(learning_rate, "learning_rate", open_below=True),
-        momentum=_checks.real(momentum, "momentum"),
-        l2=_checks.real(l2, "l2"),
-    )
-    if settings.momentum >= 1:
-        raise ValueError(f"momentum must be in [0, 1), got {momentum}")
-    return run_epochs(net, settings, judged, epochs, rng, progress=progress)
+    settings = _settings(len(samples[0]), batch_size, learning_rate, momentum, l2)
+    adversary = _adversary(attack, eps, bounds, net, samples)
+    return run_epochs(net, settings, judged, epochs, rng, adversary=adversary, progress=progress)
 
 
 def run_epochs(
@@ -142,6 +159,7 @@ def run_epochs(
     epochs: int,
     rng: int | np.random.Generator | None,
     *,
+    adversary: Adversary | None = None,
     enough: Callable[[History], bool] = lambda _: False,
     progress: bool = False,
 ) -> History:
@@ -152,6 +170,7 @@ def run_epochs(
     samples = judged[0]
     generator = np.random.default_rng(rng)
     work = MLP(net.weights, net.biases, net.activation)
+    moves = None if adversary is None else _Moves(adversary, work, samples, generator)
     history = History()
 
     def after(results: list[Result]) -> str:
@@ -167,10 +186,80 @@ def run_epochs(
         epochs=epochs,
         order=lambda: generator.permutation(len(samples[0])),
         after=after,
+        before=None if moves is None else moves.begin_epoch,
+        moved=moves,
         enough=lambda: enough(history),
         progress=progress,
     )
     return history
+
+
+def _settings(
+    rows: int, batch_size: int, learning_rate: float, momentum: float, l2: float
+) -> Settings:
+    """Return the settings of steps on so many samples, after checks."""
+    settings = Settings(
+        batch_size=min(_checks.positive_integer(batch_size, "batch_size"), rows),
+        learning_rate=_checks.real(learning_rate, "learning_rate", open_below=True),
+        momentum=_checks.real(momentum, "momentum"),
+        l2=_checks.real(l2, "l2"),
+    )
+    if settings.momentum >= 1:
+        raise ValueError(f"momentum must be in [0, 1), got {momentum}")
+    return settings
+
+
+class Adversary(NamedTuple):
+    """The attack of adversarial training, its budget and the range of an input."""
+
+    attack: Attack
+    eps: float
+    bounds: tuple[float, float] | None
+
+
+class _Moves:
+    """Moves the rows of a batch by an attack on the network as it is."""
+
+    def __init__(
+        self,
+        adversary: Adversary,
+        net: MLP,
+        samples: Samples,
+        generator: np.random.Generator,
+    ) -> None:
+        self._adversary = adversary
+        self._net, self._samples, self._generator = net, samples, generator
+        self._seed = 0
+
+    def begin_epoch(self, _: int) -> None:
+        """Draw a new seed for random starts."""
+        self._seed = int(self._generator.integers(2**63))
+
+    def __call__(self, rows: Rows) -> NDArray[Any]:
+        """Return adversarial inputs for some of the samples."""
+        attack, eps, bounds = self._adversary
+        x, labels = self._samples[0][rows], self._samples[1][rows]
+        rng = self._seed, numbers_of(rows)
+        return attack.perturb(self._net, x, labels, eps, bounds, rng=rng)
+
+
+def _adversary(
+    attack: Any,
+    eps: float | None,
+    bounds: tuple[float, float] | None,
+    net: MLP,
+    samples: Samples,
+) -> Adversary | None:
+    """Return what moves the batches, None where nothing does, after checks."""
+    if attack is None:
+        if eps is not None or bounds is not None:
+            raise TypeError("eps and bounds are those of an attack: give attack, too")
+        return None
+    if eps is None:
+        raise TypeError("attack needs eps, the budget of a sample")
+    budget, limits = _checks.real(eps, "eps"), _checks.bounds(bounds)
+    _checks.inputs(samples[0], net.sizes[0], net.dtype, limits=limits)
+    return Adversary(attack_of(attack), budget, bounds)
 
 
 def _append(history: History, results: list[Result]) -> None:

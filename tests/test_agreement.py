@@ -127,6 +127,21 @@ PARTNERS = {
         ),
     ),
     "input_gradient": by_sample("input_gradient", labelled=True),
+    "first_flip": (
+        lambda c: [1 / (0.1 + fastnn.first_flip(c.net, c.x, c.labels, (0, 1), tolerance=0.05))],
+        lambda c: [
+            [  # some are infinite
+                1
+                / (
+                    0.1
+                    + reference.first_flip(
+                        *parts(c), row, label, largest=1.0, tolerance=0.05, bounds=(0, 1), **rest(c)
+                    )
+                )
+                for row, label in zip(c.x.astype(float), c.labels, strict=True)
+            ]
+        ],
+    ),
     "iterated_fgsm": (
         attacked(ITERATED.perturb, bounds=(0, 1)),
         lambda c: [
@@ -173,7 +188,17 @@ PARTNERS = {
 }
 # What the library must not do, so that a test can show why; and what tests/attacks compares, which
 # needs random starts, bounds for each entry, or float64 alone.
-ALONE = {"residual_cancelling", "apgd", "fast_change", "margin", "pgd", "project"}
+ALONE = {
+    "residual_cancelling",
+    "apgd",
+    "deepfool",
+    "fast_change",
+    "margin",
+    "minimal_norm",
+    "pgd",
+    "project",
+    "square",
+}
 
 
 def without_partner():

@@ -28,7 +28,7 @@ VIOLATIONS = [
     ("layers", "_parameters.py", "from fastnn.networks import MLP"),
     ("layers", "_engine/descent.py", f"{TYPING}from fastnn.networks import MLP"),
     ("layers", "_kernels/jit.py", f"{TYPING}from fastnn.networks import MLP"),
-    ("layers", "training.py", "from .attacks.evaluate import adversarial_accuracy"),
+    ("layers", "attacks/evaluate.py", "from fastnn.training import train"),
     ("layers", "plots.py", "from fastnn import comp7015"),
     ("layers", "reference/networks.py", "from fastnn import _checks"),
     ("layers", "room_of_its_own.py", ""),
@@ -40,7 +40,7 @@ VIOLATIONS = [
     ("reference-numpy", "reference/networks.py", "import numba"),
     ("numba", "_engine/layers.py", "from numba import njit"),
     ("numba", "bench/session.py", "import llvmlite.binding"),
-    ("matplotlib", "reports.py", "from matplotlib.figure import Figure"),
+    ("matplotlib", "reports/_report.py", "from matplotlib.figure import Figure"),
     ("matplotlib", "bench/table.py", "def late():\n    import matplotlib"),
 ]
 

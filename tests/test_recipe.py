@@ -1,12 +1,14 @@
 """The network that is trained once: what the cache knows it by, and when it is trained again."""
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from fastnn import _recipe
+from fastnn import MLP, _recipe, train
 from fastnn._recipe import FULL, SAMPLE, Recipe, cached_network, recipe_for
+from fastnn.attacks import PGD, Attack
 from fastnn.datasets import identity
 
 TINY = Recipe(sizes=(784, 8, 10), epochs=1)
@@ -95,3 +97,57 @@ def test_recipes_by_the_number_of_digits(monkeypatch):
     assert recipe_for(4_000) is SAMPLE
     assert recipe_for(60_000) is FULL
     assert FULL.sizes == SAMPLE.sizes == (784, 2048, 512, 512, 10)
+
+
+# --- recipes of one's own
+
+
+def test_a_recipe_keeps_one_network_for_the_same_digits_and_settings(folder, tmp_path):
+    recipe = Recipe((784, 8, 10), epochs=1, attack=PGD(steps=2), eps=0.1, bounds=(0, 1))
+    others = [TINY, replace(recipe, attack=PGD(steps=3)), replace(recipe, eps=0.2)]
+    others.append(replace(recipe, attack="fgsm"))
+    first = recipe.network(folder)
+    for net in (recipe.network(folder), replace(recipe).network(folder)):
+        np.testing.assert_array_equal(net.weights[0], first.weights[0])
+    for k, other in enumerate(others, 2):
+        assert (other.network(folder).weights[0] != first.weights[0]).any()
+        assert len(list((tmp_path / "cache" / "networks").iterdir())) == k
+    resave(folder / "labels_train.npy", lambda labels: labels[::-1].copy())
+    assert (recipe.network(folder).weights[0] != first.weights[0]).any()
+
+
+def test_a_recipe_trains_once(folder, monkeypatch):
+    first = TINY.network(folder)
+    monkeypatch.setattr(_recipe, "train", None)
+    np.testing.assert_array_equal(TINY.network(folder).weights[0], first.weights[0])
+    with pytest.raises(TypeError, match="'NoneType' object is not callable"):
+        replace(TINY, seed=1).network(folder)
+
+
+def test_a_recipe_trains_on_attacked_digits(folder):
+    x, labels = np.load(folder / "images_train.npy"), np.arange(40) % 10
+    attacked = replace(TINY, attack="fgsm", eps=0.1, bounds=(0, 1))
+    net = MLP.random(TINY.sizes, rng=0)
+    settings = {"epochs": 1, "batch_size": 200, "learning_rate": 0.1, "momentum": 0.8}
+    train(net, x, labels, attack="fgsm", eps=0.1, bounds=(0, 1), **settings)
+    np.testing.assert_array_equal(attacked.train(x, labels)[0].weights[0], net.weights[0])
+
+
+def test_an_attack_without_settings_that_can_be_compared_is_refused(folder):
+    class Mine(Attack):
+        def perturb_tile(self, tile, eps):
+            return tile.x
+
+    recipe = replace(TINY, attack=Mine(), eps=0.1)
+    with pytest.raises(TypeError, match=r"^a network is kept by its attack's settings, got <"):
+        recipe.network(folder)
+    assert recipe.train(np.zeros((1, 784), np.uint8), [0])[1].train_accuracy in ([0], [1])
+
+
+def test_a_folder_without_training_digits_is_refused(folder):
+    for name in ("images_train.npy", "labels_train.npy"):
+        (folder / name).unlink()
+    with pytest.raises(
+        FileNotFoundError, match=r"^there are no training digits, and no network was given$"
+    ):
+        TINY.network(folder)

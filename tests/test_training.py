@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import MLP, History, train
+from fastnn import MLP, History, attacks, reference, train
 from fastnn._engine.descent import Settings
+from fastnn._runtime import progress
 from fastnn.training import run_epochs
 
 
@@ -82,7 +83,10 @@ def test_it_learns_digits():
     assert history.val_accuracy[-1] > 0.9
 
 
-def test_progress_is_drawn_on_standard_error_where_asked_for(make_net, samples, capsys):
+def test_progress_is_drawn_on_standard_error_where_asked_for(
+    make_net, samples, capsys, monkeypatch
+):
+    monkeypatch.setattr(progress, "_SHOWN_AFTER", 0.0)
     net = make_net((8, 3), dtype=np.float64)
     settings = {"epochs": 3, "batch_size": 16, "learning_rate": 0.1}
     train(net, *samples, **settings)
@@ -256,3 +260,165 @@ def test_training_ends_after_the_epoch_that_is_enough(make_net, rng):
     expected = train(same, x, labels, epochs=3, batch_size=7, learning_rate=0.1, momentum=0.5)
     assert history == expected
     np.testing.assert_array_equal(net.weights[0], same.weights[0])
+
+
+# --- adversarial training
+
+ATTACKED = {"eps": 0.3, "bounds": (-6, 6)}
+
+
+def darker(net, x, labels, eps, bounds):
+    """Move every entry down by half of eps, as far as the bounds allow."""
+    return np.maximum(x - x.dtype.type(eps / 2), x.dtype.type(bounds[0]))
+
+
+def by_reference(net, samples, *, steps, order, batch_size, learning_rate, momentum):
+    """Return the parameters after training on iterated FGSM, one sample at a time."""
+    weights, biases, velocity = net.weights, net.biases, None
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        moved = [
+            reference.iterated_fgsm(
+                weights, biases, x, label, 0.3, steps=steps, bounds=(-6, 6), activation="tanh"
+            )
+            for x, label in zip(samples[0][rows], samples[1][rows], strict=True)
+        ]
+        weights, biases, velocity = reference.sgd_step(
+            weights,
+            biases,
+            np.array(moved),
+            samples[1][rows],
+            "tanh",
+            learning_rate=learning_rate,
+            momentum=momentum,
+            velocity=velocity,
+        )
+    return [*weights, *biases]
+
+
+@pytest.mark.parametrize("batch_size", [16, 137])
+def test_every_batch_is_attacked_on_the_network_as_it_is(make_net, samples, batch_size):
+    net = make_net((8, 7, 3), "tanh", np.float64)
+    generator = np.random.default_rng(5)
+    generator.integers(2**63)  # the attack's seed
+    order = generator.permutation(137)
+    settings = {"batch_size": batch_size, "learning_rate": 0.3, "momentum": 0.5}
+    expected = by_reference(net, samples, steps=3, order=order, **settings)
+    attack = attacks.IteratedFGSM(steps=3)
+    train(net, *samples, epochs=1, rng=5, attack=attack, **ATTACKED, **settings)
+    for ours, other in zip(parameters(net), expected, strict=True):
+        np.testing.assert_allclose(ours, other, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("attack", [attacks.PGD(steps=2), "fgsm", ["fgsm", "pgd"], darker])
+@pytest.mark.parametrize("batch_size", [16, 170])
+def test_attacked_batches_are_the_same_for_any_number_of_threads(rng, attack, batch_size):
+    net, x, labels = MLP.random((8, 300, 3)), rng.normal(size=(340, 8)), rng.integers(0, 3, 340)
+    settings = {"attack": attack, "batch_size": batch_size, "epochs": 1, **ATTACKED}
+    found = []
+    for count in (1, 3):
+        with fastnn.threads(count):
+            found.append(outcome(net, (x.astype(np.float32), labels), **settings))
+    assert same(*found)
+    assert not same(found[0], outcome(net, (x.astype(np.float32), labels), epochs=1))
+
+
+def test_random_starts_follow_from_the_seed_and_are_new_in_every_epoch(make_net, samples):
+    net, seen = make_net((8, 7, 3), dtype=np.float64), []
+
+    class Starts(attacks.Attack):
+        """Note the keys of random starts, and move nothing."""
+
+        def perturb_tile(self, tile, eps):
+            seen.extend(tile.keys(0).tolist())
+            return tile.x
+
+    settings = {"attack": Starts(), **ATTACKED}
+    outcome(net, samples, rng=4, **settings)
+    first, second = seen[:137], seen[137:]
+    assert len(set(first) | set(second)) == 2 * 137
+    outcome(net, samples, rng=4, **settings)
+    assert seen[2 * 137 :] == [*first, *second]
+    outcome(net, samples, rng=5, **settings)
+    assert not set(seen[4 * 137 :]) & set(first)
+
+
+def test_pixels_are_attacked_as_their_255th_parts(make_net, rng):
+    pixels, labels = rng.integers(0, 256, (77, 8), dtype=np.uint8), rng.integers(0, 3, 77)
+    net, x = make_net((8, 7, 3)), pixels.astype(np.float32) / np.float32(255)
+    for attack in ("pgd", darker):
+        settings = {"attack": attack, "eps": 0.1, "bounds": (0, 1)}
+        assert same(
+            outcome(net, (pixels, labels), **settings), outcome(net, (x, labels), **settings)
+        )
+
+
+def test_it_withstands_an_attack_better_than_a_network_trained_without():
+    digits = fastnn.load_mnist(source="sample")
+    found = []
+    for settings in ({}, {"attack": attacks.PGD(steps=5), "eps": 0.1, "bounds": (0, 1)}):
+        net = MLP.random((784, 32, 10))
+        train(
+            net,
+            digits.x_train,
+            digits.y_train,
+            epochs=3,
+            batch_size=50,
+            learning_rate=0.1,
+            momentum=0.8,
+            **settings,
+        )
+        report = fastnn.adversarial_accuracy(
+            net, digits.x_test, digits.y_test, 0.1, (0, 1), attack=attacks.PGD(steps=20)
+        )
+        found.append(report.adversarial_accuracy)
+    assert found[0] < 0.2
+    assert found[1] > 0.4
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "message"),
+    [
+        ({"eps": 0.1}, TypeError, "eps and bounds are those of an attack: give attack, too"),
+        ({"bounds": (0, 1)}, TypeError, "eps and bounds are those of an attack: give attack, too"),
+        ({"attack": "fgsm"}, TypeError, "attack needs eps, the budget of a sample"),
+        ({"attack": "pgd", "eps": [0.1]}, TypeError, r"eps must be a number, got \[0.1\]"),
+        ({"attack": "pgd", "eps": -1}, ValueError, "eps must be finite in float32 and >= 0"),
+        ({"attack": "pdg", "eps": 0.1}, ValueError, r"attack must be one of \('fgsm', .*'pdg'"),
+        ({"attack": attacks.PGD, "eps": 0.1}, TypeError, "attack must be a name, an Attack or"),
+        ({"attack": 3, "eps": 0.1}, TypeError, "attack must be a name, an Attack or a function"),
+        ({"attack": "pgd", "eps": 0.1, "bounds": 1}, TypeError, "bounds must be a pair"),
+        ({"attack": "pgd", "eps": 0.1, "bounds": (0, 1)}, ValueError, r"x\[100, 2\] is 7, outside"),
+        (
+            {"attack": lambda net, x, labels, eps, bounds: x + 1, "eps": 0.5},
+            ValueError,
+            r"the attack returned .* at \[0, 0\], further than eps 0.5",
+        ),
+    ],
+)
+def test_a_wrong_attack_is_refused_and_the_network_is_as_it_was(
+    rng, make_net, given, kind, message
+):
+    net, x = make_net((8, 7, 3), dtype=np.float64), rng.random((137, 8))
+    x[100, 2] = 7
+    before = copies(net)
+    with pytest.raises(kind, match=f"^{message}"):
+        train(net, x, rng.integers(0, 3, 137), epochs=1, batch_size=8, learning_rate=0.1, **given)
+    assert same(before, parameters(net))
+
+
+def test_an_interrupt_in_an_attack_keeps_the_last_whole_epoch(make_net, samples):
+    net = make_net((8, 7, 3), dtype=np.float64)
+    one_epoch = outcome(net, samples, epochs=1, attack=darker, **ATTACKED)
+    calls = []
+
+    def impatient(net, x, labels, eps, bounds):
+        calls.append(len(x))
+        if len(calls) == 7:  # in the second epoch of five batches
+            signal.raise_signal(signal.SIGINT)
+        return darker(net, x, labels, eps, bounds)
+
+    settings = {"epochs": 3, "batch_size": 32, "learning_rate": 0.1, **ATTACKED}
+    with pytest.raises(KeyboardInterrupt):
+        train(net, *samples, attack=impatient, **settings)
+    assert same(parameters(net), one_epoch)

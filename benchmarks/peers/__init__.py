@@ -4,6 +4,7 @@ IMPLEMENTATIONS = {
     "fastnn float32": "fastnn.bench.ours:Fastnn32",
     "fastnn float64": "fastnn.bench.ours:Fastnn64",
     "fastnn nn_train": "peers.baselines:Assignment",
+    "fastnn all steps": "peers.baselines:AllSteps",
     "one eps a call": "peers.baselines:OneEpsACall",
     "numpy": "fastnn.bench.implementations:Numpy",
     "reference": "fastnn.bench.reference:Reference",
@@ -13,4 +14,5 @@ IMPLEMENTATIONS = {
     "foolbox": "peers.foolbox_attack:Foolbox",
     "torchattacks": "peers.torchattacks_attack:Torchattacks",
     "art": "peers.art_attack:Art",
+    "autoattack": "peers.autoattack_attack:AutoAttack",
 }

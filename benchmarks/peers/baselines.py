@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from fastnn.attacks import PGD
 from fastnn.bench.jobs import PART_ONE_SEED
 from fastnn.bench.ours import Fastnn32
 from fastnn.comp7015 import nn_train
@@ -12,6 +13,16 @@ class OneEpsACall(Fastnn32):
 
     def sweep(self, x, labels, eps, bounds):
         return np.array([self.accuracy(x, labels, e, bounds)[1] for e in eps])
+
+
+class AllSteps(Fastnn32):
+    """fastnn in float32 that takes all steps with all samples, as other programs do."""
+
+    def pgd(self, x, labels, eps, bounds, steps, step_size):
+        attack = PGD(steps, step_size, random_start=False)
+        moved = attack.perturb(self.net, x, labels, eps, bounds)
+        counts = [np.count_nonzero(self.net.predict(inputs) == labels) for inputs in (x, moved)]
+        return np.array(counts)
 
 
 class Assignment(Fastnn32):

@@ -9,7 +9,7 @@ from peers.eager_torch import batches, count_correct
 
 
 class Foolbox(TorchAttack):
-    batch = None  # images in a batch of `accuracy` and `sweep`; None: all in one
+    batch = None  # images in a batch of `accuracy`, `sweep` and `pgd`; None: all in one
 
     def __init__(self, weights, biases, activation):
         super().__init__(weights, biases, activation)
@@ -22,12 +22,14 @@ class Foolbox(TorchAttack):
 
     def accuracy(self, x, labels, eps, bounds):
         require_bounds(bounds)
-        return sum(self._count(*batch, eps) for batch in batches(x, labels, self.batch))
+        return sum(
+            self._count(*batch, eps, self._attack) for batch in batches(x, labels, self.batch)
+        )
 
-    def _count(self, x, labels, eps):
+    def _count(self, x, labels, eps, attack):
         with torch.inference_mode():
             clean = count_correct(self._model(x), labels)
-        fooled = self._attack(self._model, x, labels, epsilons=eps)[2]
+        fooled = attack(self._model, x, labels, epsilons=eps)[2]
         return np.array([clean, len(x) - int(fooled.sum())])
 
     def sweep(self, x, labels, eps, bounds):
@@ -37,3 +39,10 @@ class Foolbox(TorchAttack):
     def _sweep(self, x, labels, eps):
         fooled = self._attack(self._model, x, labels, epsilons=list(eps))[2]
         return len(x) - fooled.sum(dim=1).numpy()
+
+    def pgd(self, x, labels, eps, bounds, steps, step_size):
+        require_bounds(bounds)
+        attack = foolbox.attacks.LinfProjectedGradientDescentAttack(
+            abs_stepsize=step_size, steps=steps, random_start=False
+        )
+        return sum(self._count(*batch, eps, attack) for batch in batches(x, labels, self.batch))

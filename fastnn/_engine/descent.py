@@ -71,22 +71,37 @@ class Descent:
         self._workspaces = Workspaces(net, max(MOST_ROWS, self._sums.height), to=1)
 
     def epoch(
-        self, x: NDArray[Any], labels: NDArray[np.int64], order: NDArray[np.int64] | None = None
+        self,
+        x: NDArray[Any],
+        labels: NDArray[np.int64],
+        order: NDArray[np.int64] | None = None,
+        moved: Callable[[Rows], NDArray[Any]] | None = None,
     ) -> None:
-        """Take one step for every batch of the samples, in the given `order` or in their own."""
-        size = self._settings.batch_size
-        batches = cut(len(x), size)
+        """Take one step for every batch of the samples, in the given `order` or in their own.
+
+        With `moved`, a batch takes its step on the inputs that this returns for its rows.
+        """
+        batches = cut(len(x), self._settings.batch_size)
+        every = [batch if order is None else order[batch] for batch in batches]
+        if moved is None:
+            self._take(x, labels, every)
+        else:
+            for rows in every:
+                inputs = moved(rows)  # on a team of its own, so not while helpers share products
+                self._take(inputs, labels[rows], [slice(0, len(inputs))])
+        self._require_finite()
+
+    def _take(self, x: NDArray[Any], labels: NDArray[np.int64], batches: Sequence[Rows]) -> None:
+        """Take one step for every batch."""
         if self._fused is not None:
             with self._fused.on(self._team):
-                for batch in batches:
-                    self._fused.take(x, labels, batch if order is None else order[batch])
+                for rows in batches:
+                    self._fused.take(x, labels, rows)
                     self._team.deliver()
         else:
-            for batch in batches:
-                rows = batch if order is None else order[batch]
+            for rows in batches:
                 self._sums.add(self._team, self._workspaces, x, labels, rows)
-                self._step(batch.stop - batch.start)
-        self._require_finite()
+                self._step(rows.stop - rows.start if isinstance(rows, slice) else len(rows))
 
     def _require_finite(self) -> None:
         """Raise for the first parameter that is not finite.
@@ -142,22 +157,23 @@ def descend(
     after: Callable[[list[Result]], str],
     before: Callable[[int], None] | None = None,
     order: Callable[[], NDArray[np.int64] | None] = lambda: None,
+    moved: Callable[[Rows], NDArray[Any]] | None = None,
     enough: Callable[[], bool] = lambda: False,
     progress: bool = False,
 ) -> None:
     """Train for some epochs: the loop of `train` and of the assignment's `nn_train`.
 
     Every epoch calls `before` with its number, takes a step for every batch of `samples`, in the
-    order that `order` returns, evaluates all that are `judged`, and calls `after` with the results,
-    which returns a remark for the progress bar. `enough` is asked after every epoch whether it was
-    the last.
+    order that `order` returns and on the inputs that `moved` returns for its rows, evaluates all
+    that are `judged`, and calls `after` with the results, which returns a remark for the progress
+    bar. `enough` is asked after every epoch whether it was the last.
     """
     with Team(thread_count()) as team, Progress("training", epochs, enabled=progress) as bar:
         descent = Descent(net, settings, team, samples[0])
         for epoch in range(epochs):
             if before is not None:
                 before(epoch)
-            descent.epoch(*samples, order())
+            descent.epoch(*samples, order(), moved)
             bar.update(epoch + 1, after([descent.evaluate(*pair) for pair in judged]))
             if enough():
                 break

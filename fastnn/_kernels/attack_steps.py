@@ -9,6 +9,16 @@ from fastnn._kernels.jit import kernel
 _PIECE = 512  # entries of a row that stay in the first-level cache
 
 
+def _rounding(kind):
+    """Return what `_signed_step` needs to find the number before another one."""
+    info = np.finfo(kind)
+    # Not the smallest number of all: some processors take a hundred times as long for subnormals.
+    return np.array([info.epsneg * (1 + info.eps), info.smallest_normal], kind)
+
+
+ROUNDING = {np.dtype(kind): _rounding(kind) for kind in (np.float32, np.float64)}
+
+
 @kernel
 def _signed_step(clean, x, gradient, step, eps, lower, upper, rounding, out):
     """out = x + step * sign(gradient), no further than eps from `clean` and within the bounds.

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 from fastnn.attacks._apgd import APGD
-from fastnn.attacks._base import Answer, Attack
+from fastnn.attacks._base import Answer, Attack, Found
 from fastnn.attacks._deepfool import DeepFool
 from fastnn.attacks._fgsm import FGSM, fgsm
+from fastnn.attacks._first_flip import first_flip
 from fastnn.attacks._in_turn import InTurn, Standard
 from fastnn.attacks._iterated_fgsm import IteratedFGSM
 from fastnn.attacks._minimal_norm import MinimalNorm
@@ -35,6 +36,7 @@ __all__ = [
     "Answer",
     "Attack",
     "DeepFool",
+    "Found",
     "InTurn",
     "IteratedFGSM",
     "MinimalNorm",
@@ -42,5 +44,6 @@ __all__ = [
     "Standard",
     "Tile",
     "fgsm",
+    "first_flip",
     "pgd",
 ]

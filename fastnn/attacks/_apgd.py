@@ -76,18 +76,14 @@ class APGD(Search):
     def __post_init__(self) -> None:
         _checks.positive_integer(self.steps, "steps")
         _checks.positive_integer(self.restarts, "restarts")
-        if self.loss not in _LOSSES:
-            raise ValueError(f"loss must be one of {_LOSSES}, got {self.loss!r}")
+        objectives.require(self.loss, _LOSSES)
         norms.require(self.norm, ("linf", "l2"))
 
     def _runs(self, tile: Tile) -> int:
         """Return the number of restarts, times that of the classes aimed at."""
         classes = tile.workspace.net.sizes[-1]
-        least = {"ce": 2, "dlr": 3, "dlr-targeted": 4}[self.loss]
-        if self.loss == "dlr" and tile.targets is not None:
-            least = 4
-        if classes < least:
-            raise ValueError(f"loss {self.loss!r} needs {least} classes or more, got {classes}")
+        targeted = tile.targets is not None or self.loss == "dlr-targeted"
+        objectives.require_classes(self.loss, classes, targeted=targeted)
         return self.restarts * (min(classes - 1, 9) if self._aims(tile) else 1)
 
     def _aims(self, tile: Tile) -> bool:
@@ -125,10 +121,7 @@ class APGD(Search):
         tile, aims, found = state.standing.tile, state.aims, []
 
         def residual(logits: Array) -> Array:
-            if aims is None:
-                value, slope = objectives.dlr(logits, tile.labels)
-            else:
-                value, slope = objectives.targeted_dlr(logits, tile.labels, aims)
+            value, slope = objectives.ratio(logits, tile.labels, aims)
             found.append(value)
             return slope
 

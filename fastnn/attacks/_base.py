@@ -21,8 +21,58 @@ from fastnn.networks import MLP
 Array = NDArray[Any]
 
 
+class Found(NamedTuple):
+    """Adversarial inputs for all rows of a tile at one eps, and what the attack says about them.
+
+    `fastnn.adversarial_accuracy` counts from `x`, by a forward pass of its own; where `fooled`
+    says something else, the report has a diagnostic.
+
+    Attributes
+    ----------
+    position : int
+        Which of the eps: a position in the array that `Attack.answers` got.
+    x : ndarray, shape (n, D)
+        Adversarial inputs. They are used before the attack goes on, so they may be a buffer.
+    fooled : ndarray of bool, shape (n,), optional
+        Where the attack says that it has succeeded.
+    origins : ndarray of int, shape (n, 3), optional
+        What succeeded first: the number of the attack (0 but for several in turn), that of its run,
+        and that of the input in the run; -1 where it is not known.
+    stuck : ndarray of bool, shape (n,), optional
+        Where several inputs were tried, and none had a smaller margin than the first of its run.
+
+    Examples
+    --------
+    An attack that says that it has fooled all, which the report does not believe:
+
+    >>> import numpy as np
+    >>> import fastnn
+    >>> class Liar(fastnn.attacks.Attack):
+    ...     def perturb_tile(self, tile, eps):
+    ...         return tile.x
+    ...     def answers(self, tile, eps):
+    ...         for k in range(len(eps)):
+    ...             yield fastnn.attacks.Found(k, tile.x, np.ones(len(tile.x), bool))
+    >>> net, x = fastnn.MLP.random((2, 8, 3)), np.full((1, 2), 0.5, np.float32)
+    >>> report = fastnn.adversarial_accuracy(net, x, net.predict(x), eps=0.1, attack=Liar())
+    >>> report.adversarial_correct
+    1
+    >>> report.diagnostics[0].name
+    'recount differs'
+    """
+
+    position: int
+    x: Array
+    fooled: NDArray[np.bool_] | None = None
+    origins: NDArray[np.int64] | None = None
+    stuck: NDArray[np.bool_] | None = None
+
+
 class Answer(NamedTuple):
-    """Logits of some rows of a tile at some of the eps.
+    """Logits of some rows of a tile at some of the eps, from an attack that shares work.
+
+    Those of `FGSM` are counted as they are, unless the caller asks for a recount; those of any
+    other attack are compared with a forward pass over what its `perturb_tile` returns.
 
     Attributes
     ----------
@@ -63,6 +113,11 @@ class Attack(ABC):
     through any attack and counts. What changes from step to step belongs in local variables
     or buffers of the tile, since one object serves several threads.
 
+    Attributes
+    ----------
+    norm : {"linf", "l2", "l1"}
+        Norm of the change that eps limits; L-infinity unless a class says otherwise.
+
     Examples
     --------
     An attack that makes every input lighter:
@@ -77,6 +132,8 @@ class Attack(ABC):
     >>> Lighter().perturb(net, x, [0], eps=0.5, bounds=(0, 1))
     array([[0.75, 1.  ]], dtype=float32)
     """
+
+    norm: str = "linf"
 
     @abstractmethod
     def perturb_tile(self, tile: Tile, eps: Any) -> Array:
@@ -94,14 +151,25 @@ class Attack(ABC):
             Within `eps` of ``tile.x``, and within the bounds. It may be a buffer of the tile.
         """
 
-    def answers(self, tile: Tile, eps: Array) -> Iterator[Answer]:
-        """Yield the logits under attack, for every row of the tile and each of several eps.
+    def _begin(
+        self,
+        net: MLP,
+        x: Array,
+        labels: NDArray[np.int64],
+        eps: NDArray[np.float64],
+        bounds: tuple[float, float] | None,
+    ) -> Attack:
+        """Return the attack for a batch, which is given as checked."""
+        return self
 
-        An attack that can share work between several eps overrides this.
+    def answers(self, tile: Tile, eps: Array) -> Iterator[Found | Answer]:
+        """Yield what was found at each of several eps, for every row of the tile.
+
+        An attack that can share work between several eps, or that knows more about its results,
+        overrides this.
         """
-        rows = slice(0, len(tile.x))
         for k, budget in enumerate(eps):
-            yield Answer(rows, np.array([k]), tile.logits(self.perturb_tile(tile, budget)))
+            yield Found(k, self.perturb_tile(tile, budget))
 
     def perturb(
         self,
@@ -161,6 +229,7 @@ class Attack(ABC):
                 f"eps must be one number or one for each row: {len(rows)} rows, {len(budget)} eps"
             )
         goal = goal_of(targets, rng, truth, net.sizes[-1])
+        attack = self._begin(net, rows, truth, np.atleast_1d(budget), bounds)
         out = np.empty(rows.shape, net.dtype)
         every = budget if isinstance(budget, float) else budget.astype(net.dtype)[:, None]
 
@@ -168,7 +237,7 @@ class Attack(ABC):
             numbers = numbers_of(some)
             tile = Tile(ws, ws.h[0], truth[numbers], numbers, limits, goal)
             mine = net.dtype.type(every) if isinstance(every, float) else every[numbers]
-            moved = tile.usable(self.perturb_tile(tile, mine))
+            moved = tile.usable(attack.perturb_tile(tile, mine))
             require_finite(moved, some, "steps")
             out[some] = moved
 

@@ -15,6 +15,10 @@ from fastnn.attacks._tile import Tile
 
 Array = NDArray[Any]
 
+# The least length of a step, which takes it across a boundary that it has reached: bounds may have
+# cut the step before, and the gap is 0 where the logits are equal.
+_LEAST = 1e-4
+
 
 @dataclass(frozen=True)
 class DeepFool(Search):
@@ -39,8 +43,9 @@ class DeepFool(Search):
     With ``w_k`` the gradient of ``z_k - z_label`` and ``f_k`` its value, the nearest boundary is
     that of the class k with the smallest ``|f_k| / ||w_k||_2``, and the step to it is ``|f_k| w_k /
     ||w_k||_2**2``; in L-infinity ``|f_k| / ||w_k||_1 * sign(w_k)``. Moosavi-Dezfooli, Fawzi and
-    Frossard (2016), arXiv:1511.04599, algorithm 2. A sample that is fooled stops. With targets, the
-    class is the target.
+    Frossard (2016), arXiv:1511.04599, algorithm 2. A step is at least 1e-4 long, so that it crosses
+    a boundary at which bounds have stopped the step before. A sample that is fooled stops. With
+    targets, the class is the target.
 
     The method looks for a small change, not for the worst one within eps: a result that is further
     than eps is brought back to it, and does not fool the network there as a rule.
@@ -94,16 +99,13 @@ class DeepFool(Search):
         classes, rows = tile.workspace.net.sizes[-1], np.arange(len(x))
         nearest = np.full(len(x), np.inf)
         step = np.zeros(x.shape)
-        for k in range(1, classes):
-            other = (tile.labels + k) % classes if tile.targets is None else tile.targets
-
-            def toward(logits: Array, other: NDArray[np.int64] = other) -> Array:
-                residual = np.zeros_like(logits)
-                residual[rows, other] = 1
-                residual[rows, tile.labels] -= 1
-                return residual
-
-            logits, gradient = tile.derivatives(x, toward)
+        others = [(tile.labels + k) % classes for k in range(1, classes)]
+        if tile.targets is not None:
+            others = [tile.targets]
+        one_hot = np.eye(classes, dtype=x.dtype)
+        residuals = (one_hot[other] - one_hot[tile.labels] for other in others)
+        found = tile.derivatives(x, residuals)
+        for other, (logits, gradient) in zip(others, found, strict=True):
             slope = gradient.astype(np.float64)
             gap = np.abs(logits[rows, other].astype(np.float64) - logits[rows, tile.labels])
             size = np.linalg.norm(slope, axis=1, ord=2 if self.norm == "l2" else 1)
@@ -111,7 +113,5 @@ class DeepFool(Search):
             length = np.where(size > 0, gap / np.maximum(size, 1e-300), np.inf)
             better = length < nearest
             nearest[better] = length[better]
-            step[better] = length[better, None] * way[better]
-            if tile.targets is not None:
-                break
+            step[better] = np.maximum(length, _LEAST)[better, None] * way[better]
         return step

@@ -13,7 +13,7 @@ from fastnn._engine.layers import activate, forward, layer_product
 from fastnn._engine.tiles import cut
 from fastnn._kernels import attack_steps
 from fastnn.attacks import _norms as norms
-from fastnn.attacks._base import Answer, Attack
+from fastnn.attacks._base import Answer, Attack, Found
 from fastnn.attacks._tile import Tile
 from fastnn.networks import MLP
 
@@ -24,7 +24,7 @@ def fgsm(
     net: MLP,
     x: ArrayLike,
     labels: ArrayLike,
-    eps: float,
+    eps: Any,
     bounds: tuple[float, float] | None = None,
 ) -> NDArray[Any]:
     """Move every sample one signed-gradient step up its own loss.
@@ -36,7 +36,7 @@ def fgsm(
         Inputs, in the units that `eps` is given in; uint8 pixels are divided by 255 first.
     labels : ndarray of int, shape (N,), or int
         True classes, each in [0, C).
-    eps : float
+    eps : float, or ndarray, shape (N,)
         Largest change of any entry, >= 0.
     bounds : tuple (lower, upper), optional
         Valid range of an input; the result is clipped to it. Default: no clipping.
@@ -130,19 +130,19 @@ class FGSM(Attack):
         # In place: it is not used again.
         return norms.fast_gradient(tile, gradient, eps, self.norm, out=gradient)
 
-    def answers(self, tile: Tile, eps: NDArray[Any]) -> Iterator[Answer]:
-        """Yield the logits at every eps, smallest first; more than one share the first layer."""
+    def answers(self, tile: Tile, eps: NDArray[Any]) -> Iterator[Found | Answer]:
+        """Yield what every eps gives; several share the first layer's products, smallest first."""
         if len(eps) == 1 or self.norm != "linf":
             yield from super().answers(tile, eps)
             return
-        first = _FirstLayer(tile)
+        first = FirstLayer(tile)
         ascending = np.argsort(eps, kind="stable")
         at_once = min(_EPS_AT_ONCE, tile.workspace.capacity)
         for start in range(0, len(eps), at_once):
             yield from first.answers(eps, ascending[start : start + at_once])
 
 
-class _FirstLayer:
+class FirstLayer:
     """What every eps shares: where the inputs of a tile go and how far, and their products."""
 
     def __init__(self, tile: Tile) -> None:
@@ -157,6 +157,11 @@ class _FirstLayer:
         )
         self._slope = ws.g[1]  # products of the directions
         self._reached = ws.net.dtype.type(0)
+
+    def keep(self, chosen: NDArray[np.bool_]) -> None:
+        """Leave out all other samples from now on."""
+        self._direction, self._room = self._direction[chosen], self._room[chosen]
+        self._z, self._slope = self._z[chosen], self._slope[: len(self._direction)]
 
     def answers(self, budgets: NDArray[Any], ks: NDArray[np.int64]) -> Iterator[Answer]:
         """Yield the logits at the eps in the positions `ks`; these eps ascend from call to call.
@@ -174,6 +179,7 @@ class _FirstLayer:
                 array[rows] for array in (self._direction, room, self._z, self._slope)
             )
             ws.resize(len(z) * len(ks))
+            ws.holder = None
             attack_steps._shift_by_every_eps(
                 direction,
                 distance,

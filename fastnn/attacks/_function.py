@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastnn import _checks
-from fastnn.attacks._base import Answer, Attack
+from fastnn._kernels import elementwise
+from fastnn.attacks._base import Attack
+from fastnn.attacks._budget import Budget
 from fastnn.attacks._tile import Tile
 from fastnn.networks import MLP
 
@@ -20,63 +22,55 @@ Function = Callable[[MLP, Array, NDArray[np.int64], float, tuple[float, float] |
 
 
 class Given(Attack):
-    """An attack whose results are there already: an array (N, D) for every eps."""
+    """An attack by a function, which is called for all samples at once, before the tiles."""
 
-    def __init__(self, results: list[Array]) -> None:
-        self._results = results
+    def __init__(self, function: Function, results: dict[float, Array] | None = None) -> None:
+        self._function = function
+        self._results = results or {}  # by the eps in the type of the network
+        self.name = getattr(function, "__name__", type(function).__name__)
+
+    def _begin(
+        self,
+        net: MLP,
+        x: Array,
+        labels: NDArray[np.int64],
+        eps: NDArray[np.float64],
+        bounds: tuple[float, float] | None,
+    ) -> Given:
+        """Call the function for every eps, and check what it returns.
+
+        Raises
+        ------
+        TypeError, ValueError
+            A result is no array of the shape and type of `x`; an entry is further than eps from the
+            clean one, outside the bounds, or not finite. The message names row, column and value.
+        """
+        budget, results = Budget(("linf",), _checks.bounds(bounds)), {}
+        clean = _floats(x, net)
+        for one in eps:
+            found = self._function(net, clean.copy(), labels.copy(), float(one), bounds)
+            if not isinstance(found, np.ndarray):
+                raise TypeError(f"the attack returned no array, but {type(found).__name__}")
+            if found.shape != clean.shape or found.dtype != clean.dtype:
+                raise ValueError(
+                    f"the attack returned {found.dtype} of shape {found.shape} for {clean.dtype} "
+                    f"of shape {clean.shape}"
+                )
+            used = net.dtype.type(one)
+            budget.require(found, clean, used, np.arange(len(clean)))
+            results[float(used)] = found
+        return Given(self._function, results)
 
     def perturb_tile(self, tile: Tile, eps: Any) -> Array:
-        """Return the results for the first eps."""
-        return np.asarray(self._results[0][tile.numbers])
-
-    def answers(self, tile: Tile, eps: Array) -> Iterator[Answer]:
-        """Yield the logits of the results, for each eps."""
-        rows = slice(0, len(tile.x))
-        for k in range(len(eps)):
-            yield Answer(rows, np.array([k]), tile.logits(self._results[k][tile.numbers]))
+        """Return the results for an eps."""
+        used = float(np.ravel(eps)[0])
+        return np.asarray(self._results[used][tile.numbers])
 
 
-def given_by(
-    function: Function,
-    net: MLP,
-    x: Array,
-    labels: NDArray[np.int64],
-    eps: NDArray[np.float64],
-    bounds: tuple[float, float] | None,
-    limits: _checks.Bounds,
-) -> Given:
-    """Call a function for every eps, and check what it returns.
-
-    Raises
-    ------
-    TypeError, ValueError
-        A result is no array of the shape and type of `x`; an entry is further than eps from the
-        clean one, outside the bounds, or not finite. The message names row, column and value.
-    """
-    results = []
-    for one in eps:
-        found = function(net, x.copy(), labels.copy(), float(one), bounds)
-        if not isinstance(found, np.ndarray):
-            raise TypeError(f"the attack returned no array, but {type(found).__name__}")
-        if found.shape != x.shape or found.dtype != x.dtype:
-            raise ValueError(
-                f"the attack returned {found.dtype} of shape {found.shape} for {x.dtype} of shape "
-                f"{x.shape}"
-            )
-        _require_within(found, x, x.dtype.type(one), limits)
-        results.append(found)
-    return Given(results)
-
-
-def _require_within(found: Array, x: Array, eps: Any, limits: _checks.Bounds) -> None:
-    """Raise for the first entry that is too far from the clean one, or outside the bounds."""
-    kind = x.dtype.type
-    lower, upper = kind(limits.lower), kind(limits.upper)
-    for wrong, where in (
-        (~(np.abs(found - x) <= eps), f"further than eps {eps:g} from {{clean:g}}"),
-        (~((found >= lower) & (found <= upper)), f"outside the bounds {tuple(limits)}"),
-    ):
-        if wrong.any():
-            row, column = (int(i) for i in np.argwhere(wrong)[0])
-            place = f"the attack returned {found[row, column]:g} at [{row}, {column}], "
-            raise ValueError(place + where.format(clean=x[row, column]))
+def _floats(x: Array, net: MLP) -> Array:
+    """Return inputs in the type of the network, pixels of uint8 as numbers in [0, 1]."""
+    if x.dtype != np.uint8:
+        return x
+    out = np.empty(x.shape, net.dtype)
+    elementwise._scale_pixels(np.ascontiguousarray(x), out)
+    return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from fastnn.attacks._minimal_norm import MinimalNorm
 from fastnn.attacks._search import Search, Standing
 from fastnn.attacks._square import Square
 from fastnn.attacks._tile import Tile
+from fastnn.networks import MLP
 
 Array = NDArray[Any]
 
@@ -49,22 +51,43 @@ class InTurn(Search):
         if not self.attacks:
             raise ValueError("attacks in turn need at least one attack")
 
+    def _begin(
+        self,
+        net: MLP,
+        x: Array,
+        labels: NDArray[np.int64],
+        eps: NDArray[np.float64],
+        bounds: tuple[float, float] | None,
+    ) -> InTurn:
+        """Return the attacks for a batch: functions among them are called now."""
+        begun = tuple(one._begin(net, x, labels, eps, bounds) for one in self.attacks)
+        return self if all(map(operator.is_, begun, self.attacks)) else InTurn(begun)
+
+    def _stages(self, classes: int, *, targeted: bool) -> list[tuple[int, Attack]]:
+        """Return the attacks with their numbers, those that a network of so many classes allows."""
+        return list(enumerate(self.attacks))
+
     def _runs(self, tile: Tile) -> int:
         """Return the number of attacks."""
-        return len(self.attacks)
+        return len(self._stages_of(tile))
+
+    def _stages_of(self, tile: Tile) -> list[tuple[int, Attack]]:
+        """Return the stages of an attack on a tile."""
+        targeted = tile.targets is not None
+        return self._stages(tile.workspace.net.sizes[-1], targeted=targeted)
 
     def _run(self, standing: Standing, number: int, *, all_steps: bool) -> None:
         """Let one of the attacks at the samples; those that are fooled are left in peace."""
         left = np.flatnonzero(~standing.worst.fooled[standing.rows])
         if not len(left):
             return
+        number, attack = self._stages_of(standing.tile)[number]
         part = replace(standing.some(left), attack=number, run=0)
-        attack = self.attacks[number]
         if isinstance(attack, Search):
             part.take(attack._search(part.tile, part.eps, all_steps=all_steps))
         else:
             x = np.array(attack.perturb_tile(part.tile, part.eps))
-            part.see(x, part.tile.logits(x))
+            replace(part, run=-1, seen=-1).see(x, part.tile.logits(x))
 
 
 @dataclass(frozen=True)
@@ -81,8 +104,9 @@ class Standard(InTurn):
 
     Notes
     -----
-    The plan is that of AutoAttack, Croce and Hein (2020), arXiv:2003.01690, section 6, with another
-    minimal-norm attack. With three classes, the untargeted ratio is used; with two, none is.
+    The plan is that of AutoAttack, Croce and Hein (2020), arXiv:2003.01690, with another
+    minimal-norm attack. With three classes, the untargeted ratio is used; with two, or with three
+    and targets, none is.
 
     Examples
     --------
@@ -109,13 +133,12 @@ class Standard(InTurn):
             every.append(Square())
         object.__setattr__(self, "attacks", tuple(every))
 
-    def _run(self, standing: Standing, number: int, *, all_steps: bool) -> None:
-        """Let one of the attacks at the samples, if the network has enough classes for it."""
-        attack, classes = self.attacks[number], standing.tile.workspace.net.sizes[-1]
-        if isinstance(attack, APGD) and attack.loss == "dlr-targeted" and classes < 4:
-            if classes < 3:
-                return
-            every = (*self.attacks[:number], replace(attack, loss="dlr"))
-            InTurn(every)._run(standing, number, all_steps=all_steps)
-            return
-        super()._run(standing, number, all_steps=all_steps)
+    def _stages(self, classes: int, *, targeted: bool) -> list[tuple[int, Attack]]:
+        """Return the attacks with their numbers, those that a network of so many classes allows."""
+        found: list[tuple[int, Attack]] = []
+        for number, attack in enumerate(self.attacks):
+            if not (isinstance(attack, APGD) and attack.loss == "dlr-targeted" and classes < 4):
+                found.append((number, attack))
+            elif classes == 3 and not targeted:
+                found.append((number, replace(attack, loss="dlr")))
+        return found

@@ -14,6 +14,27 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 Classes = NDArray[np.int64]
 
+LOSSES = ("ce", "dlr")
+
+
+def require(loss: str, among: tuple[str, ...] = LOSSES) -> None:
+    """Raise if there is no such loss."""
+    if loss not in among:
+        raise ValueError(f"loss must be one of {among}, got {loss!r}")
+
+
+def require_classes(loss: str, classes: int, *, targeted: bool) -> None:
+    """Raise if a network has too few classes for a loss."""
+    least = 2 if loss == "ce" else (4 if targeted else 3)
+    if classes < least:
+        kind = "targeted " if targeted else ""
+        raise ValueError(f"{kind}loss {loss!r} needs {least} classes or more, got {classes}")
+
+
+def ratio(logits: Array, labels: Classes, aims: Classes | None) -> tuple[Any, Array]:
+    """Return `dlr`, or `targeted_dlr` where there are classes to aim at."""
+    return dlr(logits, labels) if aims is None else targeted_dlr(logits, labels, aims)
+
 
 def cross_entropy(logits: Array, labels: Classes) -> NDArray[np.float64]:
     """Return ``log(sum of the others' e**z) - z_label``, which rises with the cross-entropy.

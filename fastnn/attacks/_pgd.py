@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _checks
 from fastnn.attacks import _norms as norms
+from fastnn.attacks import _objectives as objectives
 from fastnn.attacks._search import Search, Standing
-from fastnn.attacks._tile import Tile
+from fastnn.attacks._tile import Residual, Tile
 from fastnn.networks import MLP
 
 Array = NDArray[Any]
@@ -83,18 +84,21 @@ class PGD(Search):
     momentum : float, optional
         Share of the direction before that each step keeps, >= 0. With signs and from the clean
         input, this is MI-FGSM.
+    loss : {"ce", "dlr"}, optional
+        Cross-entropy, or difference of logits ratio, with targets its targeted form.
 
     Raises
     ------
     TypeError, ValueError
         A setting is of another type or out of its range; without `random_start` and with several
-        restarts, which would all be the same.
+        restarts, which would all be the same; in a call, the network has fewer than three classes
+        for "dlr", or four with targets.
 
     Notes
     -----
-    ``x_(t+1) = P(x_t + step_size * d(g_t))`` with the gradient ``g_t`` of the cross-entropy at
-    ``x_t``, the nearest point P within ball and bounds, and the steepest direction d of the norm:
-    ``sign(g)``, ``g / ||g||_2``, or the entries with the largest derivatives. Madry et al. (2018),
+    ``x_(t+1) = P(x_t + step_size * d(g_t))`` with the gradient ``g_t`` of the loss at ``x_t``, the
+    nearest point P within ball and bounds, and the steepest direction d of the norm: ``sign(g)``,
+    ``g / ||g||_2``, or the entries with the largest derivatives. Madry et al. (2018),
     arXiv:1706.06083, section 2; with momentum, ``g`` is ``momentum * g_(t-1) + g / ||g||_1``, Dong
     et al. (2018), arXiv:1710.06081, section 3.
 
@@ -121,11 +125,13 @@ class PGD(Search):
     random_start: bool = True
     restarts: int = 1
     momentum: float = 0.0
+    loss: str = "ce"
 
     def __post_init__(self) -> None:
         _checks.positive_integer(self.steps, "steps")
         _checks.positive_integer(self.restarts, "restarts")
         norms.require(self.norm)
+        objectives.require(self.loss)
         _checks.real(self.momentum, "momentum")
         if self.step_size is not None:
             _checks.real(self.step_size, "step_size", open_below=True)
@@ -134,6 +140,8 @@ class PGD(Search):
 
     def _runs(self, tile: Tile) -> int:
         """Return the number of restarts."""
+        targeted = tile.targets is not None
+        objectives.require_classes(self.loss, tile.workspace.net.sizes[-1], targeted=targeted)
         return self.restarts
 
     def _run(self, standing: Standing, number: int, *, all_steps: bool) -> None:
@@ -145,7 +153,7 @@ class PGD(Search):
         sizes = self._sizes(tile, eps)
         velocity = np.zeros_like(x if self.momentum else x[:0])
         for _ in range(self.steps):
-            logits, gradient = tile.logits_and_gradient(x)
+            logits, gradient = tile.logits_and_gradient(x, self._residual(tile))
             fooled = standing.see(x, logits)
             if self.momentum:
                 gradient = self._with_momentum(velocity, gradient)
@@ -159,6 +167,12 @@ class PGD(Search):
                 x, sizes = x[left], sizes[left]
                 velocity = velocity[left] if self.momentum else velocity
         standing.see(x, tile.logits(x))
+
+    def _residual(self, tile: Tile) -> Residual | None:
+        """Return the derivative of the loss by the logits; None: that of the cross-entropy."""
+        if self.loss == "ce":
+            return None
+        return lambda logits: objectives.ratio(logits, tile.labels, tile.targets)[1]
 
     def _sizes(self, tile: Tile, eps: Array) -> Array:
         """Return the length of a step for each sample, shape (n, 1)."""

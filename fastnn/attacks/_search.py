@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.attacks._base import Answer, Attack
+from fastnn.attacks._base import Attack, Found
 from fastnn.attacks._tile import Tile
 
 Array = NDArray[Any]
@@ -29,19 +29,38 @@ class Worst:
     fooled : ndarray of bool, shape (n,)
     origins : ndarray of int64, shape (n, 3)
         What fooled each sample first: the number of the attack, of its run, and of the input in the
-        run. -1 where nothing has.
+        run. -1 where nothing has, and where it is not known.
+    first : ndarray of float64, shape (n,)
+        The margin of the first input of the run that was seen last.
+    progress : ndarray of int8, shape (n,)
+        0 where no run went on after its first input, 1 where one did, 2 where that made the margin
+        smaller.
     """
 
     x: Array
     margins: NDArray[np.float64]
     fooled: Mask
     origins: NDArray[np.int64]
+    first: NDArray[np.float64]
+    progress: NDArray[np.int8]
+
+    @property
+    def stuck(self) -> Mask:
+        """Where runs went on after their first input, and none made the margin smaller."""
+        return np.asarray(self.progress == 1)
 
     @classmethod
     def at(cls, x: Array) -> Worst:
         """Return the state before anything was seen."""
         n = len(x)
-        return cls(np.array(x), np.full(n, np.inf), np.zeros(n, bool), np.full((n, 3), -1))
+        return cls(
+            np.array(x),
+            np.full(n, np.inf),
+            np.zeros(n, bool),
+            np.full((n, 3), -1),
+            np.full(n, np.inf),
+            np.zeros(n, np.int8),
+        )
 
 
 @dataclass
@@ -58,7 +77,7 @@ class Standing:
     worst : Worst
         Of the whole tile.
     attack, run : int
-        Numbers of what attacks them now.
+        Numbers of what attacks them now; -1 for a run that is not known.
     seen : int
         How many inputs this run has shown.
     """
@@ -74,26 +93,37 @@ class Standing:
     def see(self, x: Array, logits: Array) -> Mask:
         """Keep what is worse than all before; return which samples these inputs fool."""
         margins, worst = self.tile.margins(logits), self.worst
-        better = margins < worst.margins[self.rows]
+        fooled = self.tile.fooled(logits)
+        new = fooled & ~worst.fooled[self.rows]
+        better = (margins < worst.margins[self.rows]) | new  # equal logits may fool, too
         worst.margins[self.rows[better]] = margins[better]
         worst.x[self.rows[better]] = x[better]
-        fooled = self.tile.fooled(logits)
-        new = self.rows[fooled & ~worst.fooled[self.rows]]
-        worst.fooled[new] = True
-        worst.origins[new] = self.attack, self.run, self.seen
+        worst.fooled[self.rows[new]] = True
+        worst.origins[self.rows[new]] = self.attack, self.run, self.seen
+        self._note_progress(margins)
         self.seen += 1
         return fooled
+
+    def _note_progress(self, margins: Array) -> None:
+        """Compare margins with those of the run's first input."""
+        worst, rows = self.worst, self.rows
+        if self.seen <= 0:
+            worst.first[rows] = margins
+        else:
+            lower = 1 + (margins < worst.first[rows]).astype(np.int8)
+            worst.progress[rows] = np.maximum(worst.progress[rows], lower)
 
     def take(self, found: Worst) -> None:
         """Keep what another search of these samples has found."""
         worst, rows = self.worst, self.rows
-        better = found.margins < worst.margins[rows]
+        new = found.fooled & ~worst.fooled[rows]
+        better = (found.margins < worst.margins[rows]) | new
         worst.margins[rows[better]] = found.margins[better]
         worst.x[rows[better]] = found.x[better]
-        new = found.fooled & ~worst.fooled[rows]
         worst.fooled[rows[new]] = True
         worst.origins[rows[new]] = found.origins[new]
         worst.origins[rows[new], 0] = self.attack
+        worst.progress[rows] = np.maximum(worst.progress[rows], found.progress)
 
     def some(self, chosen: NDArray[np.int64]) -> Standing:
         """Return some of these samples."""
@@ -120,12 +150,11 @@ class Search(Attack):
         """Return the worst inputs of all runs."""
         return self._search(tile, eps, all_steps=True).x
 
-    def answers(self, tile: Tile, eps: Array) -> Iterator[Answer]:
-        """Yield the logits at every eps; a sample that is fooled is not attacked any more."""
-        rows = slice(0, len(tile.x))
+    def answers(self, tile: Tile, eps: Array) -> Iterator[Found]:
+        """Yield the worst inputs at every eps; a sample that is fooled is not attacked any more."""
         for k, budget in enumerate(eps):
             worst = self._search(tile, budget, all_steps=False)
-            yield Answer(rows, np.array([k]), tile.logits(worst.x))
+            yield Found(k, worst.x, worst.fooled, worst.origins, worst.stuck)
 
     def _search(self, tile: Tile, eps: Any, *, all_steps: bool) -> Worst:
         """Attack the samples of a tile in all runs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn import _checks
+from fastnn._engine.layers import layer_product
+from fastnn._kernels import squares
 from fastnn.attacks import _random
 from fastnn.attacks._search import Search, Standing
 from fastnn.attacks._tile import Tile
@@ -76,46 +79,86 @@ class Square(Search):
 
     def _run(self, standing: Standing, number: int, *, all_steps: bool) -> None:
         """Search once."""
-        width = standing.tile.x.shape[1]
-        side = math.isqrt(width)
-        height, across = (side, side) if side * side == width else (1, width)
-        tile = standing.tile
-        columns = _random.uniform(tile.keys(number, 0), across, np.float64) < 0.5
-        signs = np.tile(np.where(columns, -1, 1), (1, height)).astype(tile.x.dtype)
-        x = np.empty_like(tile.x)
-        tile.step(tile.x, signs, standing.eps, standing.eps, x)
-        logits = tile.logits(x)
-        fooled, margins = standing.see(x, logits), tile.margins(logits)
+        height, across = _shape(standing.tile.x.shape[1])
+        state = _State(standing, number, height, across)
+        fooled = state.begin()
         for query in range(1, self.queries):
             if not all_steps and fooled.any():
                 left = np.flatnonzero(~fooled)
                 if not len(left):
                     return
-                standing, x, margins = standing.some(left), x[left], margins[left]
-                tile = standing.tile
-            tried = self._with_square(standing, x, number, query, height, across)
-            logits = tile.logits(tried)
-            fooled, found = standing.see(tried, logits), tile.margins(logits)
-            better = found < margins
-            x[better], margins[better] = tried[better], found[better]
+                state = state.some(left)
+            fooled = state.try_square(query, self._side(query, height, across))
 
-    def _with_square(
-        self, standing: Standing, x: Array, number: int, query: int, height: int, across: int
-    ) -> Array:
-        """Return the inputs with a square at a random place, moved by eps up or down."""
-        tile = standing.tile
+    def _side(self, query: int, height: int, across: int) -> int:
+        """Return how many pixels wide the squares of a query are."""
         done = query * 10_000 / self.queries
         share = self.share / 2 ** sum(done > start for start in _HALVINGS)
-        side = min(max(round(math.sqrt(share * height * across)), 1), across)
-        tall = min(side, height)
-        where = _random.uniform(tile.keys(number, query), 3, np.float64)
-        top = (where[:, 0] * (height - tall + 1)).astype(int)
-        first = (where[:, 1] * (across - side + 1)).astype(int)
-        rows, columns = np.arange(height), np.arange(across)
-        inside = ((rows >= top[:, None]) & (rows < top[:, None] + tall))[:, :, None]
-        inside = inside & ((columns >= first[:, None]) & (columns < first[:, None] + side))[:, None]
-        signs = np.where(where[:, 2:] < 0.5, -1, 1).astype(x.dtype)
-        moved = np.empty_like(x)
-        whole = np.broadcast_to(signs, x.shape)
-        tile.step(tile.x, np.ascontiguousarray(whole), standing.eps, standing.eps, moved)
-        return np.where(inside.reshape(len(x), -1), moved, x)
+        return min(max(round(math.sqrt(share * height * across)), 1), across)
+
+
+def _shape(width: int) -> tuple[int, int]:
+    """Return the height and the width of an image of so many pixels."""
+    side = math.isqrt(width)
+    return (side, side) if side * side == width else (1, width)
+
+
+class _State:
+    """The best inputs so far, with the products of the first layer.
+
+    A square changes few pixels, so ``x W_1`` is kept, and a try adds ``change W_1`` to it.
+    """
+
+    def __init__(self, standing: Standing, number: int, height: int, across: int) -> None:
+        self._standing, self._number = standing, number
+        self._height, self._across = height, across
+        tile = standing.tile
+        kind, shape = tile.x.dtype, (len(tile.x), tile.workspace.net.sizes[1])
+        self._x, self._low, self._high = (np.empty_like(tile.x) for _ in range(3))
+        self._products, self._margins = np.empty(shape, kind), np.empty(len(tile.x), kind)
+        for signs, out in ((-1, self._low), (1, self._high)):
+            tile.step(tile.x, np.full(tile.x.shape, signs, kind), standing.eps, standing.eps, out)
+
+    def begin(self) -> NDArray[np.bool_]:
+        """Move whole columns of pixels by eps; return which samples that fools."""
+        key = self._standing.tile.keys(self._number, 0)
+        columns = _random.uniform(key, self._across, np.float64) < 0.5
+        self._x = np.where(np.tile(columns, (1, self._height)), self._low, self._high)
+        workspace = self._standing.tile.workspace
+        layer_product(workspace, self._x, 0, self._products)
+        fooled, self._margins = self._look(self._x, self._products)
+        return fooled
+
+    def try_square(self, query: int, side: int) -> NDArray[np.bool_]:
+        """Keep squares that make margins smaller; return which samples these fool."""
+        tile, x = self._standing.tile, self._x
+        tall = min(side, self._height)
+        where = _random.uniform(tile.keys(self._number, query), 3, np.float64)
+        room = np.array([self._height - tall + 1, self._across - side + 1, 2])
+        places = (where * room).astype(np.int64)
+        tried, change = tile.buffer("tried"), tile.buffer("change")
+        squares._with_square(
+            x, self._low, self._high, places, tall, side, self._across, tried, change
+        )
+        products = tile.workspace.spare("products of squares", *self._products.shape)
+        layer_product(tile.workspace, change, 0, products)
+        products += self._products
+        fooled, margins = self._look(tried, products)
+        better = margins < self._margins
+        for kept, new in ((x, tried), (self._products, products), (self._margins, margins)):
+            kept[better] = new[better]
+        return fooled
+
+    def _look(self, x: Array, products: Array) -> tuple[NDArray[np.bool_], Array]:
+        """Show inputs to the search; return which samples they fool, and the margins."""
+        tile = self._standing.tile
+        logits = tile.logits(x, products=products)
+        return self._standing.see(x, logits), tile.margins(logits)
+
+    def some(self, chosen: NDArray[np.int64]) -> _State:
+        """Return the state of some of the samples."""
+        part = copy.copy(self)
+        part._standing = self._standing.some(chosen)
+        part._x, part._low, part._high = self._x[chosen], self._low[chosen], self._high[chosen]
+        part._products, part._margins = self._products[chosen], self._margins[chosen]
+        return part

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,16 +18,6 @@ from fastnn.attacks._random import Keys
 
 Array = NDArray[Any]
 Residual = Callable[[Array], Array]
-
-
-def _rounding(dtype: Any) -> Array:
-    """Return what `_signed_step` needs to find the number before another one."""
-    info = np.finfo(dtype)
-    # Not the smallest number of all: some processors take a hundred times as long for subnormals.
-    return np.array([info.epsneg * (1 + info.eps), info.smallest_normal], dtype)
-
-
-ROUNDING = {kind: _rounding(kind) for kind in _checks.FLOATS}
 
 
 class Tile:
@@ -192,25 +182,31 @@ class Tile:
         gradient = self.gradient(x, residual)
         return (self.clean_logits() if self._at_clean else self.workspace.h[-1]), gradient
 
-    def derivatives(self, x: Array, residual: Residual) -> tuple[Array, Array]:
-        """Return logits and the gradient itself, not a multiple of it, which may underflow.
+    def derivatives(self, x: Array, residuals: Iterable[Array]) -> Iterator[tuple[Array, Array]]:
+        """Yield logits and a gradient itself, not a multiple of it, for each of several losses.
+
+        All share one forward pass. The gradient may underflow, and the next one overwrites it.
+        The tile can do nothing else before the last one.
 
         Parameters
         ----------
-        x, residual
-            As for `gradient`.
+        x : ndarray, shape (n, D)
+            As for `logits`.
+        residuals : iterable of ndarray, shape (n, C)
+            The gradient of each loss by the logits.
         """
         ws = self.workspace
         scaled, ws.direction = ws.direction, False
         try:
             logits = self.logits(x).copy()
-            ws.g[-1][:] = residual(logits)
-            layers.backward(ws, to=0)
+            for residual in residuals:
+                ws.g[-1][:] = residual
+                layers.backward(ws, to=0)
+                layers.require_finite(ws.g[0], self.numbers, "derivatives")
+                yield logits, ws.g[0]
         finally:
             ws.direction = scaled
-            ws.holder = None
-        layers.require_finite(ws.g[0], self.numbers, "derivatives")
-        return logits, ws.g[0]
+            ws.holder = None  # slopes are not those that `gradient` needs
 
     def margins(self, logits: Array) -> Array:
         """Return by how much each row still fails to be an adversarial example, shape (n,).
@@ -264,7 +260,7 @@ class Tile:
             self.each(eps),
             self.lower,
             self.upper,
-            ROUNDING[self.x.dtype],
+            attack_steps.ROUNDING[self.x.dtype],
             out,
         )
         return out

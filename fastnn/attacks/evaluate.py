@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _checks
-from fastnn._engine.layers import require_finite
-from fastnn._engine.losses import predictions
 from fastnn._engine.narrow import MOST_ROWS as MOST_SHARED
 from fastnn._engine.tiles import for_each_tile, numbers_of
 from fastnn._engine.workspace import Rows, Workspace
-from fastnn._kernels import elementwise
+from fastnn._kernels.timing import Clock
 from fastnn._runtime.progress import Progress
 from fastnn._runtime.team import Team
 from fastnn._runtime.threads import thread_count
-from fastnn.attacks import ATTACKS, Attack, InTurn, Tile
+from fastnn.attacks import ATTACKS, Attack, InTurn
 from fastnn.attacks._base import goal_of
-from fastnn.attacks._function import Function, given_by
-from fastnn.attacks._goal import Goal
+from fastnn.attacks._function import Function, Given
+from fastnn.attacks._lattice import Lattice
+from fastnn.attacks._names import norms_of, stages_of
+from fastnn.attacks._summary import report_of
+from fastnn.attacks._tally import Tally, Task
 from fastnn.networks import MLP
 from fastnn.reports import AdversarialReport
+
+AttackLike = str | Attack | Function | Sequence[str | Attack | Function]
 
 
 def adversarial_accuracy(
@@ -36,9 +39,12 @@ def adversarial_accuracy(
     threads: int | None = None,
     progress: bool = False,
     *,
-    attack: str | Attack | Sequence[str | Attack] | Function = "fgsm",
+    attack: AttackLike = "fgsm",
     targets: ArrayLike | None = None,
     rng: Any = 0,
+    recount: bool = False,
+    keep_adversarial: bool = False,
+    lattice: int | None = None,
 ) -> AdversarialReport:
     """Attack every sample, by default with FGSM, and count those that the network still gets right.
 
@@ -65,12 +71,20 @@ def adversarial_accuracy(
         such as ``fastnn.attacks.PGD(steps=40)``; several, each for the samples that the ones before
         have not fooled; or a function ``f(net, x, labels, eps, bounds)`` that returns adversarial
         inputs of the shape and type of its `x`, which is in the type of the network. It is called
-        once for every eps, and its results are checked before they count: no entry is further than
-        eps from the clean one, or outside the bounds.
+        once for every eps.
     targets : ndarray of int, shape (N,), or int, optional
         Classes that the attack is to reach, none of them the true one. Default: any other.
     rng : int, or pair of int and ndarray of int, optional
         Seed of random numbers; see `Attack.perturb`.
+    recount : bool, optional
+        With several eps and FGSM in L-infinity: count again from adversarial arrays, one gradient
+        and one forward pass for every eps. See the notes.
+    keep_adversarial : bool, optional
+        Keep the adversarial inputs in the report. They take 4 or 8 bytes an entry, for every eps.
+    lattice : int, optional
+        Allow only inputs that are whole multiples of ``1 / lattice``, such as 255 for images of 8
+        bits: in L-infinity, eps is rounded down to such a multiple; adversarial inputs are rounded
+        to them within eps and bounds (in L2 and L1 towards the clean input), and then counted.
 
     Returns
     -------
@@ -82,14 +96,20 @@ def adversarial_accuracy(
     ------
     TypeError, ValueError, FloatingPointError
         As `Attack.perturb`; `threads` is not a positive integer; `attack` is neither a name on the
-        list nor an attack nor a function; a function's result has another shape or type, or is
-        beyond eps or the bounds.
+        list nor an attack nor a function; what an attack returns has another shape, is beyond eps
+        in the norm of the attack, or is outside the bounds; an entry of `x` is no multiple of
+        ``1 / lattice``, up to rounding.
 
     Notes
     -----
-    With one eps, the adversarial inputs go through the network. With several, FGSM shares the first
-    layer's products: ``z_1(eps) = z_1 + eps * (sign(g) W_1)``. A clipped input no longer depends on
-    eps; it contributes a constant, so that no eps beyond the bounds changes a prediction. Sums are
+    What an attack says about its success does not count. Its adversarial inputs are checked against
+    eps and bounds, and go through the network once more. Where that says something else than the
+    attack, as it may where two logits are equal up to rounding, the report has a diagnostic.
+
+    With several eps, FGSM shares the first layer's products: ``z_1(eps) = z_1 + eps * (sign(g)
+    W_1)``. There are no adversarial inputs then, unless `recount` or `keep_adversarial` asks for
+    them; to make them takes as long as the sharing saves. A clipped input no longer depends on eps;
+    it contributes a constant, so that no eps beyond the bounds changes a prediction. Sums are
     rounded in another order than in a call for one eps. Where two logits are equal up to rounding,
     the predictions may therefore differ.
 
@@ -108,62 +128,63 @@ def adversarial_accuracy(
     rows = _checks.inputs(x, net.sizes[0], net.dtype, limits=limits, each=_spread(count))
     truth = _checks.labels(labels, len(rows), net.sizes[-1])
     budget = _checks.eps(eps)
-    chosen = _chosen(attack, net, rows, truth, np.atleast_1d(budget), bounds, limits)
     goal = goal_of(targets, rng, truth, net.sizes[-1])
-    start = time.perf_counter()
-    tally = _Tally(chosen, truth, np.atleast_1d(budget), limits, goal)
-    with Progress("attack", len(rows), enabled=progress) as bar:
-        for_each_tile(
-            net,
-            rows,
-            tally.add,
-            to=0,
-            direction=True,
-            variants=np.size(budget),
-            # Samples of a class have zeros in the same places, which products of tiles leave out.
-            order=truth.argsort(kind="stable") if len(rows) > MOST_SHARED else None,
-            threads=count,
-            progress=bar,
-        )
-        bar.update(len(rows))
-    hits = [int(np.count_nonzero(found == truth)) for found in tally.adversarial]
-    single = isinstance(budget, float)
-    return AdversarialReport(
-        n=len(rows),
-        eps=budget,
-        bounds=None if bounds is None else (limits.lower, limits.upper),
-        clean_correct=int(np.count_nonzero(tally.clean == truth)),
-        adversarial_correct=hits[0] if single else np.array(hits, np.int64),
-        clean_prediction=tally.clean,
-        adversarial_prediction=tally.adversarial[0] if single else tally.adversarial,
-        zero_gradient_rows=sum(tally.zero_gradient_rows),
-        saturated_rows=sum(tally.saturated_rows),
-        seconds=time.perf_counter() - start,
+    chosen, used, grid = attack_of(attack), np.atleast_1d(budget), None
+    if lattice is not None:
+        grid = Lattice.of(lattice, used, norms_of(chosen), limits)
+        grid.require(rows)
+        used = grid.eps
+    chosen = chosen._begin(net, rows, truth, used, bounds)
+    in_type = used.astype(net.dtype)  # an eps of 1e-50 is 0 in float32
+    stages = stages_of(chosen, net.sizes[-1], targeted=targets is not None)
+    task = Task(chosen, stages, truth, in_type, limits, goal, recount, keep_adversarial, grid)
+    tally = Tally(task, net.sizes[0])
+    with Clock() as time, Progress("attack", len(rows), enabled=progress) as bar:
+        _attack_all(net, rows, task, tally, count, bar)
+    tally.require_all()
+    asked = budget, None if bounds is None else (limits.lower, limits.upper)
+    return report_of(task, tally, net, rows, asked, used, time)
+
+
+def _attack_all(
+    net: MLP, x: NDArray[Any], task: Task, tally: Tally, threads: int, bar: Progress
+) -> None:
+    """Attack every sample with every eps."""
+    for_each_tile(
+        net,
+        x,
+        tally.add,
+        to=0,
+        direction=True,
+        variants=len(task.eps),
+        # Samples of a class have zeros in the same places, which products of tiles leave out.
+        order=task.labels.argsort(kind="stable") if len(x) > MOST_SHARED else None,
+        threads=threads,
+        progress=bar,
     )
+    _attack_the_rest(net, x, task, tally, threads)
+    bar.update(len(x))
 
 
-def _chosen(
-    attack: Any,
-    net: MLP,
-    x: NDArray[Any],
-    labels: NDArray[np.int64],
-    eps: NDArray[np.float64],
-    bounds: tuple[float, float] | None,
-    limits: _checks.Bounds,
-) -> Attack:
-    """Return the attack; a function is called now."""
-    if isinstance(attack, (str, Attack, Sequence, type)) or not callable(attack):
-        return attack_of(attack)
-    return given_by(attack, net, _floats(x, net), labels, eps, bounds, limits)
+def _attack_the_rest(net: MLP, x: NDArray[Any], task: Task, tally: Tally, threads: int) -> None:
+    """Attack what still stands at each eps with the later attacks, then try FGSM on what is left.
 
+    What an attack leaves is cut into new tiles.
+    """
+    later = [partial(tally.add_stage, stage=stage) for stage in range(1, len(task.stages))]
+    for add in [*later, *([] if tally.probed is None else [tally.probe])]:
+        for k in range(len(task.eps)):
+            left = tally.standing(k)
+            if not len(left):
+                continue
 
-def _floats(x: NDArray[Any], net: MLP) -> NDArray[Any]:
-    """Return inputs in the type of the network, pixels of uint8 as numbers in [0, 1]."""
-    if x.dtype != np.uint8:
-        return x
-    out = np.empty(x.shape, net.dtype)
-    elementwise._scale_pixels(np.ascontiguousarray(x), out)
-    return out
+            def work(
+                ws: Workspace, rows: Rows, add: Any = add, k: int = k, left: Any = left
+            ) -> None:
+                add(ws, left[numbers_of(rows)], k=k)
+
+            order = task.labels[left].argsort(kind="stable") if len(left) > MOST_SHARED else None
+            for_each_tile(net, x[left], work, to=0, direction=True, order=order, threads=threads)
 
 
 def _spread(count: int) -> _checks.Each:
@@ -176,18 +197,20 @@ def _spread(count: int) -> _checks.Each:
     return each
 
 
-def attack_of(attack: str | Attack | Sequence[str | Attack]) -> Attack:
-    """Return an attack given by name or as an object.
+def attack_of(attack: AttackLike) -> Attack:
+    """Return an attack given by name, as an object, as several or as a function.
 
     Raises
     ------
     TypeError, ValueError
-        It is neither, or no attack has that name.
+        It is none of these, or no attack has that name.
     """
     if isinstance(attack, Attack):
         return attack
     if isinstance(attack, (list, tuple)):
         return InTurn(tuple(attack_of(one) for one in attack))
+    if callable(attack) and not isinstance(attack, type):
+        return Given(attack)
     if not isinstance(attack, str):
         raise TypeError(f"attack must be a name, an Attack or a function, got {attack!r}")
     if attack not in ATTACKS:
@@ -202,38 +225,3 @@ def warm_up(net: MLP, x: ArrayLike, labels: ArrayLike, eps: Any, *, attack: str 
     """
     rows = slice(0, MOST_SHARED + 1)
     adversarial_accuracy(net, np.asarray(x)[rows], np.asarray(labels)[rows], eps, attack=attack)
-
-
-class _Tally:
-    """Predictions and counts, filled tile by tile."""
-
-    def __init__(
-        self,
-        attack: Attack,
-        labels: NDArray[np.int64],
-        budgets: NDArray[np.float64],
-        limits: _checks.Bounds,
-        goal: Goal,
-    ) -> None:
-        self._attack, self._labels, self._limits = attack, labels, limits
-        self._budgets, self._goal = budgets, goal
-        self.clean = np.empty(len(labels), np.int64)
-        self.adversarial = np.empty((len(budgets), len(labels)), np.int64)
-        self.zero_gradient_rows: list[int] = []  # of every tile
-        self.saturated_rows: list[int] = []
-
-    def add(self, ws: Workspace, rows: Rows) -> None:
-        """Attack the samples in `ws` with every eps, and store the predictions."""
-        numbers = numbers_of(rows)
-        tile = Tile(ws, ws.h[0], self._labels[rows], numbers, self._limits, self._goal)
-        budgets = self._budgets.astype(ws.net.dtype)  # an eps of 1e-50 is 0 in float32
-        for some, ks, logits in self._attack.answers(tile, budgets):
-            chosen = tile.numbers[some]
-            require_finite(logits, chosen.repeat(len(ks)), "logits")
-            found = predictions(logits, np.empty(len(logits), np.int64))
-            self.adversarial[ks[:, None], chosen] = found.reshape(-1, len(ks)).T
-        clean = tile.clean_logits()
-        self.clean[rows] = predictions(clean, np.empty(len(clean), np.int64))
-        saturated, zero = tile.counts()
-        self.saturated_rows.append(saturated)
-        self.zero_gradient_rows.append(zero)

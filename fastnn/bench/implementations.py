@@ -16,6 +16,7 @@ from fastnn.bench.protocol import (
     Array,
     Bounds,
     Complete,
+    SeveralInTurn,
 )
 
 
@@ -160,6 +161,29 @@ class Numpy:
         moved = (self._step(x, signs, e, bounds) for e in eps)
         return np.array([_right(self.logits(m), labels) for m in moved])
 
+    def pgd(
+        self,
+        x: Array,
+        labels: Array,
+        eps: float,
+        bounds: Bounds,
+        steps: int,
+        step_size: float,
+    ) -> Array:
+        """Return how many are correct before the attack and at all of its steps."""
+        lower, upper = bounds or (-np.inf, np.inf)
+        least, most = np.maximum(x - self.dtype(eps), lower), np.minimum(x + self.dtype(eps), upper)
+        moved, standing, clean = x, np.ones(len(x), bool), 0
+        for step in range(steps + 1):
+            h = self._forward(moved)
+            standing &= h[-1].argmax(axis=1) == labels
+            if step == 0:
+                clean = int(standing.sum())
+            if step < steps:
+                signs = np.sign(self._input_gradient(h, labels))
+                moved = np.clip(moved + self.dtype(step_size) * signs, least, most)
+        return np.array([clean, standing.sum()])
+
     def train(
         self,
         x: Array,
@@ -207,6 +231,10 @@ class Truth(Numpy):
         delta[rows, labels] = -delta.sum(axis=1)
         return losses, delta
 
+    def standard(self, x: Array, labels: Array, eps: float, bounds: Bounds) -> Array:
+        """Return how many are correct before and after PGD, of which no more may stand."""
+        return self.pgd(x, labels, eps, bounds, steps=40, step_size=eps / 10)
+
 
 def _right(logits: Array, labels: Array) -> int:
     """Return how many rows have their largest logit at the label."""
@@ -215,3 +243,4 @@ def _right(logits: Array, labels: Array) -> int:
 
 if TYPE_CHECKING:  # mypy compares every method with the protocols
     _complete: tuple[type[Complete], ...] = (Numpy, Truth)
+    _in_turn: type[SeveralInTurn] = Truth

@@ -9,10 +9,9 @@ import numpy as np
 
 from fastnn._engine import losses as engine
 from fastnn._kernels import attack_steps, elementwise, exponentials
-from fastnn.attacks import fgsm
-from fastnn.attacks._tile import ROUNDING
+from fastnn.attacks import PGD, Standard, fgsm
 from fastnn.attacks.evaluate import adversarial_accuracy
-from fastnn.bench.protocol import Array, Bounds, Complete
+from fastnn.bench.protocol import Array, Bounds, Complete, SeveralInTurn
 from fastnn.networks import MLP
 from fastnn.training import train
 
@@ -59,7 +58,7 @@ class Fastnn32:
         """Return the inputs after one signed step, in a buffer that is allocated once."""
         lower, upper = map(self.dtype, bounds or (-np.inf, np.inf))
         sizes, out = np.full(len(x), eps, self.dtype), self._buffer("step", x.shape)
-        rounding = ROUNDING[x.dtype]
+        rounding = attack_steps.ROUNDING[x.dtype]
         attack_steps._signed_step(x, x, gradient, sizes, sizes, lower, upper, rounding, out)
         return out
 
@@ -103,6 +102,25 @@ class Fastnn32:
         report = adversarial_accuracy(self.net, x, labels, eps=eps, bounds=bounds)
         return np.asarray(report.adversarial_correct)
 
+    def pgd(
+        self,
+        x: Array,
+        labels: Array,
+        eps: float,
+        bounds: Bounds,
+        steps: int,
+        step_size: float,
+    ) -> Array:
+        """Return how many are correct before and after; a sample that is fooled rests."""
+        attack = PGD(steps, step_size, random_start=False)
+        report = adversarial_accuracy(self.net, x, labels, eps, bounds, attack=attack)
+        return np.array([report.clean_correct, report.adversarial_correct])
+
+    def standard(self, x: Array, labels: Array, eps: float, bounds: Bounds) -> Array:
+        """Return how many are correct before and after the attacks of `Standard`."""
+        report = adversarial_accuracy(self.net, x, labels, eps, bounds, attack=Standard())
+        return np.array([report.clean_correct, report.adversarial_correct])
+
     def train(
         self,
         x: Array,
@@ -144,3 +162,4 @@ class Fastnn64(Fastnn32):
 
 if TYPE_CHECKING:  # mypy compares every method with the protocols
     _complete: tuple[type[Complete], ...] = (Fastnn32, Fastnn64)
+    _in_turn: tuple[type[SeveralInTurn], ...] = (Fastnn32, Fastnn64)

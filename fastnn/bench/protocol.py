@@ -106,6 +106,32 @@ class EpsSweep(Protocol):
         """Return the count of correct samples at each eps."""
 
 
+class ManySteps(Protocol):
+    """Projected gradient descent."""
+
+    def pgd(
+        self,
+        x: OwnArray,
+        labels: OwnArray,
+        eps: float,
+        bounds: Bounds,
+        steps: int,
+        step_size: float,
+    ) -> OwnArray:
+        """Return two counts of correct samples: clean, and after the attack.
+
+        Steps of ``step_size * sign(gradient)`` from `x`, each cut to within eps and the bounds. The
+        inputs after the last step count, or each sample's worst ones of all steps.
+        """
+
+
+class SeveralInTurn(Protocol):
+    """Several attacks in turn, as AutoAttack: each on the samples that still stand."""
+
+    def standard(self, x: OwnArray, labels: OwnArray, eps: float, bounds: Bounds) -> OwnArray:
+        """Return two counts of correct samples: clean, and after all the attacks."""
+
+
 class Training(Protocol):
     """Training."""
 
@@ -129,8 +155,10 @@ class Training(Protocol):
         """
 
 
-class Complete(Implementation, ArrayFunctions, Passes, Attacks, EpsSweep, Training, Protocol):
-    """An implementation with all the methods."""
+class Complete(
+    Implementation, ArrayFunctions, Passes, Attacks, EpsSweep, ManySteps, Training, Protocol
+):
+    """An implementation with all the methods but `standard`."""
 
 
 Method = Literal[
@@ -145,6 +173,8 @@ Method = Literal[
     "fgsm",
     "accuracy",
     "sweep",
+    "pgd",
+    "standard",
     "train",
 ]
 
@@ -155,7 +185,7 @@ def _declared(*protocols: type[Any]) -> dict[str, Callable[..., Any]]:
     return {name: value for name, value in members if name[0] != "_" and inspect.isfunction(value)}
 
 
-METHODS = _declared(ArrayFunctions, Passes, Attacks, EpsSweep, Training)
+METHODS = _declared(ArrayFunctions, Passes, Attacks, EpsSweep, ManySteps, SeveralInTurn, Training)
 _REQUIRED = ("array", "dtype", "exact")
 
 

@@ -66,6 +66,11 @@ def subjects(threads: int) -> list[Subject]:
     ]
 
 
+def job_names() -> list[str]:
+    """Return the names of the jobs of the short run."""
+    return [name for name, _ in _JOBS]
+
+
 def check_names(text: str | None) -> tuple[str, ...]:
     """Return the job names in a comma-separated list.
 
@@ -74,7 +79,7 @@ def check_names(text: str | None) -> tuple[str, ...]:
     ValueError
         The short run has no job of one of these names.
     """
-    known = [name for name, _ in _JOBS]
+    known = job_names()
     names = tuple(text.split(",")) if text else ()
     for name in names:
         if name not in known:
@@ -167,7 +172,11 @@ def _left_out(stages: Sequence[Stage], measurement: Measurement) -> dict[str, st
 
 
 def make_setting(
-    weights: Path | None = None, data: str | None = None, source: str = "auto"
+    weights: Path | None = None,
+    data: str | None = None,
+    source: str = "auto",
+    *,
+    progress: bool = True,
 ) -> Setting:
     """Load digits and a network for them.
 
@@ -178,6 +187,8 @@ def make_setting(
         network of `fastnn attack`, which is trained when it is first used.
     data, source : str, optional
         As for `fastnn.load_mnist`.
+    progress : bool, optional
+        Draw a bar on standard error while the network is trained.
 
     Raises
     ------
@@ -187,7 +198,7 @@ def make_setting(
     x, labels, digits = load_split("test", data, source=source, dtype=np.float32)
     x_train, labels_train, _ = load_split("train", data, source=source, dtype=np.float32)
     if weights is None:
-        net, _ = cached_network(data, source)
+        net, _ = cached_network(data, source, progress=progress)
     else:
         net = load_mlp(weights).astype(np.float32)
     if net.sizes != FULL.sizes:

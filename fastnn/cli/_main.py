@@ -1,28 +1,43 @@
-"""The command line: ``fastnn attack | train | fetch | bench | doctor``.
+"""The command line: `COMMANDS` lists the commands.
 
 Results go to standard output, progress and warnings to standard error. Exit status: 0 (success),
-1 (failure), 2 (wrong arguments or input) or 3 (``bench --compare`` could not tell).
+1 (failure), 2 (wrong arguments or input), 3 (``bench --compare`` could not tell) or 130 (Ctrl-C).
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib
+import os
 import sys
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
-from typing import NoReturn
+
+from fastnn.cli._interrupt import PATIENCE, STATUS, ended_by_ctrl_c
+from fastnn.cli._terminal import paint
+from fastnn.cli.options import Parser, add_output_arguments, complain, require_file
 
 # Each command is a module with `add_arguments(parser)` and `run(args) -> int`. It is imported when
 # its command is chosen, and imports libraries when it runs, so that every command starts fast.
 COMMANDS = {
     "attack": ("fastnn.cli.attack", "adversarial accuracy of a whole test set"),
+    "check-adversarial": (
+        "fastnn.cli.check_adversarial",
+        "check a file of adversarial images, and count those that are still right",
+    ),
     "train": ("fastnn.cli.train", "train a network and write its weights"),
     "fetch": ("fastnn.cli.fetch", "download MNIST"),
     "bench": ("fastnn.cli.bench", "measure fastnn on this machine"),
     "doctor": ("fastnn.cli.doctor", "find what makes fastnn slow or wrong on this machine"),
+    "completion": ("fastnn.cli.completion", "print a script that completes commands in your shell"),
 }
+
+_EXAMPLES = """\
+examples:
+  fastnn attack                          attack the bundled digits or MNIST with FGSM
+  fastnn attack --attack pgd --eps 8/255
+  fastnn train --out weights
+  fastnn COMMAND --help                  options, defaults and examples of a command
+"""
 
 _WRONG_INPUT = (
     ValueError,
@@ -34,30 +49,24 @@ _WRONG_INPUT = (
 )
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose errors take one line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print what is wrong, without the usage, and exit with status 2."""
-        self.exit(_complain(self.prog, f"{message} (see {self.prog} --help)", 2))
-
-
-def build_parser(chosen: str | None) -> argparse.ArgumentParser:
+def build_parser(chosen: str | None) -> Parser:
     """Return the parser of all commands, with the options of the `chosen` one."""
-    parser = _Parser(
-        prog="fastnn", description="Small dense networks on the CPU: training and attacks."
+    parser = Parser(
+        prog="fastnn",
+        description="Small dense networks on the CPU: training and attacks.",
+        epilog=_EXAMPLES,
     )
     parser.add_argument("--version", action="store_true", help="print the version and stop")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, (module, summary) in COMMANDS.items():
-        command = commands.add_parser(name, help=summary, description=summary + ".")
+        description = f"{summary[0].upper()}{summary[1:]}."
+        command = commands.add_parser(name, help=summary, description=description)
         if name == chosen:
             loaded = importlib.import_module(module)
             loaded.add_arguments(command)
-            command.add_argument(
-                "--json", metavar="FILE", type=Path, help="write results to FILE, too"
-            )
-            command.set_defaults(run=loaded.run)
+            if name != "completion":
+                add_output_arguments(command)
+            command.set_defaults(run=loaded.run, patience=getattr(loaded, "PATIENCE", PATIENCE))
     return parser
 
 
@@ -71,6 +80,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     warnings.showwarning = _show_warning
     words = list(sys.argv[1:] if arguments is None else arguments)
+    name = " ".join(["fastnn", *(word for word in words[:1] if word in COMMANDS)])
+    try:
+        try:
+            return _run(words, name)
+        finally:
+            sys.stdout.flush()  # here, so that a reader that has gone is noticed
+    except _WRONG_INPUT as error:
+        return complain(name, error, 2)
+    except BrokenPipeError:
+        return _without_a_reader()
+    except (OSError, ArithmeticError, MemoryError, RuntimeError) as error:
+        return complain(name, error, 1)
+    except KeyboardInterrupt:
+        return complain(name, "interrupted", STATUS)
+
+
+def _run(words: list[str], name: str) -> int:
+    """Run the command, after a check of the place for its JSON file."""
     parser = build_parser(next((word for word in words if word in COMMANDS), None))
     args = parser.parse_args(words)
     if args.version:
@@ -80,28 +107,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if args.command is None:
         parser.error("a command is missing")
-    name = f"fastnn {args.command}"
-    try:
-        if args.json is not None:
-            from fastnn._runtime.files import require_file_place
-
-            require_file_place(args.json)
+    require_file(getattr(args, "json", None), getattr(args, "force", False))
+    line = f"{paint(f'{name}:', 'wrong', sys.stderr)} interrupted"
+    with ended_by_ctrl_c(line, args.patience):
         return int(args.run(args))
-    except _WRONG_INPUT as error:
-        return _complain(name, error, 2)
-    except (OSError, ArithmeticError, MemoryError, RuntimeError) as error:
-        return _complain(name, error, 1)
-    except KeyboardInterrupt:
-        return _complain(name, "interrupted", 1)
 
 
-def _complain(name: str, error: object, status: int) -> int:
-    """Print one line on standard error and return the exit status."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    print(f"{name}: {text}", file=sys.stderr)
-    return status
+def _without_a_reader() -> int:
+    """Return 1 where what reads standard output has ended, such as ``head``, and stay silent."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     """Print a warning as one line, without the source line that raised it."""
-    print(f"fastnn: {message}", file=sys.stderr)
+    print(f"{paint('fastnn:', 'remark', sys.stderr)} {message}", file=sys.stderr)

@@ -3,161 +3,291 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastnn.cli import _attacks, _table
+from fastnn.cli._targets import add_targets_argument, targets_of
+from fastnn.cli._terminal import wrapped
 from fastnn.cli.options import (
-    add_activation_argument,
+    Eps,
+    Parser,
     add_data_arguments,
+    add_network_arguments,
     add_plot_argument,
-    require_plot_place,
+    add_threads_argument,
+    require_file,
+    require_plot,
+    say_written,
     write_json,
 )
 
 if TYPE_CHECKING:
+    from fastnn.attacks import Attack
     from fastnn.networks import MLP
     from fastnn.reports import AdversarialReport
 
-_SHOWN = 8
-_WAYS = (("not clipped", None), ("clipped to [0, 1]", (0.0, 1.0)))
+_EXAMPLES = """\
+examples:
+  fastnn attack
+  fastnn attack weights --eps 4/255 8/255 16/255 --plot fallen.png
+  fastnn attack --attack pgd --steps 40 --restarts 3 --norm l2 --eps 2
+  fastnn attack --attack fgsm --attack 'pgd(steps=100)' --json report.json
+  fastnn attack --attack standard --eps 0.3 --quiet > table.txt
+  fastnn attack --attack pgd --targets next
+  fastnn attack --attack pgd --eps 0.3 --save-adversarial adversarial.npz
+
+"""
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     """Declare the options of ``fastnn attack``."""
+    parser.epilog = _EXAMPLES
+    parser.before_help = lambda: setattr(parser, "epilog", _EXAMPLES + _attacks.defaults())
+    parser.add_argument(
+        "network", metavar="NETWORK", nargs="?", help="the network to attack, as --weights"
+    )
     add_data_arguments(parser)
+    add_network_arguments(parser)
     parser.add_argument(
-        "--weights",
-        metavar="PATH",
-        help="folder with fc1.weight.npy, fc1.bias.npy, ..., or an .npz file; "
-        "by default a network that is trained once and kept",
+        "--eps",
+        metavar="EPS",
+        type=Eps,
+        nargs="+",
+        default=[Eps("0.1")],
+        help="largest change, in units where a pixel is 0 to 1: of a pixel, or in the attack's "
+        "norm; one or several, also as 8/255 (default: 0.1)",
     )
-    add_activation_argument(parser, "of the network in --weights, where it was not saved with it")
+    _attacks.add_attack_arguments(parser)
+    add_targets_argument(parser)
     parser.add_argument(
-        "--attack", metavar="NAME", type=_attack, default="fgsm", help="by default fgsm"
+        "--rng", metavar="SEED", type=int, default=0, help="seed of random numbers (default: 0)"
+    )
+    add_threads_argument(parser)
+    add_plot_argument(
+        parser,
+        "draw a digit of each class that fell, clipped to [0, 1], at every eps, with a key to the "
+        "colours",
     )
     parser.add_argument(
-        "--eps", type=float, nargs="+", default=[0.1], help="attack budgets, by default 0.1"
+        "--save-adversarial",
+        metavar="FILE",
+        type=Path,
+        help="write the images of one attack and one eps, clipped to [0, 1], to an .npz file that "
+        "`fastnn check-adversarial` reads (default: no)",
     )
-    parser.add_argument("--threads", type=int, help="by default all that this process may use")
-    add_plot_argument(parser, "draw adversarial digits")
 
 
-def _attack(name: str) -> str:
-    """Return the name of an attack; numba is loaded only to check one that was given."""
-    from fastnn.attacks import ATTACKS
+@dataclass(frozen=True)
+class Job:
+    """A network and the images to attack, the seed, and what the attacks are to reach."""
 
-    if name not in ATTACKS:
-        raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(ATTACKS)}")
-    return name
+    net: MLP
+    origin: str
+    x: Any
+    labels: Any
+    digits: str
+    rows: Any  # positions of the images in the data
+    targets: Any
+    seed: int
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the attack, print the table, and write the figure and the JSON file."""
+    """Run the attacks, print the table, and write the files that were asked for."""
     from fastnn import _checks
     from fastnn._runtime.threads import thread_count
-    from fastnn.attacks.evaluate import adversarial_accuracy, warm_up
 
-    eps = _checks.eps(args.eps[0] if len(args.eps) == 1 else args.eps)
+    _checks.eps(args.eps)
+    attacks = _attacks.attacks_of(args)
     threads = thread_count(args.threads)
-    require_plot_place(args.plot)
-    net, origin, x, labels, digits = _load(args)
-    warm_up(net, x, labels, eps, attack=args.attack)
-    reports = [
-        adversarial_accuracy(
-            net, x, labels, eps, bounds, threads, progress=True, attack=args.attack
-        )
-        for _, bounds in _WAYS
-    ]
-    print(_table(digits, net, origin, args.attack, reports))
+    _require_places(args, attacks)
+    job = _load(args)
+    found = {
+        word: _attacked(job, word, attack, threads, args, first=not k)
+        for k, (word, attack) in enumerate(attacks.items())
+    }
+    norms = {_attacks.norm_of(attack) for attack in attacks.values()}
+    if len(attacks) > 1 and len(norms) == 1 and job.targets is None:
+        counts = [_standing(job, [reports[way] for reports in found.values()]) for way in (0, 1)]
+        block = _table.worst(norms.pop(), args.eps, len(job.labels), counts, len(attacks))
+        print(f"\n{block}")
+    for remark in _remarks(found):
+        print(f"\n{remark}")
     if args.plot is not None:
-        _draw(args.plot, net, x, labels, args.attack, reports[-1])
-    write_json(
-        args.json,
-        {
-            "digits": digits,
-            "network": {
-                "sizes": list(net.sizes),
-                "activation": net.activation,
-                "dtype": str(net.dtype),
-                "origin": origin,
-            },
-            "attack": args.attack,
-            "reports": [report.to_dict() for report in reports],
-        },
-    )
+        say_written(args, args.plot, _draw(args, job, attacks, found))
+    if args.save_adversarial is not None:
+        _save(args, job, *found.items())
+    write_json(args, _results(job, args.targets, found))
     return 0
 
 
-def _load(args: argparse.Namespace) -> tuple[MLP, str, Any, Any, str]:
-    """Return the network and its origin, then the digits, their labels and their source."""
+def _require_places(args: argparse.Namespace, attacks: dict[str, Attack]) -> None:
+    """Raise if a file cannot be written."""
+    require_plot(args.plot, args.force)
+    require_file(args.save_adversarial, args.force)
+    if args.save_adversarial is None:
+        return
+    if args.save_adversarial.suffix != ".npz":
+        raise ValueError(f"{args.save_adversarial}: expected a name that ends in .npz")
+    if len(attacks) > 1 or len(args.eps) > 1:
+        raise ValueError(
+            "--save-adversarial takes the images of one attack and one eps, "
+            f"got {len(attacks)} and {len(args.eps)}"
+        )
+
+
+def _load(args: argparse.Namespace) -> Job:
+    """Load the network and the digits, and choose targets."""
     from fastnn import datasets, io
     from fastnn._recipe import cached_network
 
-    if args.activation and not args.weights:
+    if args.network and args.weights:
+        raise ValueError(f"two networks: {args.network} and --weights {args.weights}")
+    place = args.network or args.weights
+    if args.activation and not place:
         raise ValueError("--activation needs --weights")
     x, labels, digits = datasets.load_split("test", args.data, source=args.source)
-    if args.weights:
-        net, origin = io.load_mlp(args.weights, activation=args.activation), args.weights
+    if place:
+        net, origin = io.load_mlp(place, activation=args.activation), place
     else:
-        net, origin = cached_network(args.data, args.source)
+        net, origin = cached_network(args.data, args.source, progress=not args.quiet)
     if x.dtype not in ("uint8", net.dtype):  # a file of floats is loaded in the type of the network
         x, _, _ = datasets.load_split("test", args.data, source=args.source, dtype=net.dtype)
-    return net, origin, x, labels, digits
+    if args.targets is None:
+        return Job(net, origin, x, labels, digits, slice(None), None, args.rng)
+    rows, targets = targets_of(args.targets, net, x, labels, args.rng)
+    if left_out := len(labels) - len(rows):
+        digits += f"; {left_out:,} of class {args.targets} left out"
+    return Job(net, origin, x[rows], labels[rows], digits, rows, targets, args.rng)
 
 
-def _table(
-    digits: str, net: MLP, origin: str, attack: str, reports: list[AdversarialReport]
-) -> str:
-    """Return the results as aligned text."""
+def _attacked(
+    job: Job, word: str, attack: Attack, threads: int, args: argparse.Namespace, *, first: bool
+) -> list[AdversarialReport]:
+    """Run one attack in all ways, print its part of the table and return the reports."""
+    from fastnn.attacks.evaluate import adversarial_accuracy, warm_up
+
+    eps = args.eps[0] if len(args.eps) == 1 else args.eps
+    warm_up(job.net, job.x, job.labels, eps, attack=_attacks.brief(attack))
+    reports = [
+        adversarial_accuracy(
+            job.net,
+            job.x,
+            job.labels,
+            eps,
+            bounds,
+            threads,
+            progress=not args.quiet,
+            attack=attack,
+            targets=job.targets,
+            rng=job.seed,
+            keep_adversarial=args.save_adversarial is not None and bounds is not None,
+        )
+        for _, bounds in _table.WAYS
+    ]
+    if first:
+        print(_table.heading(job.digits, job.net, job.origin, args.targets, reports[0]))
+    reached = None if job.targets is None else [_reached(job, report) for report in reports]
+    block = _table.block(word, _attacks.norm_of(attack), args.eps, reports, reached)
+    print(f"\n{block}", flush=True)
+    return reports
+
+
+def _reached(job: Job, report: AdversarialReport) -> Any:
+    """Return how many samples got to their target, for every eps."""
+    return (report.adversarial_prediction == job.targets).sum(axis=-1)
+
+
+def _standing(job: Job, reports: list[AdversarialReport]) -> Any:
+    """Return how many samples none of these reports has as wrong, for every eps."""
     import numpy as np
 
-    from fastnn.reports import share_text
+    right = [report.adversarial_prediction == job.labels for report in reports]
+    return np.logical_and.reduce(right).sum(axis=-1)
 
-    first = reports[0]
-    n = first.n
-    sizes = "-".join(map(str, net.sizes))
-    rows: list[tuple[str, ...]] = [
-        ("digits", digits),
-        ("network", f"{sizes}, {net.activation}, {net.dtype} ({origin})"),
-        ("clean accuracy", share_text(first.clean_correct, n).strip()),
-        ("attack", attack),
-        ("", *(way for way, _ in _WAYS)),
-    ]
-    for k, eps in enumerate(np.atleast_1d(first.eps)):
-        counts = [int(np.atleast_1d(report.adversarial_correct)[k]) for report in reports]
-        shares = (share_text(count, n).strip() for count in counts)
-        rows.append((f"adversarial accuracy, eps {eps:g}", *shares))
-    rows += [
-        ("rows with an all-zero gradient", *(f"{r.zero_gradient_rows:,}" for r in reports)),
-        ("rows where p rounds to 1", *(f"{r.saturated_rows:,}" for r in reports)),
-        ("seconds", *(f"{r.seconds:.3f}" for r in reports)),
-        ("images a second", *(f"{n / r.seconds:,.0f}" for r in reports)),
-    ]
-    first_width = max(len(row[0]) for row in rows)
-    width = max(len(row[1]) for row in rows if len(row) > 2)
-    return "\n".join(
-        f"{row[0]:<{first_width}}   {row[1]:<{width}}   {''.join(row[2:])}".rstrip() for row in rows
-    )
+
+def _remarks(found: dict[str, list[AdversarialReport]]) -> list[str]:
+    """Return signs that a count may not say what it seems to, with where they were seen.
+
+    Two signs are rows of the table.
+    """
+    seen: dict[str, list[str]] = {}
+    for word, reports in found.items():
+        for (way, _), report in zip(_table.WAYS, reports, strict=True):
+            for sign in report.diagnostics:
+                if sign.name not in _table.SIGNS:
+                    seen.setdefault(str(sign), []).append(f"{word} {way}")
+    return [wrapped(f"{text} (Seen with: {'; '.join(where)}.)", 0) for text, where in seen.items()]
 
 
 def _draw(
-    path: Path, net: MLP, x: Any, labels: Any, attack: str, report: AdversarialReport
-) -> None:
-    """Draw the first digits of different classes that the attack changes."""
+    args: argparse.Namespace,
+    job: Job,
+    attacks: dict[str, Attack],
+    found: dict[str, list[AdversarialReport]],
+) -> str:
+    """Draw digits that fell, and say what the figure shows."""
     import numpy as np
 
-    from fastnn import plots
-    from fastnn.attacks.evaluate import attack_of
+    from fastnn.cli._digits import Fall, draw
 
-    eps = float(np.atleast_1d(report.eps)[0])
-    prediction = np.atleast_2d(report.adversarial_prediction)[0]
-    fooled = (report.clean_prediction == labels) & (prediction != labels)
-    of_class = [np.flatnonzero(fooled & (labels == c))[:1] for c in range(net.sizes[-1])]
-    shown = np.concatenate(of_class)[:_SHOWN]
-    if not len(shown):
-        shown = np.arange(min(_SHOWN, len(x)))
-    adversarial = attack_of(attack).perturb(net, x[shown], labels[shown], eps, report.bounds)
-    axes = plots.adversarial_grid(
-        x[shown], adversarial, labels[shown], report.clean_prediction[shown], prediction[shown]
+    falls = [
+        Fall(f"{word}, eps {eps.text}", attacks[word], float(eps), prediction)
+        for word, reports in found.items()
+        for eps, prediction in zip(
+            args.eps, np.atleast_2d(reports[-1].adversarial_prediction), strict=True
+        )
+    ]
+    clean = next(iter(found.values()))[-1].clean_prediction
+    goal = (job.targets, job.seed)
+    return draw(args.plot, job.net, job.x, job.labels, clean, falls, goal)
+
+
+def _save(args: argparse.Namespace, job: Job, item: tuple[str, list[AdversarialReport]]) -> None:
+    """Write the adversarial images of the only attack at the only eps."""
+    import numpy as np
+
+    from fastnn.cli import _adversarial
+
+    word, (_, report) = item
+    assert report.adversarial is not None  # it was to be kept
+    (attack,) = _attacks.attacks_of(args).values()
+    clean = job.x if job.x.dtype == job.net.dtype else _adversarial.floats(job.x, job.net.dtype)
+    saved = _adversarial.Adversarial(
+        x_adv=report.adversarial,
+        labels=job.labels,
+        predictions=report.adversarial_prediction,
+        samples=np.arange(len(job.labels)) if isinstance(job.rows, slice) else job.rows,
+        clean=_adversarial.fingerprint(clean),
+        eps=float(args.eps[0]),
+        bounds=report.bounds,
+        norm=_attacks.norm_of(attack),
+        attack=word,
     )
-    plots.save(axes, path)
+    _adversarial.save(args.save_adversarial, saved)
+    what = f"{report.n:,} adversarial images, {word}, eps {args.eps[0].text}, clipped to [0, 1]"
+    say_written(args, args.save_adversarial, what)
+
+
+def _results(
+    job: Job, targets: str | int | None, found: dict[str, list[AdversarialReport]]
+) -> dict[str, Any]:
+    """Return what the JSON file holds."""
+    net, reports = job.net, []
+    for report in (report for some in found.values() for report in some):
+        own: dict[str, Any] = {}
+        if job.targets is not None:
+            own = {"targets": targets, "reached": _reached(job, report).tolist()}
+        reports.append(report.to_dict() | own)
+    return {
+        "digits": job.digits,
+        "network": {
+            "sizes": list(net.sizes),
+            "activation": net.activation,
+            "dtype": str(net.dtype),
+            "origin": job.origin,
+        },
+        "attacks": list(found),
+        "reports": reports,
+    }

@@ -4,51 +4,34 @@ from __future__ import annotations
 
 import argparse
 import os
-import textwrap
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn.cli.options import write_json
+from fastnn.cli._findings import Finding, report
+from fastnn.cli.options import Parser, write_json
 
 if TYPE_CHECKING:
     from fastnn.bench.machine import Machine
     from fastnn.cli._caches import Cache
 
 _SIDE = 512
-_MARKS = {"ok": "ok", "remark": "warn", "wrong": "FAIL"}
-_WIDTH = 76
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What one check found.
-
-    Attributes
-    ----------
-    name : str
-        What was checked.
-    status : {"ok", "remark", "wrong"}
-        Only "wrong" changes the exit status: it costs speed or correctness, and can be mended.
-    text : str
-        What was found and, if it is wrong, what to do.
-    """
-
-    name: str
-    status: Literal["ok", "remark", "wrong"]
-    text: str
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: Parser) -> None:
     """Declare the options of ``fastnn doctor``."""
+    parser.epilog = (
+        "examples:\n  fastnn doctor\n  fastnn doctor --clear-cache\n\n"
+        "Exit status: 0, nothing is wrong; 1, something is."
+    )
     parser.add_argument(
         "--clear-cache",
         action="store_true",
         help="remove compiled kernels and kept networks, which fastnn makes again when it needs "
-        "them, and stop; downloaded digits stay",
+        "them, and stop; downloaded digits stay (default: look for what is wrong)",
     )
 
 
@@ -57,13 +40,13 @@ def run(args: argparse.Namespace) -> int:
     from fastnn.bench.machine import machine_info
 
     if args.clear_cache:
-        write_json(args.json, {"removed": clear_caches()})
+        write_json(args, {"removed": clear_caches()})
         return 0
     machine = machine_info()
     found = diagnose(machine)
     print(report(found))
     findings = [asdict(finding) for finding in found]
-    write_json(args.json, {"findings": findings, "machine": asdict(machine)})
+    write_json(args, {"findings": findings, "machine": asdict(machine)})
     return 1 if any(finding.status == "wrong" for finding in found) else 0
 
 
@@ -118,21 +101,6 @@ def diagnose(machine: Machine) -> list[Finding]:
         _digits,
     )
     return [finding for check in checks for finding in check(machine)]
-
-
-def report(found: list[Finding]) -> str:
-    """Return the findings as text, with a summary in the last line."""
-    width = max(len(finding.name) for finding in found)
-    lines = []
-    for finding in found:
-        # Paths are not broken, so that they can be copied.
-        first, *more = textwrap.wrap(
-            finding.text, _WIDTH, break_on_hyphens=False, break_long_words=False
-        )
-        lines.append(f"{_MARKS[finding.status]:<4}  {finding.name:<{width}}  {first}")
-        lines += [" " * (width + 8) + line for line in more]
-    wrong = sum(finding.status == "wrong" for finding in found)
-    return "\n".join([*lines, "", f"{wrong} wrong" if wrong else "nothing is wrong"])
 
 
 def _versions(machine: Machine) -> Iterator[Finding]:

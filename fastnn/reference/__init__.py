@@ -14,7 +14,7 @@ converted to float64, and single numbers are returned as Python's ``float``, ``i
 Arguments are neither checked nor changed.
 """
 
-from .attacks import adversarial_accuracy, fgsm, iterated_fgsm
+from .attacks import adversarial_accuracy, fgsm, first_flip, iterated_fgsm
 from .balls import fast_change, project
 from .functional import (
     cross_entropy,
@@ -29,6 +29,7 @@ from .functional import (
 from .networks import gradients, input_gradient, logits, loss, predict, predict_proba
 from .residuals import attack_residual, residual, residual_cancelling
 from .searches import apgd, margin, pgd
+from .smallest import deepfool, minimal_norm, square
 from .training import mean_gradients, sgd_step
 
 __all__ = [
@@ -36,8 +37,10 @@ __all__ = [
     "apgd",
     "attack_residual",
     "cross_entropy",
+    "deepfool",
     "fast_change",
     "fgsm",
+    "first_flip",
     "gradients",
     "input_gradient",
     "iterated_fgsm",
@@ -46,6 +49,7 @@ __all__ = [
     "loss",
     "margin",
     "mean_gradients",
+    "minimal_norm",
     "one_hot",
     "pgd",
     "predict",
@@ -58,5 +62,6 @@ __all__ = [
     "sgd_step",
     "sigmoid",
     "softmax",
+    "square",
     "tanh",
 ]

@@ -68,6 +68,53 @@ def fgsm(
     return _step(x, ascent(weights, outputs, label, activation), eps, bounds)
 
 
+def first_flip(
+    weights: Arrays,
+    biases: Arrays,
+    x: Array,
+    label: int,
+    *,
+    largest: float,
+    tolerance: float,
+    bounds: Bounds | None = None,
+    activation: str = "relu",
+) -> float:
+    """Return the smallest multiple of a tolerance at which `fgsm` changes the prediction.
+
+    Parameters
+    ----------
+    weights, biases, x, label, bounds, activation
+        As for `fgsm`.
+    largest : float
+        The largest eps that is tried, also if it is no multiple.
+    tolerance : float
+        Distance of the eps that are tried.
+
+    Returns
+    -------
+    float
+        0 where the prediction is wrong without an attack, infinite where no eps changes it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import reference
+    >>> weights, biases = [np.eye(2)], [np.array([0.0, 1.0])]
+    >>> x = np.array([5.0, 3.5])
+    >>> reference.first_flip(weights, biases, x, 0, largest=1.0, tolerance=0.25)
+    0.5
+    """
+    eps, step = 0.0, 0
+    while True:
+        moved = fgsm(weights, biases, x, label, eps, bounds=bounds, activation=activation)
+        if predict(weights, biases, moved, activation) != label:
+            return eps
+        if eps == largest:
+            return float(np.inf)
+        step += 1
+        eps = min(step * tolerance, largest)
+
+
 def iterated_fgsm(
     weights: Arrays,
     biases: Arrays,

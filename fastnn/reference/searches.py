@@ -50,7 +50,9 @@ def pgd(
     step_size: float | None = None,
     norm: str = "linf",
     momentum: float = 0.0,
+    loss: str = "ce",
     starts: Arrays | None = None,
+    first: bool = False,
     target: int | None = None,
     bounds: Bounds | None = None,
     activation: str = "relu",
@@ -68,8 +70,12 @@ def pgd(
     norm : {"linf", "l2", "l1"}, optional
     momentum : float, optional
         Share of the direction before that each step keeps.
+    loss : {"ce", "dlr"}, optional
+        Cross-entropy, or difference of logits ratio.
     starts : sequence of ndarray, shape (D,), optional
         Where to begin. Default: at `x`.
+    first : bool, optional
+        Stop at the first input that fools.
     target : int, optional
         Class that is to be reached. Default: any but the true one.
 
@@ -104,26 +110,29 @@ def pgd(
             found = margin(outputs[-1], label, target)
             if found < smallest:
                 best, smallest = moved, found
+            if first and smallest < 0:
+                return best
             if step == steps:
                 break
-            wanted = label if target is None else target
-            gradient = ascent(weights, outputs, wanted, activation)
-            gradient = gradient if target is None else -gradient
+            gradient = _loss_gradient(weights, outputs, label, loss, target, activation)
             if momentum:
                 total = np.sum(np.abs(gradient))
                 velocity = momentum * velocity + gradient / (total or 1)
                 gradient = velocity
-            top = np.max(np.abs(gradient))
-            way: Array
-            if norm == "linf" or top == 0:
-                way = size * np.sign(gradient)
-            elif norm == "l2":
-                way = size * gradient / top / np.linalg.norm(gradient / top)
-            else:
-                way = fast_change(gradient, size, "l1", lower - moved, upper - moved)
+            way = _steepest(gradient, size, norm, lower - moved, upper - moved)
             change = project(moved + way - clean, eps, norm, lower - clean, upper - clean)
             moved = clean + change
     return best
+
+
+def _steepest(gradient: Array, size: float, norm: str, least: Array, most: Array) -> Array:
+    """Return the step of a length in a norm that gains most; in L1 within the bounds."""
+    top = np.max(np.abs(gradient))
+    if norm == "linf" or top == 0:
+        return size * np.sign(gradient)
+    if norm == "l2":
+        return np.asarray(size * gradient / top / np.linalg.norm(gradient / top))
+    return fast_change(gradient, size, "l1", least, most)
 
 
 def apgd(
@@ -203,7 +212,7 @@ def apgd(
                 top_at_check, check, width = top, step, max(width - 0.03, 0.06)
                 share += width
             outputs = forward(weights, biases, now, activation)[1]  # perhaps those of the best
-            slope = _apgd_gradient(weights, outputs, label, loss, aim, activation)
+            slope = _loss_gradient(weights, outputs, label, loss, aim, activation)
             ahead = into(now + size * _direction(slope, norm))
             mixed = into(now + 0.75 * (ahead - now) + 0.25 * (now - before))
             before, now = now, mixed if step else ahead
@@ -229,12 +238,14 @@ def _apgd_value(logits: Array, label: int, loss: str, aim: int | None) -> float:
     return float(-(logits[label] - below) / (ordered[0] - low))
 
 
-def _apgd_gradient(
+def _loss_gradient(
     weights: Arrays, outputs: Arrays, label: int, loss: str, aim: int | None, activation: str
 ) -> Array:
-    """Return a positive multiple of its gradient by the input."""
+    """Return a positive multiple of a loss's gradient by the input."""
     if loss == "ce":
-        return ascent(weights, outputs, label, activation)
+        wanted = label if aim is None else aim
+        gradient = ascent(weights, outputs, wanted, activation)
+        return gradient if aim is None else -gradient
     logits = np.asarray(outputs[-1], np.float64)
     order = np.argsort(-logits, kind="stable")
     other = int(order[1] if order[0] == label else order[0]) if aim is None else aim

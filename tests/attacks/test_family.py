@@ -16,7 +16,6 @@ from fastnn.attacks import (
     MinimalNorm,
     Square,
     Standard,
-    _search,
 )
 
 # Quick forms of all attacks that take part in what any attack must keep.
@@ -149,6 +148,16 @@ def test_deepfool_takes_the_nearest_of_many_classes(rng):
     np.testing.assert_allclose(np.linalg.norm(found - x, axis=1), distances.min(axis=1), rtol=1e-5)
 
 
+def test_deepfool_crosses_a_boundary_at_which_bounds_stop_it():
+    """Of two inputs, the steeper one is at its bound: half of every step is cut."""
+    net = MLP([np.array([[2.0, -2.0], [1.0, -1.0]])], [np.array([-0.5, 0.5])])
+    x = np.array([[0.0, 0.9]])
+    found = DeepFool(60).perturb(net, x, [0], 1, (0, 1))
+    assert net.predict(found) != 0
+    assert found[0, 0] == 0
+    assert found[0, 1] == pytest.approx(0.5, abs=1e-3)
+
+
 def test_deepfool_leaves_what_is_wrong_already(net, samples):
     x, labels = samples
     wrong = net.predict(x) != labels
@@ -224,7 +233,7 @@ def test_inputs_of_any_width_can_be_searched(rng):
 # --- in turn
 
 
-def test_what_is_fooled_is_left_in_peace_and_the_first_is_named(net, samples, monkeypatch):
+def test_what_is_fooled_is_left_in_peace_and_the_first_is_named(net, samples):
     x, labels = samples
     seen = []
 
@@ -233,25 +242,47 @@ def test_what_is_fooled_is_left_in_peace_and_the_first_is_named(net, samples, mo
             seen.append(standing.tile.numbers.tolist())
             super()._run(standing, number, all_steps=all_steps)
 
-    found = []
-    search = _search.Search._search
-
-    def noted(self, *args, **options):
-        worst = search(self, *args, **options)
-        if isinstance(self, InTurn):
-            found.append(worst)
-        return worst
-
-    monkeypatch.setattr(_search.Search, "_search", noted)
     attacks = (FGSM(), Noting(5), Noting(5, random_start=False))
-    adversarial_accuracy(net, x, labels, 0.05, attack=list(attacks))
+    report = adversarial_accuracy(net, x, labels, 0.05, attack=list(attacks))
     after = net.predict(FGSM().perturb(net, x, labels, 0.05)) == labels
     assert sorted(seen[0]) == np.flatnonzero(after).tolist()
     assert set(seen[1]) <= set(seen[0])
-    origins = found[0].origins
+    origins, fooled = report.traces, report.adversarial_prediction != labels
     np.testing.assert_array_equal(origins[:, 0] == 0, ~after)
-    assert ((origins == -1).all(axis=1) == ~found[0].fooled).all()
+    assert ((origins == -1).all(axis=1) == ~fooled).all()
     assert set(origins[:, 0]) <= {-1, 0, 1, 2}
+    # In a batch, the attacks in turn are those of each tile.
+    moved = InTurn(attacks).perturb(net, x, labels, 0.05)
+    np.testing.assert_array_equal(net.predict(moved) != labels, fooled)
+
+
+def test_what_stands_is_cut_into_new_tiles(make_net, rng):
+    """Of several tiles, what is left goes to the next attack as one."""
+    net = make_net((20, 33, 10), "relu", np.float32)
+    x = rng.random((900, 20)).astype(np.float32)
+    labels = net.predict(x)
+    heights = []
+
+    class Noting(PGD):
+        def _run(self, standing, number, *, all_steps):
+            heights.append(len(standing.rows))
+            super()._run(standing, number, all_steps=all_steps)
+
+    eps = [0.01, 0.06]
+    reports = [
+        adversarial_accuracy(
+            net, x, labels, eps, attack=["fgsm", Noting(3)], threads=n, keep_adversarial=True
+        )
+        for n in (1, 2)
+    ]
+    left = adversarial_accuracy(net, x, labels, eps).adversarial_correct
+    assert len(heights) < 2 * 2 * 7  # 900 rows are seven tiles, twice two eps
+    assert sum(heights) == 2 * left.sum()
+    assert reports[0].adversarial_correct.tolist() == reports[1].adversarial_correct.tolist()
+    np.testing.assert_array_equal(reports[0].adversarial, reports[1].adversarial)
+    for k in range(2):
+        found = net.predict(reports[0].adversarial[k])
+        assert reports[0].adversarial_correct[k] == np.count_nonzero(found == labels)
 
 
 def test_the_worst_of_all_is_at_least_as_bad_as_each(net, samples):
@@ -273,8 +304,9 @@ def test_the_standard_attacks_take_any_number_of_classes(rng, classes):
     object.__setattr__(
         attack, "attacks", (APGD(5), APGD(5, "dlr-targeted"), MinimalNorm(), Square(20))
     )
-    report = adversarial_accuracy(net, x, labels, 0.05, attack=attack)
-    assert report.adversarial_correct <= report.clean_correct
+    for targets in (None, (labels + 1) % classes):
+        report = adversarial_accuracy(net, x, labels, 0.05, attack=attack, targets=targets)
+        assert report.adversarial_correct <= report.clean_correct
     assert len(Standard().attacks) == 4
     assert [type(one) for one in Standard("l2").attacks] == [APGD, APGD, MinimalNorm]
 

@@ -1,6 +1,7 @@
 """Projected gradient descent: the reference's results, the limits, and what must not change."""
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 import fastnn
 from fastnn import MLP, adversarial_accuracy, fgsm, pgd, reference
 from fastnn.attacks import FGSM, PGD, IteratedFGSM
+from fastnn.attacks._search import Standing, Worst
 
 NORMS = ("linf", "l2", "l1")
 EPS = {"linf": 0.1, "l2": 0.4, "l1": 0.8}
@@ -35,7 +37,7 @@ def length(change, norm):
 
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("bounds", [None, (0, 1)])
-@pytest.mark.parametrize("settings", [{}, {"momentum": 0.9}, {"step_size": 0.07}])
+@pytest.mark.parametrize("settings", [{}, {"momentum": 0.9}, {"step_size": 0.07}, {"loss": "dlr"}])
 @pytest.mark.parametrize("targeted", [False, True])
 def test_the_result_is_the_references(make_net, rng, norm, bounds, settings, targeted):
     net = make_net((20, 33, 17, 10), "tanh", np.float64)
@@ -192,6 +194,31 @@ def test_more_steps_or_restarts_never_raise_a_count(net, samples):
     assert clean >= counts[0] >= counts[1] >= counts[2]
 
 
+def test_of_equal_margins_the_input_that_fools_is_kept():
+    tile = SimpleNamespace(
+        margins=lambda logits: logits[:, 1] - np.delete(logits, 1, axis=1).max(axis=1),
+        fooled=lambda logits: logits.argmax(axis=1) != 1,
+    )
+    worst = Worst.at(np.zeros((1, 1)))
+    standing = Standing(tile, np.arange(1), np.ones((1, 1)), worst)
+    assert not standing.see(np.array([[0.25]]), np.array([[0.0, 1.0, 1.0]])).any()
+    assert standing.see(np.array([[0.5]]), np.array([[1.0, 1.0, 0.0]])).all()
+    assert not standing.see(np.array([[0.75]]), np.array([[0.0, 1.0, 1.0]])).any()
+    assert (worst.x, worst.fooled, worst.margins) == (0.5, True, 0)
+    other = Standing(tile, np.arange(1), np.ones((1, 1)), Worst.at(np.zeros((1, 1))))
+    other.see(np.array([[0.25]]), np.array([[0.0, 1.0, 1.0]]))
+    other.take(worst)
+    assert (other.worst.x, other.worst.fooled) == (0.5, True)
+
+
+@pytest.mark.parametrize("targeted", [False, True])
+def test_the_ratio_needs_enough_classes(targeted):
+    net = MLP.random((4, 3 if targeted else 2))
+    targets = [1] if targeted else None
+    with pytest.raises(ValueError, match=r"loss 'dlr' needs [34] classes or more, got [23]"):
+        PGD(loss="dlr").perturb(net, np.ones((1, 4), np.float32), [0], 0.1, targets=targets)
+
+
 def test_targets_are_reached(make_net, rng):
     net = make_net((20, 33, 10), "relu", np.float32)
     x = rng.random((60, 20)).astype(np.float32)
@@ -242,6 +269,7 @@ def test_a_sure_network_is_still_attacked_in_the_right_direction(targeted):
         ({"steps": 0}, "steps must be at least 1, got 0"),
         ({"norm": "l0"}, "norm must be one of ('linf', 'l2', 'l1'), got 'l0'"),
         ({"step_size": 0}, "step_size must be finite in float32 and > 0, got 0.0"),
+        ({"loss": "mse"}, "loss must be one of ('ce', 'dlr'), got 'mse'"),
         ({"momentum": -1}, "momentum must be finite in float32 and >= 0, got -1.0"),
         (
             {"restarts": 2, "random_start": False},
@@ -294,6 +322,20 @@ def test_a_function_is_an_attack(net, samples, dtype):
         net, pixels, labels[:5], 0.1, attack=lambda net, x, *_: seen.append(x) or x
     )
     np.testing.assert_array_equal(seen[0], (pixels / dtype(255)).astype(dtype))
+
+
+def test_a_function_may_be_one_of_several(net, samples):
+    x, labels = samples
+
+    def signed(net, x, labels, eps, bounds):
+        return fgsm(net, x, labels, eps, bounds)
+
+    eps = [0.02, 0.1]
+    report = adversarial_accuracy(net, x, labels, eps, (0, 1), attack=[signed, PGD(3)])
+    expected = adversarial_accuracy(net, x, labels, eps, (0, 1), attack=["fgsm", PGD(3)])
+    np.testing.assert_array_equal(report.adversarial_correct, expected.adversarial_correct)
+    np.testing.assert_array_equal(report.traces[..., 0], expected.traces[..., 0])
+    assert report.attacks == ("signed", "PGD(steps=3)")
 
 
 @pytest.mark.parametrize(

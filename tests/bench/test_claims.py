@@ -204,7 +204,8 @@ def test_quick_measures_less_of_fewer_claims():
     full = contests.contests(goals.CLAIMS, quick=False)
     assert sum(len(c.claims) for c in full) == len(goals.CLAIMS)
     assert 0 < sum(len(c.claims) for c in quick) < len(goals.CLAIMS)
-    assert all(c.effort.processes == 1 and c.trial.rounds[0] == 1 for c in quick)
+    assert all(c.effort.processes == 1 for c in quick)
+    assert all(c.trial is None or c.trial.rounds[0] == 1 for c in quick)
     assert max(c.n for c in quick) <= 10_000 < max(c.n for c in full)
     names = {claim.name for claim in full[0].claims}  # measured in the same rounds
     assert names == {"accuracy-torch", "accuracy-jax", "accuracy-single"}
@@ -279,6 +280,50 @@ def test_the_peer_is_the_finalist_that_is_fastest_in_the_rounds():
     assert outcome.line().startswith("clean + FGSM, 10,000 images / torch")
     assert "4      " in outcome.line()
     json.dumps(outcome.to_json(), allow_nan=False)
+
+
+def test_claims_about_one_job_share_its_rounds_and_trials():
+    """Both of ours are timed with the peers once, and a form is tried once for all claims."""
+    import contests
+    import goals
+    import kinds
+
+    of_trial = {"torchattacks": 1.0, "foolbox": 1.2}
+    tried = []
+
+    def in_trial(subject):
+        tried.append(subject.label)
+        peer = subject.label.split(",")[0]
+        return of_trial[peer] * (1 if "batches of 500" in subject.label else 1.5)
+
+    def in_rounds(subject):
+        return {"fastnn float32": 0.2, "fastnn all steps": 0.5}.get(
+            subject.label.split(",")[0].removesuffix(" (again)"), 1.25
+        )
+
+    claims = [claim for claim in goals.CLAIMS if claim.job == "pgd"]
+    (contest,) = contests.contests(claims, quick=False)
+    assert contest.ours == ("fastnn all steps", "fastnn float32")
+    measurement = PlantedTimes(in_trial, in_rounds)
+    outcomes = {o.goal.name: o for o in contests.run(contest, measurement, 2, kinds.AMD)}
+    assert len(tried) == len(set(tried))
+    assert len(measurement.ran) == len(set(measurement.ran))
+    assert outcomes["pgd-torchattacks"].found.value.median == pytest.approx(2.5)
+    assert outcomes["pgd-torchattacks"].found.verdict == "MISSED"
+    assert outcomes["pgd-count"].found.value.median == pytest.approx(6.25)
+    assert outcomes["pgd-count"].found.verdict == "reached"
+    assert "batches of 500" in outcomes["pgd-foolbox"].found.form
+
+
+def test_quick_takes_the_peers_of_long_jobs_as_they_are():
+    def no_trial(_):
+        pytest.fail("there is no trial")
+
+    measurement = PlantedTimes(no_trial, lambda s: 9.0 if "autoattack" in s.label else 1.0)
+    (outcome,) = run(contest_of("standard-autoattack", quick=True), measurement)
+    assert outcome.found.form == "autoattack, 2 threads"
+    assert outcome.text == "Standard(), 20 images / AutoAttack"
+    assert outcome.found.verdict == "reached"
 
 
 def test_a_busy_machine_puts_a_question_mark_to_a_good_ratio():

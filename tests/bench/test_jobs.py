@@ -74,6 +74,35 @@ def test_the_truth_is_the_reference_in_float64(setting):
         np.testing.assert_array_equal(answer(name, setting, Truth), counts)
 
 
+def test_the_truth_under_pgd_is_the_reference_in_float64(setting):
+    """More than the 5 % of the judge fall between the clean count and that of PGD."""
+    parameters = [tuple(np.float64(p) for p in ps) for ps in (setting.weights, setting.biases)]
+    rows = [(np.float64(x), int(y)) for x, y in zip(setting.x[:N], setting.labels[:N], strict=True)]
+    steps, size = jobs.PGD_STEPS
+    moved = [
+        reference.pgd(*parameters, x, y, jobs.EPS, steps=steps, step_size=size, bounds=jobs.UNIT)
+        for x, y in rows
+    ]
+    standing = [
+        reference.logits(*parameters, x).argmax() == y
+        for x, (_, y) in zip(moved, rows, strict=True)
+    ]
+    clean, attacked = answer("pgd", setting, Truth)
+    assert attacked == sum(standing)
+    assert attacked < clean
+    assert answer("standard", setting, Truth)[1] == attacked
+
+
+@pytest.mark.parametrize("change", [(0, 1), (2, 0), (0, -6)])
+def test_attacks_in_turn_leave_no_more_than_a_weaker_attack(setting, change):
+    job = make_job("standard", setting, N)
+    right = [np.array([22, 9])]
+    for fine in ((0, 0), (0, -5), (1, -1)):
+        job.check(right[0] + fine, right, exact=True)
+    with pytest.raises(WrongAnswerError, match="standard: counts"):
+        job.check(right[0] + change, right, exact=True)
+
+
 def test_the_truth_trains_with_momentum_as_the_formula_does(setting):
     job = make_job("epoch-part1-batch16", setting, N)
     x, labels, _, _, epochs, size, rate, momentum = job.arguments

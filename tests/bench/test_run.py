@@ -19,6 +19,7 @@ from fastnn.bench.process import TWIN, Subject
 from fastnn.bench.results import Case, Document, Speedup
 from fastnn.bench.statistics import Ratio
 from fastnn.cli import bench as cli
+from fastnn.cli.options import Parser, add_output_arguments
 from fastnn.io import save_mlp
 from fastnn.networks import MLP
 
@@ -382,9 +383,10 @@ def test_peak_memory_starts_anew():
 
 
 def arguments(**options):
-    parser = argparse.ArgumentParser()
+    parser = Parser()
     cli.add_arguments(parser)
-    return argparse.Namespace(**vars(parser.parse_args([])) | {"json": None} | options)
+    add_output_arguments(parser)
+    return argparse.Namespace(**vars(parser.parse_args([])) | options)
 
 
 @pytest.mark.parametrize(
@@ -397,13 +399,13 @@ def arguments(**options):
     ],
 )
 def test_wrong_options_stop_before_any_work(monkeypatch, options, message):
-    monkeypatch.setattr(session, "make_setting", lambda *_: pytest.fail("work was done"))
+    monkeypatch.setattr(session, "make_setting", lambda *_, **__: pytest.fail("work was done"))
     with pytest.raises(ValueError, match=message):
         cli.run(arguments(**options))
 
 
 def test_figures_into_a_file_stop_before_any_work(monkeypatch, tmp_path):
-    monkeypatch.setattr(session, "make_setting", lambda *_: pytest.fail("work was done"))
+    monkeypatch.setattr(session, "make_setting", lambda *_, **__: pytest.fail("work was done"))
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError, match="file is a file, expected a folder"):
         cli.run(arguments(plot=tmp_path / "file" / "figures"))
@@ -415,7 +417,7 @@ def test_figures_into_a_file_stop_before_any_work(monkeypatch, tmp_path):
 def test_the_command_compares_draws_and_writes(monkeypatch, tmp_path, capsys, now, control, status):
     old, new = tmp_path / "old.json", tmp_path / "new.json"
     old.write_text(json.dumps(as_json(a_document())))
-    monkeypatch.setattr(session, "make_setting", lambda *_: None)
+    monkeypatch.setattr(session, "make_setting", lambda *_, **__: None)
     monkeypatch.setattr(session, "short_run", lambda *_, **__: a_document(now, control))
     plots = tmp_path / "new" / "plots"
     assert cli.run(arguments(compare=old, json=new, plot=plots)) == status

@@ -8,6 +8,7 @@ import pytest
 
 from fastnn import comp7015, load_mnist, train
 from fastnn._engine import masked, narrow
+from fastnn._runtime import progress
 from fastnn.networks import MLP
 from fastnn.reference import comp7015 as reference
 
@@ -310,7 +311,8 @@ def test_nn_train_starts_from_numpys_global_generator_without_a_seed(rng, capsys
     capsys.readouterr()
 
 
-def test_nn_train_draws_a_bar_in_place_of_the_numbers(rng, capsys):
+def test_nn_train_draws_a_bar_in_place_of_the_numbers(rng, capsys, monkeypatch):
+    monkeypatch.setattr(progress, "_SHOWN_AFTER", 0.0)
     comp7015.nn_train(*samples(rng, 5), *samples(rng, 4), num_epochs=2, progress=True)
     printed = capsys.readouterr()
     assert printed.out == ""

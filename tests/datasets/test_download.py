@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
+from fastnn._runtime import progress
 from fastnn.datasets import _download as fetch
 from fastnn.datasets import fetch_mnist, load_mnist
 
@@ -259,7 +260,8 @@ def test_a_folder_that_cannot_be_made(tmp_path, contents):
         fetch_mnist(tmp_path / "file" / "mnist", mirrors=[])
 
 
-def test_progress_is_drawn_on_request(tmp_path, contents, mirror, capsys):
+def test_progress_is_drawn_on_request(tmp_path, contents, mirror, capsys, monkeypatch):
+    monkeypatch.setattr(progress, "_SHOWN_AFTER", 0.0)
     fetch_mnist(tmp_path / "a", mirrors=[mirror.url])
     assert capsys.readouterr().err == ""
     fetch_mnist(tmp_path / "b", mirrors=[mirror.url], progress=True)

@@ -10,7 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-TRAIN = ["train", "--sizes", "784", "16", "10", "--epochs", "1", "--source", "sample", "--seed"]
+TRAIN = [
+    *("train", "--sizes", "784", "16", "10", "--epochs", "1", "--source", "sample", "--force"),
+    "--seed",
+]
 SMALL = (784, 16, 10)
 FETCHED = {f"part-{k}.gz": bytes([k]) * 200_000 + b"end" for k in range(3)}
 
@@ -41,7 +44,7 @@ def attack() -> int:
     from fastnn.cli import main
 
     _recipe.SAMPLE = _recipe.Recipe(sizes=SMALL, epochs=1)
-    return main(["attack", "--source", "sample", "--json", "attack.json"])
+    return main(["attack", "--source", "sample", "--json", "attack.json", "--force"])
 
 
 def fetch(address: str) -> int:

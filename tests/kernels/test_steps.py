@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from fastnn._kernels import attack_steps, descent
-from fastnn.attacks._tile import ROUNDING
 
 SHAPES = ((0, 5), (1, 1), (1, 7), (5, 16), (3, 17), (61, 10))
 
@@ -53,7 +52,9 @@ def step(clean, x, gradient, size, eps, bounds, out):
     kind = x.dtype
     size, eps = (np.broadcast_to(value, len(x)).astype(kind) for value in (size, eps))
     limits = map(kind.type, bounds)
-    attack_steps._signed_step(clean, x, gradient, size, eps, *limits, ROUNDING[kind], out)
+    attack_steps._signed_step(
+        clean, x, gradient, size, eps, *limits, attack_steps.ROUNDING[kind], out
+    )
 
 
 @pytest.mark.parametrize("bounds", [(-np.inf, np.inf), (-0.5, 0.75)])

@@ -13,13 +13,14 @@ from fastnn.bench.figures._throughput import throughput
 from fastnn.bench.results import Document
 from fastnn.plots import save
 
-__all__ = ["draw_all", "roofline", "speedups", "throughput"]
+__all__ = ["NAMES", "draw_all", "roofline", "speedups", "throughput"]
 
 _FIGURES: dict[str, Callable[[Document], Figure | None]] = {
     "speedups.png": speedups,
     "roofline.png": roofline,
     "throughput.png": throughput,
 }
+NAMES = tuple(_FIGURES)  # of the files
 
 
 def draw_all(document: Document, folder: Path) -> list[Path]:

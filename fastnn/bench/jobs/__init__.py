@@ -14,9 +14,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fastnn.bench.jobs.arrays import relu, residual, sigmoid, softmax, step
-from fastnn.bench.jobs.inputs import EPS, PART_ONE_SEED, SWEEP, UNIT
+from fastnn.bench.jobs.inputs import EPS, PART_ONE_SEED, PGD_STEPS, SWEEP, UNIT
 from fastnn.bench.jobs.job import Job
-from fastnn.bench.jobs.judges import WrongAnswerError, close, same_counts, same_steps
+from fastnn.bench.jobs.judges import (
+    WrongAnswerError,
+    close,
+    no_more_standing,
+    same_counts,
+    same_steps,
+)
 from fastnn.bench.jobs.networks import PassJob, TrainingJob, call
 from fastnn.bench.setting import Setting
 
@@ -24,6 +30,7 @@ __all__ = [
     "EPS",
     "NAMES",
     "PART_ONE_SEED",
+    "PGD_STEPS",
     "SWEEP",
     "TRAINING_BATCHES",
     "UNIT",
@@ -51,6 +58,14 @@ _MAKERS: dict[str, Callable[[str, Setting, int], Job]] = {
     "sweep": PassJob("sweep", "16 eps, clipped", _IN_SWEEP, "counts", same_counts, (SWEEP, UNIT)),
     "sweep-unclipped": PassJob(
         "sweep", "16 eps, not clipped", _IN_SWEEP, "counts", same_counts, (SWEEP, None)
+    ),
+    "pgd": PassJob(
+        "pgd", "PGD, 40 steps", 2 * PGD_STEPS[0] + 1, "counts", same_counts, (EPS, UNIT, *PGD_STEPS)
+    ),
+    # Of four attacks in turn, the operations of the first alone: how many samples the others have
+    # depends on the network.
+    "standard": PassJob(
+        "standard", "four attacks in turn", 2 * 101, "counts", no_more_standing, (EPS, UNIT)
     ),
     "epoch": TrainingJob(1, epochs=1, batch_size=1000, learning_rate=5.0),
     "training": TrainingJob(1, epochs=30, batch_size=1000, learning_rate=5.0),

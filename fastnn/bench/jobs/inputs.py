@@ -10,6 +10,7 @@ from fastnn.bench.setting import Setting
 EPS = 0.1
 SWEEP = tuple(round(0.02 * k, 2) for k in range(16))
 UNIT = (0.0, 1.0)
+PGD_STEPS = (40, 0.01)  # number and size
 PART_ONE_SEED = 0
 _PART_ONE_SIZES = (784, 300, 10)
 

@@ -61,6 +61,21 @@ def same_counts(answer: Sequence[Array], truth: Sequence[Array], *, exact: bool,
         raise WrongAnswerError(f"counts {answer[0]}, float64 has {truth[0]}")
 
 
+def no_more_standing(
+    answer: Sequence[Array], truth: Sequence[Array], *, exact: bool, n: int
+) -> None:
+    """Require the clean count, and at most as many samples after the attacks as the truth has.
+
+    The truth is a weaker attack, and stronger ones leave up to 5 % of the samples fewer, and as
+    many more as `same_counts` allows by chance.
+    """
+    expected = n / 20
+    fewer = 1 + expected + 3 * expected**0.5
+    clean, standing = answer[0] - truth[0]
+    if not (abs(clean) <= max(1, n // 5000) and -fewer <= standing <= 0):
+        raise WrongAnswerError(f"counts {answer[0]}, a weaker attack in float64 has {truth[0]}")
+
+
 def same_training(answer: Sequence[Array], truth: Sequence[Array], *, exact: bool, n: int) -> None:
     """Require accuracies that agree to 0.01 and, if `exact`, losses that agree to 3 %.
 

@@ -1,0 +1,65 @@
+"""What attacks are called in reports, and in which norms they measure changes."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from fastnn.attacks import _norms as norms
+from fastnn.attacks._base import Attack
+from fastnn.attacks._function import Given
+from fastnn.attacks._in_turn import InTurn
+
+
+def parts_of(attack: Attack) -> tuple[Attack, ...]:
+    """Return the attacks that are made in turn, or the one."""
+    return attack.attacks if isinstance(attack, InTurn) else (attack,)
+
+
+def stages_of(attack: Attack, classes: int, *, targeted: bool) -> list[tuple[int, Attack]]:
+    """Return the attacks that are made in turn, with their numbers, or the one."""
+    if isinstance(attack, InTurn):
+        return attack._stages(classes, targeted=targeted)
+    return [(0, attack)]
+
+
+def norms_of(attack: Attack) -> tuple[str, ...]:
+    """Return the norms that an attack limits changes in: several only for several in turn.
+
+    Raises
+    ------
+    ValueError
+        There is no norm of that name.
+    """
+    if isinstance(attack, InTurn):
+        return tuple(dict.fromkeys(norm for one in attack.attacks for norm in norms_of(one)))
+    norms.require(attack.norm)
+    return (attack.norm,)
+
+
+def name_of(attack: Attack) -> str:
+    """Return the class of an attack with the settings that are not the default ones."""
+    if isinstance(attack, Given):
+        return attack.name
+    if type(attack) is InTurn:
+        return ", then ".join(name_of(one) for one in attack.attacks)
+    changed = [f"{setting}={getattr(attack, setting)!r}" for setting in _changed(attack)]
+    return type(attack).__name__ + (f"({', '.join(changed)})" if changed else "")
+
+
+def names_of(attack: Attack) -> tuple[str, ...]:
+    """Return the names of the attacks in turn, or of the one; all are different."""
+    names: list[str] = []
+    for one in parts_of(attack):
+        name = name_of(one)
+        again = sum(other == name or other.startswith(f"{name} no. ") for other in names)
+        names.append(f"{name} no. {again + 1}" if again else name)
+    return tuple(names)
+
+
+def _changed(attack: Any) -> list[str]:
+    """Return the settings of an attack that have other values than the default ones."""
+    if not dataclasses.is_dataclass(attack):
+        return []
+    settings = [s for s in dataclasses.fields(attack) if s.init and s.repr]
+    return [s.name for s in settings if getattr(attack, s.name) != s.default]

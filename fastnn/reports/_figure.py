@@ -1,0 +1,82 @@
+"""Figures of reports: accuracy against eps, or bars for one eps, with their intervals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.ticker import PercentFormatter
+
+from fastnn import _drawing
+from fastnn.reports._counts import Counts
+from fastnn.reports._shares import wilson_interval
+
+_MEANINGS = {
+    "linf": "the largest change of a pixel",
+    "l2": "the Euclidean length of the change",
+    "l1": "the sum of all changes",
+}
+
+Numbers = npt.NDArray[np.float64]
+
+
+def accuracy_by_eps(report: Counts) -> tuple[Numbers, Numbers]:
+    """Check a report and return its eps in order, from 0, with the accuracy at each."""
+    if not report.n:
+        raise ValueError("report: expected at least one sample, got 0")
+    eps, accuracy = np.atleast_1d(report.eps), np.atleast_1d(report.adversarial_accuracy)
+    order = np.argsort(eps, kind="stable")
+    eps, accuracy = eps[order], accuracy[order]
+    if eps[0] > 0:
+        eps = np.concatenate([[0.0], eps])
+        accuracy = np.concatenate([[report.clean_accuracy], accuracy])
+    return eps, accuracy
+
+
+@rc_context(_drawing.STYLE)
+def curve(report: Counts, ax: Axes | None, label: str) -> Axes:
+    """Draw accuracy against eps, in a band of 95 % intervals."""
+    eps, accuracy = accuracy_by_eps(report)
+    ax = _drawing.new_figure(6.4, 4.0).subplots() if ax is None else ax
+    color = _drawing.PALETTE[len(ax.lines) % len(_drawing.PALETTE)]
+    lower, upper = wilson_interval(np.rint(accuracy * report.n), report.n)
+    ax.fill_between(eps, lower, upper, color=color, alpha=0.2, linewidth=0)
+    ax.plot(eps, accuracy, marker="o", color=color, label=label or "_", clip_on=False)
+    ax.margins(x=0)
+    meaning = _MEANINGS.get(getattr(report, "norm", "linf"))
+    ax.set(xlabel=f"eps, {meaning}" if meaning else "eps", ylabel="Accuracy", ylim=(0, 1))
+    ax.yaxis.set_major_formatter(PercentFormatter(1.0))
+    if ax.get_legend_handles_labels()[1]:
+        ax.legend()
+    _drawing.light_grid(ax)
+    return ax
+
+
+@rc_context(_drawing.STYLE)
+def bars(report: Counts, ax: Axes | None) -> Axes:
+    """Draw the shares at one eps as bars, with their 95 % intervals."""
+    if not report.n:
+        raise ValueError("report: expected at least one sample, got 0")
+    names = {"clean_accuracy": "clean", "adversarial_accuracy": f"under attack\neps {report.eps:g}"}
+    intervals = report.intervals()
+    if "adversarial_accuracy_among_correct" in intervals:
+        names["adversarial_accuracy_among_correct"] = "under attack,\nof those right\nwhen clean"
+    ax = _drawing.new_figure(5.0, 4.0).subplots() if ax is None else ax
+    colors: Any = (_drawing.GREEN, _drawing.ORANGE, _drawing.BLUE)
+    for place, (name, words) in enumerate(names.items()):
+        share, (lower, upper) = getattr(report, name), intervals[name]
+        if np.isnan(share):
+            continue
+        ax.bar(words, share, width=0.6, color=colors[place])
+        away = [[max(share - lower, 0)], [max(upper - share, 0)]]
+        ax.errorbar(words, share, yerr=away, color="#222222", capsize=4, linewidth=1.2)
+        ax.annotate(f"{share:.1%}", (place, upper), (0, 4), textcoords="offset points", ha="center")
+    ax.set(ylabel="Accuracy", ylim=(0, 1.1))
+    ax.set_yticks(np.linspace(0, 1, 6))
+    ax.yaxis.set_major_formatter(PercentFormatter(1.0))
+    _drawing.light_grid(ax)
+    ax.grid(visible=False, axis="x")
+    return ax
