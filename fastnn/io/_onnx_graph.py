@@ -84,7 +84,8 @@ def _gemm(arrays: _Arrays, name: str, node: Any, current: str) -> Dense:
 def _scaled(array: NDArray[Any], factor: float) -> NDArray[Any]:
     """Return a multiple of an array; `MLP` refuses an entry that overflows and names it."""
     with numpy_errors():
-        return np.asarray(np.multiply(array, factor, dtype=array.dtype))
+        scaled: NDArray[Any] = np.multiply(array, factor, dtype=array.dtype)
+    return scaled
 
 
 def _number(node: Any, name: str, default: float) -> float:

@@ -135,7 +135,7 @@ def _format_in(place: Path) -> ModuleType:
     if place.is_dir():
         return _folder
     if not place.is_file():
-        raise FileNotFoundError(f"{place}: no such file or folder")
+        raise FileNotFoundError(f"{place}: no such file")
     with place.open("rb") as file:
         start = file.read(_READ)
     members = _members(place) if start.startswith(START) else []

@@ -204,7 +204,7 @@ WRONG_OPTIONS = {
     ("attack", "--plot", "nowhere/x.png"): "nowhere: no such folder, cannot write x.png there",
     ("attack", "--json", "nowhere/x.json"): "nowhere: no such folder, cannot write x.json there",
     ("attack", "--json", "."): ". is a folder, expected the name of a file",
-    ("train", "--out", "x.h5"): "x.h5: unknown file type .h5, expected .npz or a folder",
+    ("train", "--out", "x.h5"): "x.h5: .h5 is read, not written, expected .* or a folder",
     ("train", "--out", "nowhere/x.npz"): "nowhere: no such folder, cannot write x.npz there",
     ("train", "--out", "file"): "file is a file, expected a folder",
     ("train", "--out", "file/net"): "file is a file, expected a folder",
