@@ -14,6 +14,7 @@ from fastnn import _checks
 from fastnn._engine.descent import Result, Samples, Settings, descend
 from fastnn._engine.tiles import numbers_of
 from fastnn._engine.workspace import Rows
+from fastnn._parameters import require_network
 from fastnn.attacks import Attack
 from fastnn.attacks.evaluate import AttackLike, attack_of
 from fastnn.networks import MLP
@@ -141,6 +142,7 @@ def train(
     >>> history.val_accuracy[-1] > 0.85
     True
     """
+    require_network(net)
     samples = _checks.samples(x, labels, net.sizes, net.dtype)
     judged = [samples]
     if validation is not None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import _checks, adversarial_accuracy, comp7015, fgsm, train
+from fastnn import _checks, adversarial_accuracy, comp7015, fgsm, first_flip, train
 
 ROWS = 2 * 1024 + 300  # more than one block of the check for finite entries
 
@@ -132,6 +132,15 @@ def test_a_mean_over_nothing_is_refused(net, name):
 def test_a_single_sample_is_named_as_row_0(net):
     with refuses(ValueError, r"x\[0, 2\] is nan; every entry must be finite"):
         net.logits(np.array([0, 0, np.nan, 0], np.float32))
+
+
+@pytest.mark.parametrize("call", [fgsm, adversarial_accuracy, first_flip, run])
+def test_swapped_arguments_and_foreign_networks_are_told(samples, net, call):
+    x, labels = samples[0][:5], samples[1][:5]
+    with refuses(TypeError, r"net must be an MLP, got numpy\.ndarray; are the arguments .*"):
+        call(x, labels, net, **({"eps": 0.1} if call is fgsm else {}))
+    with refuses(TypeError, r"net must be an MLP, got str; to use a file, load_mlp\(path\); .*"):
+        call("net.npz", x, labels, **({"eps": 0.1} if call is fgsm else {}))
 
 
 # --- labels

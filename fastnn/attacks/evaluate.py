@@ -14,6 +14,7 @@ from fastnn._engine.narrow import MOST_ROWS as MOST_SHARED
 from fastnn._engine.tiles import for_each_tile, numbers_of
 from fastnn._engine.workspace import Rows, Workspace
 from fastnn._kernels.timing import Clock
+from fastnn._parameters import require_network
 from fastnn._runtime.progress import Progress
 from fastnn._runtime.team import Team
 from fastnn._runtime.threads import thread_count
@@ -125,6 +126,7 @@ def adversarial_accuracy(
     """
     limits = _checks.bounds(bounds)
     count = thread_count(threads)
+    require_network(net)
     rows = _checks.inputs(x, net.sizes[0], net.dtype, limits=limits, each=_spread(count))
     truth = _checks.labels(labels, len(rows), net.sizes[-1])
     budget = _checks.eps(eps)

@@ -90,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return complain(name, error, 2)
     except BrokenPipeError:
         return _without_a_reader()
-    except (OSError, ArithmeticError, MemoryError, RuntimeError) as error:
+    except (OSError, ArithmeticError, ImportError, MemoryError, RuntimeError) as error:
         return complain(name, error, 1)
     except KeyboardInterrupt:
         return complain(name, "interrupted", STATUS)

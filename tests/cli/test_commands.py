@@ -297,6 +297,15 @@ def test_a_cache_that_cannot_be_written_costs_a_line(fastnn, tmp_path):
     assert "(trained now)" in out
 
 
+def test_a_package_that_is_not_installed_costs_a_line(fastnn, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    (tmp_path / "net.onnx").write_bytes(b"\x08\x08\x12\x00")
+    status, _, err = fastnn("attack", "--weights", "net.onnx", "--source", "sample")
+    assert status == 1
+    line = "fastnn attack: net.onnx: ONNX needs a package: pip install fastnn[onnx]"
+    assert own_lines(err) == [line]
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")  # noqa: PTH110
 def test_a_disk_that_is_full(fastnn, weights):
     status, out, err = fastnn("attack", "--weights", weights, "--json", "/dev/full")
