@@ -40,6 +40,8 @@ class Net:
     """A network in float64, its margins, and gradients by its inputs."""
 
     def __init__(self, weights, biases, activation="relu"):
+        if activation not in ACTIVATIONS:
+            raise NotImplementedError(f"no activation {activation!r}")
         layers = []
         for w, b in zip(weights, biases, strict=True):
             layer = torch.nn.Linear(*w.shape, dtype=torch.float64)
