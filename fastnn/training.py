@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +14,7 @@ from fastnn import _checks
 from fastnn._engine.descent import Result, Samples, Settings, descend
 from fastnn._engine.tiles import numbers_of
 from fastnn._engine.workspace import Rows
+from fastnn._parameters import require_network
 from fastnn.attacks import Attack
 from fastnn.attacks.evaluate import AttackLike, attack_of
 from fastnn.networks import MLP
@@ -146,17 +148,37 @@ def train(
     >>> history.val_accuracy[-1] > 0.85
     True
     """
+    require_network(net)
     samples = _checks.samples(x, labels, net.sizes, net.dtype)
     judged = [samples]
     if validation is not None:
         pair = _pair(validation)
         judged.append(_checks.samples(*pair, net.sizes, net.dtype, name="validation x"))
     epochs = _checks.positive_integer(epochs, "epochs")
-    batch_size = _checks.positive_integer(batch_size, "batch_size")
-    settings = _settings(min(batch_size, len(samples[0])), learning_rate, momentum, l2)
+    settings = _settings(len(samples[0]), batch_size, learning_rate, momentum, l2)
+    adversary = _adversary(attack, eps, bounds, net, samples)
+    return run_epochs(net, settings, judged, epochs, rng, adversary=adversary, progress=progress)
+
+
+def run_epochs(
+    net: MLP,
+    settings: Settings,
+    judged: Sequence[Samples],
+    epochs: int,
+    rng: int | np.random.Generator | None,
+    *,
+    adversary: Adversary | None = None,
+    enough: Callable[[History], bool] = lambda _: False,
+    progress: bool = False,
+) -> History:
+    """Train as `train` does, on the first of the checked samples that are `judged`.
+
+    `enough` is asked after every epoch whether it was the last.
+    """
+    samples = judged[0]
     generator = np.random.default_rng(rng)
     work = MLP(net.weights, net.biases, net.activation)
-    adversary = _adversary(attack, eps, bounds, work, samples, generator)
+    moves = None if adversary is None else _Moves(adversary, work, samples, generator)
     history = History()
 
     def after(results: list[Result]) -> str:
@@ -172,17 +194,20 @@ def train(
         epochs=epochs,
         order=lambda: generator.permutation(len(samples[0])),
         after=after,
-        before=None if adversary is None else adversary.begin_epoch,
-        moved=adversary,
+        before=None if moves is None else moves.begin_epoch,
+        moved=moves,
+        enough=lambda: enough(history),
         progress=progress,
     )
     return history
 
 
-def _settings(batch_size: int, learning_rate: float, momentum: float, l2: float) -> Settings:
-    """Return the settings of a step, after checks."""
+def _settings(
+    rows: int, batch_size: int, learning_rate: float, momentum: float, l2: float
+) -> Settings:
+    """Return the settings of steps on so many samples, after checks."""
     settings = Settings(
-        batch_size=batch_size,
+        batch_size=min(_checks.positive_integer(batch_size, "batch_size"), rows),
         learning_rate=_checks.real(learning_rate, "learning_rate", open_below=True),
         momentum=_checks.real(momentum, "momentum"),
         l2=_checks.real(l2, "l2"),
@@ -192,19 +217,25 @@ def _settings(batch_size: int, learning_rate: float, momentum: float, l2: float)
     return settings
 
 
-class _Adversary:
+class Adversary(NamedTuple):
+    """The attack of adversarial training, its budget and the range of an input."""
+
+    attack: Attack
+    eps: float
+    bounds: tuple[float, float] | None
+
+
+class _Moves:
     """Moves the rows of a batch by an attack on the network as it is."""
 
     def __init__(
         self,
-        attack: Attack,
-        eps: float,
-        bounds: tuple[float, float] | None,
+        adversary: Adversary,
         net: MLP,
         samples: Samples,
         generator: np.random.Generator,
     ) -> None:
-        self._attack, self._eps, self._bounds = attack, eps, bounds
+        self._adversary = adversary
         self._net, self._samples, self._generator = net, samples, generator
         self._seed = 0
 
@@ -214,9 +245,10 @@ class _Adversary:
 
     def __call__(self, rows: Rows) -> NDArray[Any]:
         """Return adversarial inputs for some of the samples."""
+        attack, eps, bounds = self._adversary
         x, labels = self._samples[0][rows], self._samples[1][rows]
         rng = self._seed, numbers_of(rows)
-        return self._attack.perturb(self._net, x, labels, self._eps, self._bounds, rng=rng)
+        return attack.perturb(self._net, x, labels, eps, bounds, rng=rng)
 
 
 def _adversary(
@@ -225,8 +257,7 @@ def _adversary(
     bounds: tuple[float, float] | None,
     net: MLP,
     samples: Samples,
-    generator: np.random.Generator,
-) -> _Adversary | None:
+) -> Adversary | None:
     """Return what moves the batches, None where nothing does, after checks."""
     if attack is None:
         if eps is not None or bounds is not None:
@@ -236,7 +267,7 @@ def _adversary(
         raise TypeError("attack needs eps, the budget of a sample")
     budget, limits = _checks.real(eps, "eps"), _checks.bounds(bounds)
     _checks.inputs(samples[0], net.sizes[0], net.dtype, limits=limits)
-    return _Adversary(attack_of(attack), budget, bounds, net, samples, generator)
+    return Adversary(attack_of(attack), budget, bounds)
 
 
 def _append(history: History, results: list[Result]) -> None:

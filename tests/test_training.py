@@ -1,5 +1,6 @@
 """Training: steps held to the reference's, in place epoch by epoch, the same every time."""
 
+import copy
 import signal
 
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 
 import fastnn
 from fastnn import MLP, History, attacks, reference, train
+from fastnn._engine.descent import Settings
 from fastnn._runtime import progress
+from fastnn.training import run_epochs
 
 
 @pytest.fixture
@@ -245,6 +248,18 @@ def test_an_interrupt_while_parameters_are_copied_leaves_a_whole_network(make_ne
         train(net, *samples, epochs=2, batch_size=32, learning_rate=0.1)
     assert watched[number].sent
     assert any(same(parameters(net), epoch) for epoch in whole)
+
+
+def test_training_ends_after_the_epoch_that_is_enough(make_net, rng):
+    net, x, labels = make_net((4, 5, 3)), rng.random((20, 4), np.float32), rng.integers(0, 3, 20)
+    same = copy.deepcopy(net)
+    settings = Settings(batch_size=7, learning_rate=0.1, momentum=0.5)
+    history = run_epochs(
+        net, settings, [(x, labels)], 10, 0, enough=lambda h: len(h.train_loss) > 2
+    )
+    expected = train(same, x, labels, epochs=3, batch_size=7, learning_rate=0.1, momentum=0.5)
+    assert history == expected
+    np.testing.assert_array_equal(net.weights[0], same.weights[0])
 
 
 # --- adversarial training

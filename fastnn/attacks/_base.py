@@ -14,6 +14,7 @@ from fastnn import _checks
 from fastnn._engine.layers import require_finite
 from fastnn._engine.tiles import for_each_tile, numbers_of
 from fastnn._engine.workspace import Rows, Workspace
+from fastnn._parameters import require_network
 from fastnn.attacks._goal import Goal
 from fastnn.attacks._tile import Tile
 from fastnn.networks import MLP
@@ -221,6 +222,7 @@ class Attack(ABC):
         array([[0.25, 0.75]])
         """
         limits = _checks.bounds(bounds)
+        require_network(net)
         rows = _checks.inputs(x, net.sizes[0], net.dtype, limits=limits)
         truth = _checks.labels(labels, len(rows), net.sizes[-1])
         budget = _checks.eps(eps)

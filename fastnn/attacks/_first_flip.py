@@ -13,6 +13,7 @@ from fastnn._engine.losses import predictions
 from fastnn._engine.narrow import MOST_ROWS as MOST_SHARED
 from fastnn._engine.tiles import for_each_tile, numbers_of
 from fastnn._engine.workspace import Rows, Workspace
+from fastnn._parameters import require_network
 from fastnn._runtime.progress import Progress
 from fastnn._runtime.threads import thread_count
 from fastnn.attacks._fgsm import FirstLayer
@@ -92,6 +93,7 @@ def first_flip(
     0.33
     """
     limits = _checks.bounds(bounds)
+    require_network(net)
     rows = _checks.inputs(x, net.sizes[0], net.dtype, limits=limits)
     truth = _checks.labels(labels, len(rows), net.sizes[-1])
     eps = _tried(limits, largest, tolerance, net.dtype)
