@@ -11,6 +11,7 @@ from . import plots as plots
 from . import reference as reference
 from . import reports as reports
 from . import robustness as robustness
+from . import sklearn as sklearn
 from . import training as training
 from ._recipe import Recipe as Recipe
 from ._runtime.threads import threads as threads

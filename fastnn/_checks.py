@@ -67,6 +67,18 @@ def real(value: Any, name: str, *, lower: float = 0.0, open_below: bool = False)
     return number
 
 
+def per_input(value: ArrayLike, name: str, width: int) -> NDArray[np.float64]:
+    """Return one finite float64 for each of `width` inputs."""
+    array = array_of(value, name)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"{name} must be a number or an array of them, got {array.dtype}")
+    if array.shape not in ((), (width,)):
+        raise ValueError(f"{name} must be a number or have shape ({width},), got {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite, got {array[~np.isfinite(array)].flat[0]}")
+    return np.broadcast_to(array.astype(np.float64), (width,))
+
+
 def _number(value: Any, name: str) -> float:
     """Return `value` as a float; text and booleans are refused."""
     if not isinstance(value, (str, bytes, bool, np.bool_)):
@@ -193,17 +205,19 @@ def units_hint(least: float, most: float, instead: str = "") -> str:
 
 
 def labels(
-    values: ArrayLike, rows: int, classes: int, *, one_hot: bool = False, name: str = "labels"
+    values: ArrayLike, rows: int, classes: int, *, name: str = "labels"
 ) -> NDArray[np.int64]:
     """Return `values` as int64 (rows,), after checking that each is in [0, classes).
 
-    With `one_hot`, one-hot rows of shape (rows, classes) are accepted, too.
+    Whole numbers of any type are accepted, and one-hot rows of shape (rows, classes).
     """
     array = array_of(values, name)
-    if one_hot and array.ndim == 2:
+    if array.ndim == 2:
         array = _from_one_hot(array, classes, name)
     if array.ndim == 0:
         array = array.reshape(1)
+    if array.dtype.kind == "f":
+        array = _whole(array, name)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers, got {array.dtype}")
     if array.ndim != 1:
@@ -217,6 +231,16 @@ def labels(
         row = int(np.argmax((array < 0) | (array >= classes)))
         raise ValueError(f"{name}[{row}] is {array[row]}, outside [0, {classes})")
     return kept
+
+
+def _whole(array: NDArray[Any], name: str) -> NDArray[np.int64]:
+    """Return floats as integers; the first that is not whole is an error."""
+    wide = array.astype(np.float64)
+    wrong = ~((wide == np.round(wide)) & (np.abs(wide) < 2**53))
+    if wrong.any():
+        place = tuple(int(k) for k in np.argwhere(wrong)[0])
+        raise ValueError(f"{name}{list(place)} is {array[place]}, expected a whole number")
+    return wide.astype(np.int64)
 
 
 def _from_one_hot(array: NDArray[Any], classes: int, name: str) -> NDArray[np.int64]:

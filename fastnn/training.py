@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -148,9 +150,30 @@ def train(
     epochs = _checks.positive_integer(epochs, "epochs")
     batch_size = _checks.positive_integer(batch_size, "batch_size")
     settings = _settings(min(batch_size, len(samples[0])), learning_rate, momentum, l2)
+    adversary = _adversary(attack, eps, bounds, net, samples)
+    return run_epochs(net, settings, judged, epochs, rng, adversary=adversary, progress=progress)
+
+
+def run_epochs(
+    net: MLP,
+    settings: Settings,
+    judged: Sequence[Samples],
+    epochs: int,
+    rng: int | np.random.Generator | None,
+    *,
+    adversary: Callable[[MLP, np.random.Generator], _Adversary] | None = None,
+    enough: Callable[[History], bool] = lambda _: False,
+    progress: bool = False,
+) -> History:
+    """Train as `train` does, on the first of the checked samples that are `judged`.
+
+    `adversary` makes what moves the batches, for a network and a source of random numbers.
+    `enough` is asked after every epoch whether it was the last.
+    """
+    samples = judged[0]
     generator = np.random.default_rng(rng)
     work = MLP(net.weights, net.biases, net.activation)
-    adversary = _adversary(attack, eps, bounds, work, samples, generator)
+    moves = None if adversary is None else adversary(work, generator)
     history = History()
 
     def after(results: list[Result]) -> str:
@@ -166,8 +189,9 @@ def train(
         epochs=epochs,
         order=lambda: generator.permutation(len(samples[0])),
         after=after,
-        before=None if adversary is None else adversary.begin_epoch,
-        moved=adversary,
+        before=None if moves is None else moves.begin_epoch,
+        moved=moves,
+        enough=lambda: enough(history),
         progress=progress,
     )
     return history
@@ -194,8 +218,8 @@ class _Adversary:
         attack: Attack,
         eps: float,
         bounds: tuple[float, float] | None,
-        net: MLP,
         samples: Samples,
+        net: MLP,
         generator: np.random.Generator,
     ) -> None:
         self._attack, self._eps, self._bounds = attack, eps, bounds
@@ -219,9 +243,8 @@ def _adversary(
     bounds: tuple[float, float] | None,
     net: MLP,
     samples: Samples,
-    generator: np.random.Generator,
-) -> _Adversary | None:
-    """Return what moves the batches, None where nothing does, after checks."""
+) -> Callable[[MLP, np.random.Generator], _Adversary] | None:
+    """Return what makes an adversary of a copy of `net`, None where there is none, after checks."""
     if attack is None:
         if eps is not None or bounds is not None:
             raise TypeError("eps and bounds are those of an attack: give attack, too")
@@ -230,7 +253,7 @@ def _adversary(
         raise TypeError("attack needs eps, the budget of a sample")
     budget, limits = _checks.real(eps, "eps"), _checks.bounds(bounds)
     _checks.inputs(samples[0], net.sizes[0], net.dtype, limits=limits)
-    return _Adversary(attack_of(attack), budget, bounds, net, samples, generator)
+    return partial(_Adversary, attack_of(attack), budget, bounds, samples)
 
 
 def _append(history: History, results: list[Result]) -> None:

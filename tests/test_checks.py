@@ -1,6 +1,7 @@
 """Bad input: refused before any work, in one line that names the row and the value."""
 
 import contextlib
+import copy
 import re
 
 import numpy as np
@@ -142,17 +143,22 @@ def test_a_single_sample_is_named_as_row_0(net):
     [
         ({5: 3}, ValueError, r"labels\[5\] is 3, outside \[0, 3\)"),
         ({5: -1, 6: 9}, ValueError, r"labels\[5\] is -1, outside \[0, 3\)"),
-        (np.float64, TypeError, "labels must be integers, got float64"),
+        ({5: 0.5}, ValueError, r"labels\[5\] is 0.5, expected a whole number"),
+        ({5: np.nan}, ValueError, r"labels\[5\] is nan, expected a whole number"),
+        ({5: 1e30}, ValueError, r"labels\[5\] is 1e\+30, expected a whole number"),
         (bool, TypeError, "labels must be integers, got bool"),
         (str, TypeError, r"labels must be integers, got <U\d+"),
         (np.s_[:-1], ValueError, r"labels must have one entry a row: 17 rows, 16 labels"),
         (np.s_[0], ValueError, r"labels must have one entry a row: 17 rows, 1 labels"),
-        (np.s_[:, None], ValueError, r"labels must have shape \(17,\), got \(17, 1\)"),
+        (np.s_[:, None], ValueError, r"one-hot labels must have 3 columns, got 1"),
+        (np.s_[:, None, None], ValueError, r"labels must have shape \(17,\), got \(17, 1, 1\)"),
     ],
 )
 def test_labels_are_refused(net, samples, name, change, kind, message):
     x, labels = samples[0][:17], samples[1][:17]
     if isinstance(change, dict):
+        if any(isinstance(label, float) for label in change.values()):
+            labels = labels.astype(float)
         for row, label in change.items():
             labels[row] = label
     else:
@@ -161,11 +167,23 @@ def test_labels_are_refused(net, samples, name, change, kind, message):
         BY_LABELS[name](net, x, labels)
 
 
-@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.uint64])
-def test_labels_of_any_integers_are_taken(kind):
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.uint64, np.float16, np.float64])
+def test_labels_of_any_whole_numbers_are_taken(kind):
     found = _checks.labels(np.array([0, 2, 1], kind), 3, 3)
     assert found.dtype == np.int64
     assert found.tolist() == [0, 2, 1]
+
+
+@pytest.mark.parametrize("name", BY_LABELS)
+def test_labels_of_all_forms_give_the_same(net, samples, name):
+    x, labels = samples[0][:17], samples[1][:17]
+    found = []
+    for form in (labels, labels.astype(np.float32), np.eye(3)[labels]):
+        answer = BY_LABELS[name](copy.deepcopy(net), x, form)
+        answer = getattr(answer, "adversarial_prediction", answer)
+        found.append(getattr(answer, "biases", getattr(answer, "train_loss", answer)))
+    for one in found[1:]:
+        np.testing.assert_equal(one, found[0])
 
 
 def test_labels_are_checked_beyond_int64():
@@ -174,8 +192,8 @@ def test_labels_are_checked_beyond_int64():
 
 
 @pytest.mark.parametrize("kind", [np.float64, np.float32, bool, int, np.uint8])
-def test_one_hot_labels_are_turned_where_they_are_expected(kind):
-    found = _checks.labels(np.eye(3, dtype=kind)[[2, 0]], 2, 3, one_hot=True)
+def test_one_hot_labels_are_turned(kind):
+    found = _checks.labels(np.eye(3, dtype=kind)[[2, 0]], 2, 3)
     assert found.dtype == np.int64
     assert found.tolist() == [2, 0]
 
@@ -194,12 +212,12 @@ def test_one_hot_labels_are_turned_where_they_are_expected(kind):
 )
 def test_rows_that_are_not_one_hot_are_named(row, kind, message):
     with refuses(kind, message):
-        _checks.labels(np.array([[1, 0, 0], row]), 2, 3, one_hot=True)
+        _checks.labels(np.array([[1, 0, 0], row]), 2, 3)
 
 
 def test_one_hot_labels_have_a_column_a_class():
     with refuses(ValueError, "one-hot labels must have 3 columns, got 4"):
-        _checks.labels(np.eye(4), 4, 3, one_hot=True)
+        _checks.labels(np.eye(4), 4, 3)
 
 
 # --- eps and bounds
@@ -459,12 +477,12 @@ def test_a_signalling_nan_is_refused_without_a_warning():
     rows = np.eye(3)
     rows.view(np.uint64)[1, 0] = 0x7FF0_0000_0000_0001
     with pytest.raises(ValueError, match=r"labels\[1\] is not one-hot: \[nan, 1.0, 0.0\]"):
-        _checks.labels(rows, 3, 3, one_hot=True)
+        _checks.labels(rows, 3, 3)
 
 
 def test_messages_about_one_hot_rows_take_one_line():
     rows = np.eye(30)
     rows[1] = 1e-320
     with pytest.raises(ValueError, match=r"labels\[1\] is not one-hot") as caught:
-        _checks.labels(rows, 30, 30, one_hot=True)
+        _checks.labels(rows, 30, 30)
     assert "\n" not in str(caught.value)

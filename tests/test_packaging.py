@@ -37,7 +37,8 @@ CLASSES = {
     "Dataset": "x_train y_train x_test y_test source",
     "History": "train_loss train_accuracy val_loss val_accuracy",
     "Recipe": "sizes train network",
-    "MLP": "random logits predict predict_proba loss accuracy gradients input_gradient",
+    "MLP": "random from_sklearn from_torch with_input logits predict predict_proba loss accuracy "
+    "gradients input_gradient",
 }
 OTHERS = "Gradients cross_entropy log_softmax one_hot relu relu_grad sigmoid softmax tanh"
 MODULES = (

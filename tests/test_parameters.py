@@ -111,6 +111,12 @@ BROKEN = {
         ValueError,
         r"weights\[1\] must have 5 rows to follow, got \(3, 5\) \(transposed .+\)",
     ),
+    "transposed, in its own bias": (
+        ones((5, 4), (3, 5)),
+        ones(5, 3),
+        ValueError,
+        r"biases\[0\] must have shape \(4,\), got \(5,\); weights must be .*: pass weight\.T",
+    ),
     "a vector": (
         ones(4),
         ones(4),
@@ -139,7 +145,7 @@ BROKEN = {
         ones((4, 5), (5, 3)),
         ones(5, 5),
         ValueError,
-        r"biases\[1\] must have shape \(3,\), got \(5,\)",
+        r"biases\[1\] must have shape \(3,\), got \(5,\); weights must be .+",
     ),
     "bias of a batch": (
         ones((4, 3)),

@@ -158,6 +158,7 @@ def descend(
     before: Callable[[int], None] | None = None,
     order: Callable[[], NDArray[np.int64] | None] = lambda: None,
     moved: Callable[[Rows], NDArray[Any]] | None = None,
+    enough: Callable[[], bool] = lambda: False,
     progress: bool = False,
 ) -> None:
     """Train for some epochs: the loop of `train` and of the assignment's `nn_train`.
@@ -165,7 +166,7 @@ def descend(
     Every epoch calls `before` with its number, takes a step for every batch of `samples`, in the
     order that `order` returns and on the inputs that `moved` returns for its rows, evaluates all
     that are `judged`, and calls `after` with the results, which returns a remark for the progress
-    bar.
+    bar. `enough` is asked after every epoch whether it was the last.
     """
     with Team(thread_count()) as team, Progress("training", epochs, enabled=progress) as bar:
         descent = Descent(net, settings, team, samples[0])
@@ -174,3 +175,5 @@ def descend(
                 before(epoch)
             descent.epoch(*samples, order(), moved)
             bar.update(epoch + 1, after([descent.evaluate(*pair) for pair in judged]))
+            if enough():
+                break

@@ -59,7 +59,7 @@ def classes(labels: ArrayLike, name: str) -> int:
 def from_one_hot(labels: ArrayLike, count: int, columns: int, name: str) -> NDArray[np.int64]:
     """Return the classes of one-hot labels (count, columns)."""
     classes(labels, name)
-    return _checks.labels(labels, count, columns, one_hot=True, name=name)
+    return _checks.labels(labels, count, columns, name=name)
 
 
 def samples(

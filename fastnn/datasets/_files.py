@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from fastnn._checks import units_hint
 from fastnn._runtime.signals import numpy_errors
-from fastnn.io._npy import DEFLATE_LIMIT, StoredArray, open_npy
+from fastnn.io._archive import DEFLATE_LIMIT
+from fastnn.io._npy import StoredArray, open_npy
 
 SIDE = 28
 PIXELS = SIDE * SIDE

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +19,24 @@ from fastnn._runtime.files import (
     require_folder_place,
     sync_folder,
 )
-from fastnn.io._npy import open_npy, save_npy
-from fastnn.io._parameters import (
-    ACTIVATION,
-    FIRST,
-    PARAMETER,
-    arrays_of,
-    names_in_order,
-    read_parameter,
-)
+from fastnn.io._names import layer_and_part, listed, read_layers
+from fastnn.io._npy import StoredArray, open_npy, save_npy
+from fastnn.io._parameters import ACTIVATION, IN_OUT, Saved, arrays_of, read_activation
 from fastnn.networks import MLP
 
+FIRST = "fc1.weight"
+_OURS = re.compile(r"fc[1-9][0-9]*\.(weight|bias)|activation")
 
-def read(folder: Path) -> dict[str, NDArray[Any]]:
-    """Return weight and bias of each layer, in order, then the activation if it was saved."""
-    files = _files_of_network(folder)
-    arrays = {}
-    for name in names_in_order(folder, files):
-        with open_npy(files[name][0]) as stored:
-            arrays[name] = read_parameter(folder, name, stored)
-    return arrays
+
+def read(folder: Path) -> Saved:
+    """Return the parameters, and the activation if it was saved."""
+    files = _files_in(folder, lambda name: layer_and_part(name) is not None)
+    arrays = {name: functools.partial(_opened, found[0]) for name, found in files.items()}
+    saved = read_layers(folder, arrays)
+    kept = _files_in(folder, ACTIVATION.__eq__).get(ACTIVATION)
+    if kept is None:
+        return saved
+    return saved._replace(activation=read_activation(folder, _opened(kept[0])), usual_layout=IN_OUT)
 
 
 def write(net: MLP, folder: Path) -> None:
@@ -44,11 +45,9 @@ def write(net: MLP, folder: Path) -> None:
     The first weight is removed first and renamed last, so that a mixture of two networks never
     loads. The folder is synced between these steps, so that their order also holds on the disk.
     """
-    arrays = arrays_of(net)
-    if net.activation != "relu":
-        arrays[ACTIVATION] = np.array(net.activation)
+    arrays = arrays_of(net) | {ACTIVATION: np.array(net.activation)}
     folder.mkdir(parents=True, exist_ok=True)
-    remove_stale(folder, _is_of_network)
+    remove_stale(folder, lambda name: _is_array(name) and _is_ours(Path(name).stem))
     temporaries: dict[str, Temporary] = {}
     try:
         for name, array in arrays.items():
@@ -57,7 +56,7 @@ def write(net: MLP, folder: Path) -> None:
                 temporaries[name] = Temporary(target)
                 save_npy(temporaries[name].file, array)
                 temporaries[name].sync()
-        old = _files_of_network(folder)
+        old = _files_in(folder, _is_ours)
         for file in old.pop(FIRST, []):
             file.unlink()
         sync_folder(folder)
@@ -77,22 +76,40 @@ def write(net: MLP, folder: Path) -> None:
 
 def require_place(folder: Path) -> None:
     """Raise if no network can be written to `folder`."""
-    if folder.suffix and not folder.is_dir():
-        raise ValueError(f"{folder}: unknown file type {folder.suffix}, expected .npz or a folder")
     require_folder_place(folder)
+    if folder.is_dir():
+        others = _files_in(folder, lambda name: bool(layer_and_part(name)) and not _is_ours(name))
+        if others:
+            raise ValueError(
+                f"{folder} has layers with other names, {listed(others)}; save to another folder"
+            )
 
 
-def _files_of_network(folder: Path) -> dict[str, list[Path]]:
-    """Return the files of each parameter, and of the activation, `.npy` before `.npz`."""
+def _opened(path: Path) -> StoredArray:
+    """Return an array whose header was read and checked; `read` opens the file again."""
+
+    def read() -> NDArray[Any]:
+        with open_npy(path) as stored:
+            return stored.read()
+
+    with open_npy(path) as stored:
+        return StoredArray(stored.shape, stored.dtype, read)
+
+
+def _files_in(folder: Path, wanted: Callable[[str], bool]) -> dict[str, list[Path]]:
+    """Return the files of each array whose name is wanted, `.npy` before `.npz`."""
     found: dict[str, list[Path]] = {}
     for file in sorted(folder.iterdir()):
-        if _is_of_network(file.name) and file.is_file():
+        if _is_array(file.name) and wanted(file.stem) and file.is_file():
             found.setdefault(file.stem, []).append(file)
     return found
 
 
-def _is_of_network(name: str) -> bool:
-    """Return whether a file of that name holds a parameter or the activation."""
-    stem, _, suffix = name.rpartition(".")
-    known = stem == ACTIVATION or PARAMETER.fullmatch(stem) is not None
-    return known and suffix in {"npy", "npz"}
+def _is_array(name: str) -> bool:
+    """Return whether a file of that name holds an array."""
+    return name.endswith((".npy", ".npz"))
+
+
+def _is_ours(name: str) -> bool:
+    """Return whether an array of that name is one that `write` writes."""
+    return _OURS.fullmatch(name) is not None

@@ -7,7 +7,6 @@ the number of bytes that the file, or the member of an archive, can hold.
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
 import math
 import os
@@ -20,16 +19,17 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-DEFLATE_LIMIT = 1032  # deflate cannot shrink anything more than this
-_MAGIC = b"\x93NUMPY"
-_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_ENCRYPTED = 0x1
-_BLOCK = 1 << 20
+from fastnn.io._archive import (
+    START,
+    RefusalError,
+    one_line_errors,
+    open_archive,
+    read_member,
+    short,
+)
+
+MAGIC = b"\x93NUMPY"
 _EXPECTED_ARRAY, _EXPECTED_ARCHIVE = "a .npy array", "an .npz archive"
-
-
-class _RefusalError(Exception):
-    """What is wrong with a file; `_one_line_errors` adds its name and what was expected."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def open_npy(path: str | os.PathLike[str], *, mmap: bool = False) -> Iterator[St
                     raise ValueError(f"{found} holds {len(members)} arrays, expected one")
                 yield next(iter(members.values()))()
         else:
-            with _one_line_errors(found, _EXPECTED_ARRAY):
+            with one_line_errors(found, _EXPECTED_ARRAY):
                 stored = _stored_in_file(file, found, mmap=mmap)
             yield stored
 
@@ -112,18 +112,17 @@ def open_npz(
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    with path.open("rb") as file:
-        with _one_line_errors(path, expected):
-            if _starts_with(file, _MAGIC):
-                raise _RefusalError("is a single array")
-            _require_start(file, b"PK")
-            archive = zipfile.ZipFile(file)
-            members = _members(archive, os.fstat(file.fileno()).st_size)
-        with archive:
-            yield {
-                name: functools.partial(_stored_in_archive, archive, member, path, expected)
-                for name, member in members.items()
-            }
+    with path.open("rb") as file, one_line_errors(path, expected):
+        if _starts_with(file, MAGIC):
+            raise RefusalError("is a single array")
+        _require_start(file, START)
+    with open_archive(path, expected) as (archive, found):
+        with one_line_errors(path, expected):
+            members = _by_name(found)
+        yield {
+            name: functools.partial(_stored_in_archive, archive, member, path, expected)
+            for name, member in members.items()
+        }
 
 
 def save_npy(file: BinaryIO, array: NDArray[Any]) -> None:
@@ -144,22 +143,22 @@ def _require_start(file: BinaryIO, start: bytes) -> None:
     found = file.read(len(start))
     file.seek(0)
     if not found:
-        raise _RefusalError("is empty")
+        raise RefusalError("is empty")
     if found[:1] == b"\x80":
-        raise _RefusalError("holds pickled objects")
+        raise RefusalError("holds pickled objects")
     if found != start:
         what = "truncated or damaged" if start == b"PK" else "not a NumPy file"
-        raise _RefusalError(f"is {what}")
+        raise RefusalError(f"is {what}")
 
 
 def _stored_in_file(file: BinaryIO, path: Path, *, mmap: bool) -> StoredArray:
     """Return the array of a .npy file that is open."""
-    _require_start(file, _MAGIC)
+    _require_start(file, MAGIC)
     shape, fortran, dtype = _read_header(file, os.fstat(file.fileno()).st_size)
     start, order = file.tell(), cast(Any, "F" if fortran else "C")
 
     def read() -> NDArray[Any]:
-        with _one_line_errors(path, _EXPECTED_ARRAY):
+        with one_line_errors(path, _EXPECTED_ARRAY):
             if mmap:
                 return np.memmap(path, dtype, "r", start, shape, order)
             file.seek(start)
@@ -172,51 +171,30 @@ def _stored_in_archive(
     archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path, expected: str
 ) -> StoredArray:
     """Return the array of one member of an archive."""
-    with _one_line_errors(path, expected), archive.open(member) as file:
-        if not _starts_with(cast(BinaryIO, file), _MAGIC):
-            raise _RefusalError("holds other things than arrays")
+    with one_line_errors(path, expected), archive.open(member) as file:
+        if not _starts_with(cast(BinaryIO, file), MAGIC):
+            raise RefusalError("holds other things than arrays")
         shape, fortran, dtype = _read_header(cast(BinaryIO, file), member.file_size)
         start = file.tell()
     size = math.prod(shape) * dtype.itemsize
 
     def read() -> NDArray[Any]:
-        with _one_line_errors(path, expected), archive.open(member) as file:
-            if size != member.file_size - start:
-                raise _RefusalError("is truncated or damaged")
-            file.read(start)
-            content = np.empty(size, np.uint8)
-            for first in range(0, size, _BLOCK):
-                block = content[first : first + _BLOCK]
-                if cast(Any, file).readinto(block.data) != len(block):
-                    raise _RefusalError("is truncated or damaged")
+        with one_line_errors(path, expected):
+            content = read_member(archive, member, start, size)
             return content.view(dtype).reshape(shape, order="F" if fortran else "C")
 
     return StoredArray(shape, dtype, read)
 
 
-def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
-    """Return the members by the names of their arrays, of an archive of `size` bytes."""
+def _by_name(found: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
+    """Return the members by the names of their arrays."""
     members: dict[str, zipfile.ZipInfo] = {}
-    for member in archive.infolist():
+    for member in found:
         name = member.filename.removesuffix(".npy")
         if name in members:
-            raise _RefusalError(f"holds {_short(name)} twice")
+            raise RefusalError(f"holds {short(name)} twice")
         members[name] = member
-        compressed, stored = member.compress_size, member.compress_type == zipfile.ZIP_STORED
-        limit = compressed if stored else compressed * DEFLATE_LIMIT
-        if member.flag_bits & _ENCRYPTED or member.compress_type not in _COMPRESSIONS:
-            raise _RefusalError("is encrypted, or compressed in an unusual way")
-        if member.file_size > limit:
-            raise _RefusalError("is truncated or damaged")
-    # Members that share bytes could announce many times the size of the file.
-    if sum(member.compress_size for member in members.values()) > size:
-        raise _RefusalError("is truncated or damaged")
     return members
-
-
-def _short(name: str) -> str:
-    """Return a name from a file, short enough for one line."""
-    return repr(name if len(name) <= 40 else f"{name[:40]}...")
 
 
 def _read_header(file: BinaryIO, size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
@@ -229,29 +207,13 @@ def _read_header(file: BinaryIO, size: int) -> tuple[tuple[int, ...], bool, np.d
         version = np.lib.format.read_magic(file)
         shape, fortran, dtype = readers[version](file)
     except Exception as error:  # ast, tokenize and NumPy raise a dozen types for a damaged file
-        raise _RefusalError("is truncated or damaged") from error
+        raise RefusalError("is truncated or damaged") from error
     if dtype.hasobject:
-        raise _RefusalError("holds pickled objects")
+        raise RefusalError("holds pickled objects")
     count = math.prod(shape)
     # NumPy 1.26 reads '<U1000000000' as a type of negative size.
     if min(shape, default=0) < 0 or (count and dtype.itemsize <= 0):
-        raise _RefusalError("is truncated or damaged")
+        raise RefusalError("is truncated or damaged")
     if count * dtype.itemsize > size - file.tell():
-        raise _RefusalError("is truncated or damaged")
+        raise RefusalError("is truncated or damaged")
     return shape, fortran, dtype
-
-
-@contextlib.contextmanager
-def _one_line_errors(path: Path, expected: str) -> Iterator[None]:
-    """Turn any error about a damaged NumPy file into one line that names the file."""
-    try:
-        yield
-    except _RefusalError as error:
-        raise ValueError(f"{path} {error}, expected {expected}") from error.__cause__
-    except MemoryError:  # the file really has that size
-        raise
-    except Exception as error:  # zipfile, zlib and NumPy raise a dozen types for a damaged file
-        # EINVAL: a damaged archive points to before its own start.
-        if isinstance(error, OSError) and error.errno not in {errno.EINVAL, None}:
-            raise
-        raise ValueError(f"{path} is truncated or damaged, expected {expected}") from error

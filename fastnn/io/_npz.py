@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastnn._runtime.files import atomic_write, require_file_place
-from fastnn.io._npy import open_npz
-from fastnn.io._parameters import ACTIVATION, arrays_of, names_in_order, read_parameter
+from fastnn.io._archive import START
+from fastnn.io._names import read_layers
+from fastnn.io._npy import MAGIC, open_npz
+from fastnn.io._parameters import ACTIVATION, IN_OUT, Saved, arrays_of, read_activation
 from fastnn.networks import MLP
 
+SUFFIXES = (".npz",)
 
-def read(path: Path) -> dict[str, NDArray[Any]]:
-    """Return weight and bias of each layer, in order, then the activation if it was saved.
+
+def recognises(start: bytes, members: Collection[str]) -> bool:
+    """Return whether a file that begins so, an archive of these members, is of this format."""
+    return start.startswith(MAGIC) or (start.startswith(START) and bool(members))
+
+
+def read(path: Path) -> Saved:
+    """Return the parameters, and the activation if it was saved.
 
     Nothing else in the archive is read.
     """
     with open_npz(path) as members:
-        names = names_in_order(path, members)
-        return {name: read_parameter(path, name, members[name]()) for name in names}
+        saved = read_layers(path, members, ordered=True)
+        if ACTIVATION not in members:
+            return saved
+        activation = read_activation(path, members[ACTIVATION]())
+        return saved._replace(activation=activation, usual_layout=IN_OUT)
 
 
 def write(net: MLP, path: Path) -> None:

@@ -1,20 +1,35 @@
 """Networks in files: `load_mlp` and `save_mlp`, for all formats.
 
-A format is a module with `read(path)`, `write(net, path)` and `require_place(path)`.
+A format is a module with
+
+- ``SUFFIXES``, the names that such files have,
+- ``recognises(start, members)``, whether a file is of this format, by its first bytes and, for an
+  archive, the names of its members,
+- ``read(path)``, which returns what is `Saved`,
+- and, if fastnn writes it, ``write(net, path)`` and ``require_place(path)``.
 """
 
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 from types import ModuleType
 
-from fastnn.io import _folder, _npz
-from fastnn.io._parameters import network_of
+from fastnn._parameters import require_network
+from fastnn.io import _folder, _keras, _npz, _onnx, _safetensors, _torch
+from fastnn.io._archive import START
+from fastnn.io._parameters import network_of, require_layout
 from fastnn.networks import MLP
 
+# Of several that recognise a file, the first one reads it.
+_FILES: tuple[ModuleType, ...] = (_safetensors, _torch, _keras, _npz, _onnx)
+_READ = 128  # bytes that tell one kind of file from another
 
-def load_mlp(path: str | os.PathLike[str], *, activation: str | None = None) -> MLP:
+
+def load_mlp(
+    path: str | os.PathLike[str], *, activation: str | None = None, layout: str | None = None
+) -> MLP:
     """Load a network.
 
     Parameters
@@ -22,10 +37,15 @@ def load_mlp(path: str | os.PathLike[str], *, activation: str | None = None) -> 
     path : path-like
         A folder with ``fc1.weight.npy``, ``fc1.bias.npy``, ``fc2.weight.npy`` and so on, each also
         with the suffix ``.npz`` (``.npy`` is read if both exist), or one ``.npz``
-        archive with the keys ``fc1.weight``, ``fc1.bias`` and so on. Weights are (d_in, d_out),
-        biases (d_out,) or (1, d_out), all float32 or all float64; any number of layers.
+        archive with the keys ``fc1.weight``, ``fc1.bias`` and so on. The content tells the kind of
+        a file. Parameters are all float32 or all float64 (float16 becomes float32); any number of
+        layers. Other names work, too: ``net.0.weight``, ``layers/0/kernel``, ``W1``; numbers in
+        them are the order of the layers.
     activation : {"relu", "sigmoid", "tanh"}, optional
         Default: what was saved with the network, else "relu" as in the assignment.
+    layout : {"in-out", "out-in"}, optional
+        What the axes of the weights are: (d_in, d_out) as in NumPy and Keras, or (d_out, d_in) as
+        in PyTorch. Default: what the kind of file has, else the one in which the layers chain.
 
     Returns
     -------
@@ -37,9 +57,10 @@ def load_mlp(path: str | os.PathLike[str], *, activation: str | None = None) -> 
         `path` does not exist, or a folder lacks the weight or bias of a layer.
     ValueError
         A file is damaged, pickled or of another kind; an archive lacks a weight or bias; a layer
-        does not fit the one before it, or only if transposed (PyTorch stores (out, in)); an entry
-        is NaN or infinite; types are mixed, or neither float32 nor float64; `activation` is unknown
-        or not the one that was saved. The message names the file and the layer.
+        does not fit the one before it, or all of them fit in both layouts and `layout` is not
+        given; an array belongs to a layer that is not dense; an entry is NaN or infinite; types are
+        mixed, or neither float32 nor float64; `activation` is unknown or not the one that was
+        saved. The message names the file and the layer.
 
     Examples
     --------
@@ -50,8 +71,9 @@ def load_mlp(path: str | os.PathLike[str], *, activation: str | None = None) -> 
     ...     fastnn.load_mlp(folder)
     MLP(4-3-2, sigmoid, float32)
     """
+    require_layout(layout)
     place = Path(path)
-    return network_of(_format_in(place).read(place), place, activation)
+    return network_of(_format_in(place).read(place), place, activation, layout)
 
 
 def save_mlp(net: MLP, path: str | os.PathLike[str]) -> None:
@@ -61,14 +83,16 @@ def save_mlp(net: MLP, path: str | os.PathLike[str]) -> None:
     ----------
     net : MLP
     path : path-like
-        A name ending in ``.npz`` makes one archive, which also keeps the activation. Any other name
-        is a folder, created if needed, for ``fc1.weight.npy``, ``fc1.bias.npy`` and so on; a
-        network that is not ReLU gets an ``activation.npy`` beside them.
+        A name ending in ``.npz`` makes one archive. Any other name
+        is a folder, created if needed, for ``fc1.weight.npy``, ``fc1.bias.npy`` and so on, and
+        ``activation.npy`` beside them. The activation is kept in every format.
 
     Raises
     ------
+    TypeError
+        `net` is no `MLP`, such as a model of another library; the arguments are swapped.
     ValueError
-        The name has the suffix of another type of file.
+        The name has the suffix of another type of file, or the folder has layers with other names.
     OSError
         The folder or file cannot be written.
 
@@ -86,8 +110,9 @@ def save_mlp(net: MLP, path: str | os.PathLike[str]) -> None:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     fastnn.save_mlp(fastnn.MLP.random((4, 2)), folder)
     ...     sorted(os.listdir(folder))
-    ['fc1.bias.npy', 'fc1.weight.npy']
+    ['activation.npy', 'fc1.bias.npy', 'fc1.weight.npy']
     """
+    require_network(net)
     place = Path(path)
     require_place(place)
     _format_for(place).write(net, place)
@@ -100,10 +125,44 @@ def require_place(path: str | os.PathLike[str]) -> None:
 
 
 def _format_in(place: Path) -> ModuleType:
-    """Return the format of the network at `place`."""
-    return _folder if place.is_dir() else _npz
+    """Return the format of the network at `place`, by its content, else by its name."""
+    if place.is_dir():
+        return _folder
+    if not place.is_file():
+        raise FileNotFoundError(f"{place}: no such file or folder")
+    with place.open("rb") as file:
+        start = file.read(_READ)
+    members = _members(place) if start.startswith(START) else []
+    by_content = (kind for kind in _FILES if kind.recognises(start, members))
+    by_name = (kind for kind in _FILES if place.suffix.lower() in kind.SUFFIXES)
+    for kind in (*by_content, *by_name):
+        return kind
+    raise ValueError(f"{place} is no network that can be read, expected {_suffixes(_FILES)}")
+
+
+def _members(place: Path) -> list[str]:
+    """Return the names in an archive, none if it is damaged; `read` says what is wrong with it."""
+    try:
+        with zipfile.ZipFile(place) as archive:
+            return archive.namelist()
+    except Exception:  # zipfile raises a dozen types for a damaged archive
+        return []
 
 
 def _format_for(place: Path) -> ModuleType:
     """Return the format that the name `place` asks for."""
-    return _npz if place.suffix == ".npz" and not place.is_dir() else _folder
+    if place.is_dir() or not place.suffix:
+        return _folder
+    suffix = place.suffix.lower()
+    written = [kind for kind in _FILES if hasattr(kind, "write")]
+    for kind in written:
+        if suffix in kind.SUFFIXES:
+            return kind
+    known = any(suffix in kind.SUFFIXES for kind in _FILES)
+    what = f"{suffix} is read, not written" if known else f"unknown file type {suffix}"
+    raise ValueError(f"{place}: {what}, expected {_suffixes(written)}")
+
+
+def _suffixes(kinds: tuple[ModuleType, ...] | list[ModuleType]) -> str:
+    """Return what a network may be, for a message."""
+    return ", ".join(suffix for kind in kinds for suffix in kind.SUFFIXES) + " or a folder"

@@ -198,8 +198,7 @@ def files_of(net: Any, out: str) -> set[str]:
     if out.endswith(".npz"):
         return {out}
     names = {f"fc{i}.{kind}" for i in range(1, len(net.sizes)) for kind in ("weight", "bias")}
-    names |= {"activation"} if net.activation != "relu" else set()
-    return {str(Path(out) / f"{name}.npy") for name in names}
+    return {str(Path(out) / f"{name}.npy") for name in {*names, "activation"}}
 
 
 # --- results and downloads ----------------------------------------------------------------------

@@ -68,7 +68,8 @@ def test_what_is_loaded_can_be_trained_in_place(tmp_path, net, place):
 def test_the_names_are_those_of_the_assignment(tmp_path, net):
     save_mlp(net, tmp_path / "deep" / "folder")
     assert names(tmp_path / "deep" / "folder") == sorted(
-        f"fc{i}.{part}.npy" for i in (1, 2, 3, 4) for part in ("weight", "bias")
+        ["activation.npy"]
+        + [f"fc{i}.{part}.npy" for i in (1, 2, 3, 4) for part in ("weight", "bias")]
     )
     save_mlp(net, tmp_path / "net.npz")
     with np.load(tmp_path / "net.npz", allow_pickle=False) as archive:
@@ -175,19 +176,10 @@ def altered(array, value):
     return array
 
 
-PYTORCH = r"fc1\.weight \(6, 7\) and the rest chain only when transposed: this looks like PyTorch"
 BAD = {
-    "transposed": (
-        lambda a: {n: x.T if x.ndim == 2 else x for n, x in a.items()},
-        PYTORCH,
-    ),
-    "transposed, biases of one row": (
-        lambda a: {n: x.T if x.ndim == 2 else x[None, :] for n, x in a.items()},
-        PYTORCH,
-    ),
     "one transposed": (
         lambda a: a | {"fc2.weight": a["fc2.weight"].T},
-        r"fc2\.weight must have 6 rows to follow, got \(5, 6\) \(transposed it would",
+        r"fc2\.weight must have 6 rows to follow, got \(5, 6\) \(transposed it would\)$",
     ),
     "no chain": (
         lambda a: a | {"fc3.weight": np.zeros((9, 4), np.float32)},
@@ -203,7 +195,7 @@ BAD = {
     ),
     "weight of three axes": (
         lambda a: a | {"fc1.weight": np.zeros((7, 6, 1), np.float32)},
-        r"fc1\.weight must have shape \(d_in, d_out\), got \(7, 6, 1\)",
+        r"fc1\.weight has shape \(7, 6, 1\) as a convolution has, expected dense layers alone$",
     ),
     "NaN": (
         lambda a: a | {"fc4.weight": altered(a["fc4.weight"], np.nan)},
@@ -253,20 +245,24 @@ def test_missing_parameters(tmp_path, net, place, gap):
 
 
 def test_places_without_a_network(tmp_path):
-    with pytest.raises(FileNotFoundError, match="none: no such file"):
+    with pytest.raises(FileNotFoundError, match="none: no such file or folder"):
         load_mlp(tmp_path / "none")
     (tmp_path / "fc1.weights.npy").write_bytes(b"not one of ours")
     with pytest.raises(FileNotFoundError, match=r"fc1\.weight is missing, found no parameters"):
         load_mlp(tmp_path)
-    np.savez(tmp_path / "other.npz", W1=np.zeros((2, 2)))
-    with pytest.raises(ValueError, match=r"other\.npz: fc1\.weight is missing, found no param"):
+    np.savez(tmp_path / "other.npz", x=np.zeros((2, 2)), y=np.zeros(2))
+    message = r"other\.npz: fc1\.weight is missing, found no parameters, only x, y$"
+    with pytest.raises(ValueError, match=message):
         load_mlp(tmp_path / "other.npz")
     np.save(tmp_path / "array.npy", np.zeros((2, 2)))
     with pytest.raises(ValueError, match=r"array\.npy is a single array, expected an \.npz"):
         load_mlp(tmp_path / "array.npy")
-    (tmp_path / "net.pt").write_bytes(b"PK\x03\x04 of another kind")
-    with pytest.raises(ValueError, match=r"net\.pt is truncated or damaged, expected an \.npz"):
-        load_mlp(tmp_path / "net.pt")
+    (tmp_path / "net.txt").write_bytes(b"PK\x03\x04 of another kind")
+    with pytest.raises(ValueError, match=r"net\.txt is no network that can be read, expected \."):
+        load_mlp(tmp_path / "net.txt")
+    (tmp_path / "net.txt").rename(tmp_path / "net.npz")
+    with pytest.raises(ValueError, match=r"net\.npz is truncated or damaged, expected an \.npz"):
+        load_mlp(tmp_path / "net.npz")
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -291,7 +287,7 @@ def test_a_truncated_file_is_named(tmp_path, net):
 # Writing
 
 
-@pytest.mark.parametrize("suffix", [".pt", ".npy", ".h5"])
+@pytest.mark.parametrize("suffix", [".npy", ".txt"])
 def test_unknown_types_of_file(tmp_path, net, suffix):
     with pytest.raises(ValueError, match=rf"net\{suffix}: unknown file type \{suffix}, expected"):
         save_mlp(net, tmp_path / f"net{suffix}")
@@ -312,7 +308,13 @@ def test_a_shallower_network_replaces_a_deeper_one_and_nothing_else(tmp_path, rn
     np.save(tmp_path / "X_test.npy", np.zeros(3))
     shallow = random_net(rng, (7, 3))
     save_mlp(shallow, tmp_path)
-    assert names(tmp_path) == ["X_test.npy", "fc1.bias.npy", "fc1.weight.npy", "notes.txt"]
+    assert names(tmp_path) == [
+        "X_test.npy",
+        "activation.npy",
+        "fc1.bias.npy",
+        "fc1.weight.npy",
+        "notes.txt",
+    ]
     same(load_mlp(tmp_path), shallow)
 
 
@@ -326,9 +328,9 @@ def loads_old_or_nothing(place, old):
     return True
 
 
-@pytest.mark.parametrize("step", range(24))
+@pytest.mark.parametrize("step", range(27))
 def test_a_save_cut_short_never_leaves_a_mixture(tmp_path, rng, monkeypatch, step):
-    """Fail at each operation on files in turn: 8 saves, 8 removals, 8 renamings."""
+    """Fail at each operation on files in turn: 9 saves, 9 removals, 9 renamings."""
     old, new = random_net(rng), random_net(rng)
     save_mlp(old, tmp_path)
     done = 0
@@ -349,7 +351,7 @@ def test_a_save_cut_short_never_leaves_a_mixture(tmp_path, rng, monkeypatch, ste
         patch.setattr(Path, "replace", cut(Path.replace))
         with pytest.raises(KeyboardInterrupt):
             save_mlp(new, tmp_path)
-    assert loads_old_or_nothing(tmp_path, old) == (step <= 8)
+    assert loads_old_or_nothing(tmp_path, old) == (step <= 9)
     assert not any(name.endswith(".tmp") for name in names(tmp_path))
     save_mlp(new, tmp_path)
     same(load_mlp(tmp_path), new)
@@ -442,7 +444,7 @@ def test_members_of_the_same_name_are_refused(tmp_path, twin):
     ("array", "message"),
     [
         (np.zeros((3, 2), "u1"), "must be float32 or float64, got uint8"),
-        (np.zeros(3, "U1000000"), "must be float32 or float64, got <U1000000"),
+        (np.zeros((3, 2), "U100000"), "must be float32 or float64, got <U100000"),
     ],
 )
 def test_arrays_of_another_type_are_refused_by_their_header(tmp_path, place, array, message):
@@ -512,7 +514,7 @@ def test_the_first_weight_goes_first_and_comes_last_on_the_disk_too(tmp_path, rn
         i for i, (what, name) in enumerate(done) if what != "sync" and "fc1.weight" not in name
     ]
     assert all(1 < i < len(done) - 3 for i in others)
-    assert len(others) == 14
+    assert len(others) == 16
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="the system has no limit of file sizes")
