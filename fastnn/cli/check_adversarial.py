@@ -211,7 +211,7 @@ def _within_bounds(case: Case) -> Iterator[Finding]:
     """Compare every pixel with the bounds."""
     import numpy as np
 
-    from fastnn._checks import units_hint
+    from fastnn import _units
 
     lower, upper = case.bounds
     x_adv = case.finite
@@ -219,7 +219,7 @@ def _within_bounds(case: Case) -> Iterator[Finding]:
     text = f"pixels are {least:.9g} to {most:.9g}, the bounds [{lower:g}, {upper:g}]"
     kind = x_adv.dtype.type
     beyond = np.maximum(kind(lower) - x_adv, x_adv - kind(upper))
-    yield _beyond("bounds", text, beyond, case.tolerance, units_hint(least, most))
+    yield _beyond("bounds", text, beyond, case.tolerance, _units.hint(least, most))
 
 
 def _within_eps(case: Case) -> Iterator[Finding]:
