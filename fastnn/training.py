@@ -220,8 +220,8 @@ def _warn_of_divergence(history: History, limit: float, x: NDArray[Any]) -> None
     if loss > 2 * limit:
         units = "x / 255 in place of x, or " if _units.like_pixels(x) else ""
         warnings.warn(
-            f"the training diverged: the last loss is {loss:.4g}, more than twice that at the start "
-            f"and that of a guess; try {units}a smaller learning_rate",
+            f"the training diverged: the last loss is {loss:.4g}, more than twice that at the "
+            f"start and that of a guess; try {units}a smaller learning_rate",
             stacklevel=3,
         )
 

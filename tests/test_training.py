@@ -258,7 +258,7 @@ def test_a_training_that_diverges_says_so():
     assert all_[0].filename == __file__
     raw = data.x_train.astype(np.float32)
     with pytest.warns(UserWarning, match="try x / 255 in place of x, or a smaller learning_rate"):
-        train(MLP.random((784, 8, 10)), raw, data.y_train, learning_rate=10, **settings)
+        train(MLP.random((784, 8, 10)), raw, data.y_train, learning_rate=1e4, **settings)
 
 
 def test_a_training_that_has_far_to_go_does_not_warn(rng):

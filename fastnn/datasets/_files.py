@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fastnn import _units
 from fastnn._runtime.signals import numpy_errors
+from fastnn.datasets._idx import open_idx
 from fastnn.io._npy import StoredArray, open_npy
 
 SIDE = 28

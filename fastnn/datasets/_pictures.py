@@ -51,14 +51,14 @@ def read_pictures(folder: Path) -> Pictures:
         size or mode than the first. Sizes are compared, from the headers, before memory is
         allocated, and no header may announce more than its file can hold.
     """
-    places = _folders(folder)
+    places, no_names = _folders(folder), tuple[str, ...]()
     numbers = [int(place.name) for place in places if place.name.isdecimal()]
     if len(numbers) == len(places):
         if len(set(numbers)) < len(numbers):
             raise ValueError(f"{folder}: two folders have the same number as their name")
         order = np.argsort(numbers)
         places = [places[k] for k in order]
-        values, classes = sorted(numbers), ()
+        values, classes = sorted(numbers), no_names
         if values[-1] > np.iinfo(np.int32).max:
             raise ValueError(
                 f"{folder}: {short(values[-1])} is too large for the number of a class"
@@ -134,9 +134,9 @@ def _mode(picture: Any) -> str:
     if mode in {"1", "L"} and "transparency" not in picture.info:
         return "L"
     if mode in {"LA", "RGBA", "P", "L", "1", "RGB"}:
-        if mode in {"LA", "RGBA"} or "transparency" in picture.info:
-            if picture.convert("RGBA").getchannel("A").getextrema()[0] < 255:
-                raise RefusalError("is transparent in places")
+        has_alpha = mode in {"LA", "RGBA"} or "transparency" in picture.info
+        if has_alpha and picture.convert("RGBA").getchannel("A").getextrema()[0] < 255:
+            raise RefusalError("is transparent in places")
         if mode == "P":
             colours = np.array(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
             return "L" if (colours == colours[:, :1]).all() else "RGB"

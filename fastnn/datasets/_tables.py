@@ -157,8 +157,8 @@ def _form(path: Path, lines: list[_Line], labels: str | int | None) -> tuple[_Fo
     names = [cell.strip() for cell in cells] if _is_header(cells) else []
     if "" in names:
         raise ValueError(
-            f"{path}: column {names.index('') + 1} has no name, as an index that pandas has written;"
-            " write the table without it (index=False)"
+            f"{path}: column {names.index('') + 1} has no name, as an index that pandas writes; "
+            "write the table without it (index=False)"
         )
     label = _label_column(path, names, len(cells), labels)
     sample = lines[1] if names and len(lines) > 1 else lines[0]
