@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,9 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from fastnn._pictures import ShownAxes, ShownPair, shown_array
 
 # Okabe and Ito's palette: readers with any common kind of colour blindness can tell them apart.
 PALETTE = ("#0072B2", "#D55E00", "#00805D", "#CC79A7", "#E69F00", "#56B4E9")
@@ -61,14 +63,20 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
+def new_axes(width: float, height: float) -> Axes:
+    """Make axes in a figure of their own, in inches; a notebook shows them."""
+    axes: Axes = new_figure(width, height).add_subplot(axes_class=ShownAxes)
+    return axes
+
+
 def grid_of(axes: npt.ArrayLike | None, n: int) -> npt.NDArray[np.object_]:
     """Check the caller's ``(3, n)`` axes or create them."""
     if axes is None:
-        return new_figure(1.15 * n + 0.9, 4.6).subplots(3, n, squeeze=False)
+        return shown_array(new_figure(1.15 * n + 0.9, 4.6).subplots(3, n, squeeze=False))
     grid = np.asarray(axes, dtype=object)
     if grid.shape != (3, n):
         raise ValueError(f"axes has shape {grid.shape}: expected (3, {n}), a column for each image")
-    return grid
+    return shown_array(grid)
 
 
 def images_of(values: npt.ArrayLike, name: str) -> npt.NDArray[np.floating]:
@@ -102,6 +110,19 @@ def column_of(values: npt.ArrayLike, name: str, n: int) -> npt.NDArray[np.intege
             f"{name} has shape {column.shape} and type {column.dtype}: expected integers ({n},)"
         )
     return column
+
+
+@rc_context(STYLE)
+def learning_curves(history: object, axes: Iterable[Axes] | None = None) -> ShownPair:
+    """Draw loss and accuracy after each epoch on two axes, by default in a new figure."""
+    train_loss, train_accuracy, val_loss, val_accuracy = curves_of(history)
+    pair = new_figure(10, 3.8).subplots(1, 2) if axes is None else list(axes)
+    if len(pair) != 2:
+        raise ValueError(f"axes: expected two, for loss and accuracy, got {len(pair)}")
+    draw_epochs(pair[0], train_loss, val_loss, "Cross-entropy loss")
+    draw_epochs(pair[1], train_accuracy, val_accuracy, "Accuracy")
+    pair[1].yaxis.set_major_formatter(PercentFormatter(1.0))
+    return ShownPair(pair)
 
 
 def draw_epochs(

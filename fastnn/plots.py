@@ -1,7 +1,7 @@
 """Figures: learning curves, digits, adversarial examples, accuracy against eps.
 
 Every function takes the axes to draw on, or makes a figure of its own, and returns the axes;
-`save` writes them. No display is needed and matplotlib's global settings stay as they are.
+`save` writes them, and a notebook shows them. No display is needed and matplotlib's global settings stay as they are.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ import numpy.typing as npt
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.ticker import PercentFormatter
 
-from fastnn import _drawing
+from fastnn import _drawing, _pictures
 from fastnn._runtime.files import atomic_write
 from fastnn.reports import _figure
 
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["accuracy_curve", "adversarial_grid", "digit", "learning_curves", "save"]
 
 
-@rc_context(_drawing.STYLE)
 def learning_curves(
     history: History | Sequence[Sequence[float]], axes: Iterable[Axes] | None = None
 ) -> tuple[Axes, Axes]:
@@ -61,14 +59,7 @@ def learning_curves(
     >>> accuracy.get_ylabel()
     'Accuracy'
     """
-    train_loss, train_accuracy, val_loss, val_accuracy = _drawing.curves_of(history)
-    pair = _drawing.new_figure(10, 3.8).subplots(1, 2) if axes is None else list(axes)
-    if len(pair) != 2:
-        raise ValueError(f"axes: expected two, for loss and accuracy, got {len(pair)}")
-    _drawing.draw_epochs(pair[0], train_loss, val_loss, "Cross-entropy loss")
-    _drawing.draw_epochs(pair[1], train_accuracy, val_accuracy, "Accuracy")
-    pair[1].yaxis.set_major_formatter(PercentFormatter(1.0))
-    return pair[0], pair[1]
+    return _drawing.learning_curves(history, axes)
 
 
 @rc_context(_drawing.STYLE)
@@ -105,7 +96,7 @@ def digit(image: npt.ArrayLike, ax: Axes | None = None, *, title: str = "") -> A
     'a 3'
     """
     pixels = _drawing.pixels_of(image, "image")
-    ax = _drawing.new_figure(2.6, 2.8).subplots() if ax is None else ax
+    ax = _drawing.new_axes(2.6, 2.8) if ax is None else ax
     _drawing.show_pixels(ax, pixels, "gray_r", min(0.0, pixels.min()), max(1.0, pixels.max()))
     ax.set_title(title)
     return ax
@@ -244,11 +235,9 @@ def save(figure: Figure | SubFigure | Axes | Iterable[Any], path: str | Path) ->
     ...     os.listdir(folder)
     ['digit.svg']
     """
-    while not isinstance(figure, Figure):
-        figure = figure.figure if isinstance(figure, (Axes, SubFigure)) else next(iter(figure))
     kind = require_format(path)
     with atomic_write(path) as file:
-        figure.savefig(file, format=kind, dpi=150)
+        _pictures.figure_of(figure).savefig(file, format=kind, dpi=150)
 
 
 def require_format(path: str | Path) -> str:

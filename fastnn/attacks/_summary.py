@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fastnn._kernels.timing import Clock
 from fastnn.attacks import _signs as signs
+from fastnn.attacks._base import Attack
 from fastnn.attacks._names import name_of, names_of, norms_of
 from fastnn.attacks._tally import Tally, Task
 from fastnn.networks import MLP
@@ -47,6 +48,7 @@ def report_of(
     asked: tuple[float | NDArray[np.float64], tuple[float, float] | None],
     used: NDArray[np.float64],
     time: Clock,
+    attacker: Attack,
 ) -> AdversarialReport:
     """Return what the tally has, for one eps without the axis of the eps."""
     labels, targets, samples = task.labels, task.goal.targets, task.goal.samples
@@ -82,6 +84,7 @@ def report_of(
         adversarial=of(tally.inputs),
         diagnostics=_diagnostics(task, tally, x),
         sources=Sources((*net.weights, *net.biases), net.activation, x),
+        attacker=attacker,
     )
 
 

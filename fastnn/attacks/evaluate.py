@@ -133,16 +133,16 @@ def adversarial_accuracy(
         grid = Lattice.of(lattice, used, norms_of(chosen), limits)
         grid.require(rows)
         used = grid.eps
-    chosen = chosen._begin(net, rows, truth, used, bounds)
+    begun = chosen._begin(net, rows, truth, used, bounds)
     in_type = used.astype(net.dtype)  # an eps of 1e-50 is 0 in float32
-    stages = stages_of(chosen, net.sizes[-1], targeted=targets is not None)
-    task = Task(chosen, stages, truth, in_type, limits, goal, recount, keep_adversarial, grid)
+    stages = stages_of(begun, net.sizes[-1], targeted=targets is not None)
+    task = Task(begun, stages, truth, in_type, limits, goal, recount, keep_adversarial, grid)
     tally = Tally(task, net.sizes[0])
     with clock() as time, Progress("attack", len(rows), enabled=progress) as bar:
         _attack_all(net, rows, task, tally, count, bar)
     tally.require_all()
     asked = _checks.eps(eps), None if bounds is None else (limits.lower, limits.upper)
-    return report_of(task, tally, net, rows, asked, used, time)
+    return report_of(task, tally, net, rows, asked, used, time, chosen)
 
 
 def _attack_all(

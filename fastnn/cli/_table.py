@@ -103,3 +103,17 @@ def _line(cells: tuple[str, ...]) -> str:
     """Return the cells of a row, aligned; a label that is too long pushes the others on."""
     first, *others = cells
     return (f"{first:<{_LABEL - 1}} " + "".join(f"{cell:<{_COLUMN}}" for cell in others)).rstrip()
+
+
+def remarks(found: dict[str, list[AdversarialReport]]) -> list[str]:
+    """Return signs that a count may not say what it seems to, with where they were seen.
+
+    Two signs are rows of the table.
+    """
+    seen: dict[str, list[str]] = {}
+    for word, reports in found.items():
+        for (way, _), report in zip(WAYS, reports, strict=True):
+            for sign in report.diagnostics:
+                if sign.name not in SIGNS:
+                    seen.setdefault(str(sign), []).append(f"{word} {way}")
+    return [wrapped(f"{text} (Seen with: {'; '.join(where)}.)", 0) for text, where in seen.items()]

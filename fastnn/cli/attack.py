@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from fastnn.cli import _attacks, _table
 from fastnn.cli._targets import add_targets_argument, targets_of
-from fastnn.cli._terminal import wrapped
 from fastnn.cli.options import (
     Eps,
     Parser,
     add_data_arguments,
+    add_html_argument,
     add_network_arguments,
     add_plot_argument,
     add_threads_argument,
@@ -36,6 +36,7 @@ examples:
   fastnn attack --attack fgsm --attack 'pgd(steps=100)' --json report.json
   fastnn attack --attack standard --eps 0.3 --quiet > table.txt
   fastnn attack --attack pgd --targets next
+  fastnn attack --eps 0.05 0.1 0.2 --html report.html
   fastnn attack --attack pgd --eps 0.3 --save-adversarial adversarial.npz
 
 """
@@ -70,6 +71,7 @@ def add_arguments(parser: Parser) -> None:
         "draw a digit of each class that fell, clipped to [0, 1], at every eps, with a key to the "
         "colours",
     )
+    add_html_argument(parser, "tables, figures and pictures of what fell")
     parser.add_argument(
         "--save-adversarial",
         metavar="FILE",
@@ -112,10 +114,12 @@ def run(args: argparse.Namespace) -> int:
         counts = [_standing(job, [reports[way] for reports in found.values()]) for way in (0, 1)]
         block = _table.worst(norms.pop(), args.eps, len(job.labels), counts, len(attacks))
         print(f"\n{block}")
-    for remark in _remarks(found):
+    for remark in _table.remarks(found):
         print(f"\n{remark}")
     if args.plot is not None:
         say_written(args, args.plot, _draw(args, job, attacks, found))
+    if args.html is not None:
+        _write_page(args, job, found)
     if args.save_adversarial is not None:
         _save(args, job, *found.items())
     write_json(args, _results(job, args.targets, found))
@@ -125,6 +129,7 @@ def run(args: argparse.Namespace) -> int:
 def _require_places(args: argparse.Namespace, attacks: dict[str, Attack]) -> None:
     """Raise if a file cannot be written."""
     require_plot(args.plot, args.force)
+    require_file(args.html, args.force)
     require_file(args.save_adversarial, args.force)
     if args.save_adversarial is None:
         return
@@ -207,20 +212,6 @@ def _standing(job: Job, reports: list[AdversarialReport]) -> Any:
     return np.logical_and.reduce(right).sum(axis=-1)
 
 
-def _remarks(found: dict[str, list[AdversarialReport]]) -> list[str]:
-    """Return signs that a count may not say what it seems to, with where they were seen.
-
-    Two signs are rows of the table.
-    """
-    seen: dict[str, list[str]] = {}
-    for word, reports in found.items():
-        for (way, _), report in zip(_table.WAYS, reports, strict=True):
-            for sign in report.diagnostics:
-                if sign.name not in _table.SIGNS:
-                    seen.setdefault(str(sign), []).append(f"{word} {way}")
-    return [wrapped(f"{text} (Seen with: {'; '.join(where)}.)", 0) for text, where in seen.items()]
-
-
 def _draw(
     args: argparse.Namespace,
     job: Job,
@@ -242,6 +233,22 @@ def _draw(
     clean = next(iter(found.values()))[-1].clean_prediction
     goal = (job.targets, job.seed)
     return draw(args.plot, job.net, job.x, job.labels, clean, falls, goal)
+
+
+def _write_page(
+    args: argparse.Namespace, job: Job, found: dict[str, list[AdversarialReport]]
+) -> None:
+    """Write the page of all reports."""
+    from fastnn.reports import to_html
+
+    reports = {
+        f"{word}, {way}": report
+        for word, some in found.items()
+        for (way, _), report in zip(_table.WAYS, some, strict=True)
+    }
+    about = {"data": job.digits, "origin of the network": job.origin}
+    to_html(reports, args.html, x=job.x, net=job.net, about=about)
+    say_written(args, args.html, "a page with the results")
 
 
 def _save(args: argparse.Namespace, job: Job, item: tuple[str, list[AdversarialReport]]) -> None:

@@ -134,6 +134,16 @@ def add_plot_argument(parser: argparse.ArgumentParser, summary: str) -> None:
     )
 
 
+def add_html_argument(parser: argparse.ArgumentParser, summary: str) -> None:
+    """Declare the option for a page of results."""
+    parser.add_argument(
+        "--html",
+        metavar="FILE",
+        type=Path,
+        help=f"write a page for a browser: {summary}, in one file (default: no)",
+    )
+
+
 def number(text: str) -> float:
     """Return a number given as 0.1, 1e-3 or 8/255."""
     try:

@@ -6,6 +6,7 @@ A report holds what `fastnn.adversarial_accuracy` has found. It attacks nothing 
 from __future__ import annotations
 
 from fastnn.reports._diagnostics import Diagnostic
+from fastnn.reports._page import to_html
 from fastnn.reports._report import AdversarialReport
 from fastnn.reports._shares import share_text, wilson_interval
 from fastnn.reports._sources import Digests, Sources
@@ -18,5 +19,6 @@ __all__ = [
     "Digests",
     "Sources",
     "share_text",
+    "to_html",
     "wilson_interval",
 ]

@@ -42,6 +42,7 @@ class Counts:
     norm: str = "linf"
     rng: Any = 0
     sources: Sources | Digests | None = None
+    attacker: Any = None
 
     @property
     def clean_accuracy(self) -> float:

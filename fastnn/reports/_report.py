@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from fastnn.reports import _files, _frame, _words
+from fastnn.reports import _files, _frame, _page, _words
 from fastnn.reports._counts import Counts
 
 
@@ -65,6 +65,8 @@ class AdversarialReport(Counts):
         Norm of the change that eps limits; several names, with commas, for attacks of several.
     rng : int or pair of int and ndarray
         Seed of random numbers, and the samples' numbers where they were given.
+    attacker : Attack or None
+        The attack itself, with which `to_html` makes pictures; None in a report from a file.
 
     Examples
     --------
@@ -208,6 +210,38 @@ class AdversarialReport(Counts):
         if isinstance(self.eps, float):
             return _figure.bars(self, ax)
         return _figure.curve(self, ax, "")
+
+    def to_html(self, path: str | os.PathLike[str] | None = None, **settings: Any) -> str | None:
+        """Show the report on a page of HTML: one file, which needs nothing from elsewhere.
+
+        Parameters
+        ----------
+        path : path-like, optional
+            Where to write. Default: nowhere; the page is returned.
+        **settings
+            As for `fastnn.reports.to_html`: `x`, `net`, `image_shape`, `class_names`, `title` and
+            `about`. With `x` and `net` there are pictures of what fell first and last.
+
+        Returns
+        -------
+        str or None
+            The page, if there is no `path`.
+
+        Raises
+        ------
+        TypeError, ValueError, OSError
+            As `fastnn.reports.to_html`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastnn
+        >>> net, x = fastnn.MLP.random((2, 8, 3)), np.full((1, 2), 0.5, np.float32)
+        >>> report = fastnn.adversarial_accuracy(net, x, [0], eps=0.1)
+        >>> "Accuracy with 95 % Wilson intervals." in report.to_html(x=x, net=net)
+        True
+        """
+        return _page.to_html(self, path, **settings)
 
     def to_pandas(self) -> Any:
         """Return a DataFrame with a row for each eps and sample.

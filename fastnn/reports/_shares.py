@@ -11,6 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _checks
 
+# What eps limits, by the norm.
+MEANINGS = {
+    "linf": "the largest change of a pixel",
+    "l2": "the Euclidean length of the change",
+    "l1": "the sum of all changes",
+}
 
 def share_text(correct: Any, n: int) -> str:
     """Return a count with its percentage."""
