@@ -15,7 +15,8 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from fastnn._pictures import ShownAxes, ShownPair, shown_array
+from fastnn._html import folded, join, table, tag
+from fastnn._pictures import ShownAxes, ShownPair, shown_array, svg_of
 
 # Okabe and Ito's palette: readers with any common kind of colour blindness can tell them apart.
 PALETTE = ("#0072B2", "#D55E00", "#00805D", "#CC79A7", "#E69F00", "#56B4E9")
@@ -36,11 +37,12 @@ STYLE: Any = {
 }
 CHANGE = LinearSegmentedColormap.from_list("change", [BLUE, "white", ORANGE])
 MOST_IMAGES = 20
+CURVES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
 
 def curves_of(history: object) -> list[npt.NDArray[np.float64]]:
     """Check and return loss and accuracy of training, then of validation."""
-    names = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+    names = CURVES
     lists = history if isinstance(history, Sequence) else [getattr(history, n) for n in names]
     if len(lists) != len(names):
         raise ValueError(f"history: expected four lists, {', '.join(names)}, got {len(lists)}")
@@ -123,6 +125,23 @@ def learning_curves(history: object, axes: Iterable[Axes] | None = None) -> Show
     draw_epochs(pair[1], train_accuracy, val_accuracy, "Accuracy")
     pair[1].yaxis.set_major_formatter(PercentFormatter(1.0))
     return ShownPair(pair)
+
+
+def history_html(history: Any) -> str:
+    """Return the curves of a history and a table of its epochs, for a notebook."""
+    if not history.train_loss:
+        return join(tag("p", "no epochs"))
+    columns = {name: getattr(history, name) for name in CURVES if getattr(history, name)}
+    words = [
+        f"{name.replace('_', ' ')} from {values[0]:.3g} to {values[-1]:.3g}"
+        for name, values in columns.items()
+    ]
+    label = f"Learning curves of {len(history.train_loss)} epochs: {'; '.join(words)}"
+    epochs = zip(*columns.values(), strict=True)
+    body = [[n, *(f"{value:.4f}" for value in row)] for n, row in enumerate(epochs, 1)]
+    head = ["epoch", *(name.replace("_", " ") for name in columns)]
+    picture = svg_of(learning_curves(history), label)
+    return join(picture, folded("Epochs", table(head, body)))
 
 
 def draw_epochs(

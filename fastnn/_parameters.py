@@ -230,6 +230,19 @@ class Parameters:
         sizes = "-".join(map(str, self.sizes))
         return f"{type(self).__name__}({sizes}, {self.activation}, {self.dtype})"
 
+    def _repr_html_(self) -> str:
+        """Return the layers as a table, for a notebook."""
+        from fastnn import _html
+
+        after = [self.activation] * (len(self.weights) - 1) + ["softmax"]
+        body = [
+            [f"layer {i}", *w.shape, w.size + b.size, name]
+            for i, (w, b, name) in enumerate(zip(self.weights, self.biases, after, strict=True), 1)
+        ]
+        total = sum(row[3] for row in body)
+        head = ["", "inputs", "outputs", "parameters", "activation"]
+        return _html.table(head, [*body, ["all", "", "", total, ""]], caption=repr(self))
+
 
 def _checked(
     weights: Sequence[ArrayLike], biases: Sequence[ArrayLike]

@@ -91,12 +91,13 @@ def svg_of(drawn: Any, label: str) -> Markup:
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": label}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
-    text = _OWN_ID.sub("", text[text.index("<svg") :])
-    start, inside = text.split(">", 1)
+    start, inside = _OWN_ID.sub("", text[text.index("<svg") :]).split(">", 1)
     box = re.search(r'viewBox="([^"]*)"', start)
     assert box is not None
-    opening = str(tag("svg", role="img", aria_label=label, viewBox=box[1]))
-    return Markup(opening.replace("></svg>", ">") + re.sub(r"<metadata>.*?</metadata>", "", inside, flags=re.DOTALL))
+    style = f"width:100%;max-width:{96 * figure.get_size_inches()[0]:.0f}px;height:auto"
+    opening = tag("svg", role="img", aria_label=label, viewBox=box[1], style=style)
+    inside = re.sub(r"\s*<metadata>.*?</metadata>", "", inside, flags=re.DOTALL)
+    return Markup(opening.removesuffix("</svg>") + inside)
 
 
 def image_of(
@@ -104,7 +105,7 @@ def image_of(
 ) -> Markup:
     """Return pixels as an element of HTML, one pixel for each entry."""
     buffer = io.BytesIO()
-    imsave(buffer, pixels, vmin=low, vmax=high, cmap=cmap, format="png", metadata={"Software": None})
+    imsave(buffer, pixels, vmin=low, vmax=high, cmap=cmap, format="png", metadata={"Software": ""})
     data = base64.b64encode(buffer.getvalue()).decode()
     height, width = pixels.shape
     return tag("img", src=f"data:image/png;base64,{data}", alt=alt, width=width, height=height)

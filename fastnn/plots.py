@@ -1,7 +1,8 @@
 """Figures: learning curves, digits, adversarial examples, accuracy against eps.
 
 Every function takes the axes to draw on, or makes a figure of its own, and returns the axes;
-`save` writes them, and a notebook shows them. No display is needed and matplotlib's global settings stay as they are.
+`save` writes them, and a notebook shows them. No display is needed and matplotlib's global
+settings stay as they are.
 """
 
 from __future__ import annotations

@@ -48,6 +48,12 @@ class History:
     val_loss: list[float] = field(default_factory=list)
     val_accuracy: list[float] = field(default_factory=list)
 
+    def _repr_html_(self) -> str:
+        """Return the curves and a table of all epochs, for a notebook."""
+        from fastnn import _drawing
+
+        return _drawing.history_html(self)
+
 
 def train(
     net: MLP,

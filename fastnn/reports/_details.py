@@ -10,7 +10,7 @@ import numpy as np
 from fastnn._html import Cell, Markup, folded, join, pairs, table, tag
 from fastnn.reports._counts import Counts
 from fastnn.reports._falls import Falls
-from fastnn.reports._shares import MEANINGS
+from fastnn.reports._shares import MEANINGS, eps_text
 
 _MOST_CLASSES = 40  # of a matrix; of more, the most frequent confusions are listed
 _MOST_PAIRS = 100
@@ -23,7 +23,7 @@ def settings(report: Counts) -> Markup:
     eps = np.atleast_1d(report.eps)
     rows = [
         ("attack", report.attack or "not named"),
-        ("eps", ", ".join(f"{e:g}" for e in eps) + f" ({norm_words(report.norm)})"),
+        ("eps", ", ".join(map(eps_text, eps)) + f" ({norm_words(report.norm)})"),
         ("clipped to", clipping(report)),
     ]
     if report.lattice is not None:
@@ -32,7 +32,14 @@ def settings(report: Counts) -> Markup:
     if report.targets is not None:
         rows.append(("goal", "a target class for each sample"))
     rows.append(("seed of random numbers", f"{seed}"))
-    rows.append(("time", f"{report.seconds:.3f} s, {report.n / report.seconds:,.0f} samples a second" if report.seconds > 0 else "not known"))
+    rows.append(
+        (
+            "time",
+            f"{report.seconds:.3f} s, {report.n / report.seconds:,.0f} samples a second"
+            if report.seconds > 0
+            else "not known",
+        )
+    )
     if report.compile_seconds:
         rows.append(("time for kernels, beside it", f"{report.compile_seconds:.3f} s"))
     return pairs(rows)
@@ -63,7 +70,7 @@ def classes(report: Counts, names: Sequence[str]) -> Markup:
     """Return the counts of each class, with the share that is right."""
     samples, clean, attacked = report.per_class()
     eps, under = np.atleast_1d(report.eps), np.atleast_2d(attacked)
-    head = ["true class", "samples", "right, clean", *(f"right, eps {e:g}" for e in eps)]
+    head = ["true class", "samples", "right, clean", *(f"right, eps {eps_text(e)}" for e in eps)]
 
     def cell(count: Any, of: Any) -> Cell:
         share = count / of if of else 0.0
@@ -83,7 +90,7 @@ def confusion(report: Counts, names: Sequence[str]) -> Markup:
     make = _matrix if report.classes <= _MOST_CLASSES else _pairs
     return join(
         *(
-            folded(f"eps {e:g}", make(counts, names), opened=k == len(eps) - 1)
+            folded(f"eps {eps_text(e)}", make(counts, names), opened=k == len(eps) - 1)
             for k, (e, counts) in enumerate(zip(eps, every, strict=True))
         )
     )
@@ -97,8 +104,8 @@ def _matrix(counts: Any, names: Sequence[str]) -> Markup:
         [name, *(Cell(n, float(n), s) for n, s in zip(counts[c], shares[c], strict=True))]
         for c, name in enumerate(names)
     ]
-    caption = "Rows: true class. Columns: prediction under attack. Darker: more of the row."
-    return table(["true class", *names], body, caption=caption, sortable=True)
+    caption = "Rows: true class. Columns: prediction under attack. Colour: share of the row."
+    return table(["true", *names], body, caption=caption, sortable=True)
 
 
 def _pairs(counts: Any, names: Sequence[str]) -> Markup:
@@ -113,7 +120,7 @@ def _pairs(counts: Any, names: Sequence[str]) -> Markup:
 
 def attribution(report: Counts) -> Markup:
     """Return how many samples each of several attacks broke first."""
-    head = ["attack", *(f"broke first, eps {e:g}" for e in np.atleast_1d(report.eps))]
+    head = ["attack", *(f"broke first, eps {eps_text(e)}" for e in np.atleast_1d(report.eps))]
     body = [[name, *np.atleast_1d(counts)] for name, counts in report.attribution().items()]
     return table(head, body, caption="Which attack broke how many samples first", sortable=True)
 
@@ -134,7 +141,9 @@ def samples(report: Counts, falls: Falls, names: Sequence[str]) -> Markup:
                 Cell(f"{row}", float(row)),
                 names[report._truth[row]],
                 names[report.clean_prediction[row]],
-                Cell("stands", np.inf) if stands else Cell(f"{falls.eps[level]:g}", falls.eps[level]),
+                Cell("stands", np.inf)
+                if stands
+                else Cell(eps_text(falls.eps[level]), falls.eps[level]),
                 names[said[k, row]],
                 report.attacks[by] if by >= 0 and not stands else "",
                 Cell(f"{run}, {step}", run * 1e6 + step) if step >= 0 and not stands else "",

@@ -36,12 +36,12 @@ class Falls(NamedTuple):
     @property
     def fallen(self) -> Whole:
         """The samples that fell, in order."""
-        return self.order[self.level[self.order] < len(self.eps)]
+        return np.asarray(self.order[self.level[self.order] < len(self.eps)])
 
     @property
     def standing(self) -> Whole:
         """The samples that stand at every eps, the surest last."""
-        return self.order[self.level[self.order] == len(self.eps)]
+        return np.asarray(self.order[self.level[self.order] == len(self.eps)])
 
 
 def falls_of(report: Counts, lead: NDArray[Any] | None = None) -> Falls:

@@ -93,8 +93,8 @@ def overview(reports: Mapping[str, Counts]) -> Axes:
     if len({report.norm for report in reports.values()}) > 1:
         ax.set_xlabel("eps, in the norm of each attack")
     if len(every) > 1:
-        ax.get_legend().remove()  # outside, where it covers no curve
-        ax.figure.legend(loc="outside upper left", ncols=1, fontsize=10)
+        ax.legend().remove()  # outside, where it covers no curve
+        ax.figure.legend(loc="outside upper left", fontsize=10)
     return ax
 
 

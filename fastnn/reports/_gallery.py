@@ -15,11 +15,13 @@ from fastnn._html import Markup, join, tag
 from fastnn._pictures import image_of
 from fastnn.reports._counts import Counts
 from fastnn.reports._falls import Falls
+from fastnn.reports._shares import eps_text
 
 if TYPE_CHECKING:
     from fastnn.networks import MLP
 
-Array, Whole = NDArray[Any], NDArray[np.int64]
+Array = NDArray[Any]
+Whole = NDArray[np.int64]
 
 _MOST = 12  # pictures of each kind
 _LEAST_SIDE = 8  # a smaller square may be features of something else than an image
@@ -124,9 +126,13 @@ def _caption(report: Counts, falls: Falls, row: int, k: int, names: Sequence[str
     now = int(np.atleast_2d(report.adversarial_prediction)[k, row])
     label = report._truth[row]
     if falls.level[row] == len(falls.eps):
-        fate = f"right up to eps {eps:g}" if now == label else f"{names[now]} at eps {eps:g}"
+        fate = (
+            f"right up to eps {eps_text(eps)}"
+            if now == label
+            else f"{names[now]} at eps {eps_text(eps)}"
+        )
     else:
-        fate = f"at eps {eps:g} predicted as {names[now]}"
+        fate = f"at eps {eps_text(eps)} predicted as {names[now]}"
     by, run, step = (int(n) for n in report.origins.reshape(-1, report.n, 3)[k, row])
     words = [f"Sample {row:,}, true {names[label]}: {fate}"]
     if by >= 0 and len(report.attacks) > 1:

@@ -10,19 +10,25 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastnn import _checks, _html
-from fastnn._html import Cell, Markup, join, tag
+from fastnn._html import Markup, tag
 from fastnn._runtime.files import atomic_write
+from fastnn.reports import _overview
 from fastnn.reports._counts import Counts
 from fastnn.reports._falls import falls_of
 
 if TYPE_CHECKING:
     from fastnn.networks import MLP
     from fastnn.reports._gallery import Images
-    from fastnn.reports._report import AdversarialReport
+
+_LEGEND = (
+    "Each time: the image as it is, what the attack changed (orange: made larger, blue: made "
+    "smaller) and the image after the attack. First are those that fall at the smallest eps, and "
+    "to the first attack and step."
+)
 
 
 def to_html(
-    reports: AdversarialReport | Mapping[str, AdversarialReport],
+    reports: Counts | Mapping[str, Counts],
     path: str | os.PathLike[str] | None = None,
     *,
     x: ArrayLike | None = None,
@@ -89,15 +95,15 @@ def to_html(
     first = _require_same(named)
     names = _class_names(first, class_names)
     images, lead = _images(first, x, net, image_shape)
-    facts = [*(about or {}).items(), *_facts(first, net)]
+    facts = [*(about or {}).items(), *_overview.facts(first, net)]
     parts = [
-        _summary(named),
-        _html.section("What was attacked", _html.pairs(facts), _fingerprints(first)),
-        _html.section("Accuracy", _accuracies(named), _picture(named)),
+        _overview.summary(named),
+        _html.section("What was attacked", _html.pairs(facts), _overview.fingerprints(first)),
+        _html.section("Accuracy", _overview.accuracies(named), _overview.picture(named)),
     ]
     for i, (name, report) in enumerate(named.items()):
         parts.append(_one(f"report-{i}", name, report, names, images, lead))
-    text = _html.page(title, _contents(named), *parts)
+    text = _html.page(title, _overview.contents(named), *parts)
     if path is None:
         return text
     with atomic_write(path) as file:
@@ -105,7 +111,7 @@ def to_html(
     return None
 
 
-def _require_same(named: Mapping[str, AdversarialReport]) -> AdversarialReport:
+def _require_same(named: Mapping[str, Counts]) -> Counts:
     """Return the first of the reports, which must be of the same samples."""
     if not named:
         raise ValueError("reports: expected at least one, got none")
@@ -157,129 +163,6 @@ def _lead(report: Counts, logits: Any) -> Any:
     return true - logits.max(axis=1)
 
 
-def _facts(report: Counts, net: MLP | None) -> list[tuple[str, str]]:
-    """Return what is the same for all reports."""
-    found = []
-    if net is not None:
-        count = sum(a.size for a in (*net.weights, *net.biases))
-        sizes = "-".join(map(str, net.sizes))
-        found.append(("network", f"{sizes}, {net.activation}, {net.dtype}, {count:,} parameters"))
-    return [
-        *found,
-        ("samples", f"{report.n:,}, of {report.classes} classes"),
-        ("samples with an all-zero gradient", f"{report.zero_gradient_rows:,}"),
-        (
-            "samples where p rounds to 1",
-            f"{report.saturated_rows:,} (p is the probability of the true class)",
-        ),
-    ]
-
-
-def _fingerprints(report: Counts) -> Markup:
-    """Return the digests of network and data."""
-    found = report.digests
-    if found is None:
-        return join()
-    rows = [("network", found.network), ("inputs and labels", found.data)]
-    return _html.folded("Fingerprints (SHA-256)", _html.pairs(rows))
-
-
-def _summary(named: Mapping[str, AdversarialReport]) -> Markup:
-    """Return the numbers that are seen first, with a sentence."""
-    first = next(iter(named.values()))
-    if not first.n:
-        return tag("p", "There are no samples.")
-    lowest, name, k = min(
-        (float(accuracy), name, k)
-        for name, report in named.items()
-        for k, accuracy in enumerate(np.atleast_1d(report.adversarial_accuracy))
-    )
-    report = named[name]
-    eps = np.atleast_1d(report.eps)[k]
-    clean, under = (report.intervals()[f"{kind}_accuracy"] for kind in ("clean", "adversarial"))
-    low, high = (np.atleast_1d(end)[k] for end in under)
-    count = np.atleast_1d(report.adversarial_correct)[k]
-    return join(
-        tag(
-            "div",
-            _html.number_tile(
-                f"{report.clean_accuracy:.2%}", "right without an attack", _between(*clean)
-            ),
-            _html.number_tile(f"{lowest:.2%}", f"right under attack, eps {eps:g}", _between(low, high)),
-            class_="numbers",
-        ),
-        tag(
-            "p",
-            f"Of {report.n:,} samples, the network classifies {report.clean_correct:,} correctly. "
-            f"Under attack ({name}, eps {eps:g}), {count:,} are left. A stronger attack may leave "
-            "fewer. In brackets: 95 % Wilson intervals, which say how well the samples represent "
-            "their kind.",
-        ),
-    )
-
-
-def _between(lower: float, upper: float) -> str:
-    """Return an interval."""
-    return f"[{lower:.2%}, {upper:.2%}]"
-
-
-def _contents(named: Mapping[str, AdversarialReport]) -> Markup:
-    """Return links to several reports."""
-    if len(named) < 2:
-        return join()
-    links = [tag("li", tag("a", name, href=f"#report-{i}")) for i, name in enumerate(named)]
-    return tag("nav", tag("ul", *links), aria_label="Reports")
-
-
-def _accuracies(named: Mapping[str, AdversarialReport]) -> Markup:
-    """Return the shares of all reports at every eps."""
-    head = ["attack", "eps", "right", "accuracy", "95 % interval", "of those right when clean"]
-    body = []
-    for name, report in named.items():
-        if not report.n:
-            continue
-        lower, upper = map(np.atleast_1d, report.intervals()["adversarial_accuracy"])
-        kept = np.atleast_1d(report.adversarial_accuracy_among_correct)
-        success = np.atleast_1d(report.success_rate)
-        for k, eps in enumerate(np.atleast_1d(report.eps)):
-            share = float(np.atleast_1d(report.adversarial_accuracy)[k])
-            body.append(
-                [
-                    name,
-                    Cell(f"{eps:g}", eps),
-                    np.atleast_1d(report.adversarial_correct)[k],
-                    Cell(f"{share:.2%}", share, share),
-                    Cell(_between(lower[k], upper[k]), lower[k]),
-                    _percent(kept[k]),
-                    _percent(success[k]),
-                ]
-            )
-    return _html.table([*head, "success rate"], body, sortable=True, choices=(1,))
-
-
-def _percent(share: float) -> Cell:
-    """Return a share for a cell; NaN where there are no samples."""
-    return Cell("none", None) if np.isnan(share) else Cell(f"{share:.2%}", float(share))
-
-
-def _picture(named: Mapping[str, AdversarialReport]) -> Markup:
-    """Return the figure of all reports."""
-    from fastnn.reports import _figure
-
-    first = next(iter(named.values()))
-    if not first.n:
-        return join()
-    words = [f"without an attack {first.clean_accuracy:.1%}"]
-    for name, report in named.items():
-        shares = zip(
-            np.atleast_1d(report.eps), np.atleast_1d(report.adversarial_accuracy), strict=True
-        )
-        words.append(f"{name}: " + ", ".join(f"{share:.1%} at eps {e:g}" for e, share in shares))
-    label = f"Accuracy: {'; '.join(words)}"
-    caption = "Accuracy with 95 % Wilson intervals."
-    return _html.figure(_figure.picture(named, label), caption)
-
-
 def _one(
     place: str,
     name: str,
@@ -299,7 +182,11 @@ def _one(
             parts += [tag("h3", "Attacks"), _details.attribution(report)]
         parts += [tag("h3", "Confusion"), _details.confusion(report, names)]
         if images is not None:
-            parts += [tag("h3", "Pictures"), _gallery.gallery(report, falls, images, names)]
+            parts += [
+                tag("h3", "Pictures"),
+                tag("p", _LEGEND),
+                _gallery.gallery(report, falls, images, names),
+            ]
         every = _details.samples(report, falls, names)
         parts.append(_html.folded("Samples, one by one", every, kind="long"))
     return _html.section(name, *parts, id_=place)

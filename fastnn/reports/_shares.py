@@ -18,9 +18,21 @@ MEANINGS = {
     "l1": "the sum of all changes",
 }
 
+
 def share_text(correct: Any, n: int) -> str:
     """Return a count with its percentage."""
     return f"{correct / n:7.2%}  ({int(correct):,} of {n:,})" if n else "no samples"
+
+
+def eps_text(eps: float) -> str:
+    """Return an eps in few digits: 0.1, 8/255, 0.01234."""
+    for text, value in (
+        (f"{eps:.3g}", float(f"{eps:.3g}")),
+        (f"{round(eps * 255)}/255", round(eps * 255) / 255),
+    ):
+        if math.isclose(value, eps, rel_tol=1e-6):
+            return text
+    return f"{eps:.4g}"
 
 
 def share(count: Any, n: int) -> Any:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from fastnn._html import Markup, folded, join, pairs, table, tag
 from fastnn.reports._counts import Counts
 from fastnn.reports._shares import share_text
-
-_LEFT, _RIGHT = "text-align:left", "text-align:right"
 
 
 def rows(report: Counts) -> list[tuple[str, str]]:
@@ -73,63 +70,41 @@ def text(report: Counts) -> str:
 
 def as_html(report: Counts) -> str:
     """Return the tables of a report and its diagnostics for a notebook."""
-    lines = "".join(
-        f"<tr>{_cell(label, 'th', _LEFT)}{_cell(value, 'td', _LEFT)}</tr>"
-        for label, value in rows(report)
-    )
-    notes = "".join(f"<li>{html.escape(str(found))}</li>" for found in report.diagnostics)
-    parts = [f"<table>{lines}</table>", f"<ul>{notes}</ul>" if notes else ""]
+    notes = [tag("li", found) for found in report.diagnostics]
+    parts = [pairs(rows(report)), tag("ul", *notes) if notes else ""]
     if report.labels is not None and report.n:
         parts += [_classes(report), _attribution(report), _confusion(report)]
-    return "".join(parts)
+    return join(*parts)
 
 
-def _classes(report: Counts) -> str:
+def _classes(report: Counts) -> Markup:
     """Return the counts of each class as a table."""
     samples, clean, attacked = report.per_class()
     eps, under = np.atleast_1d(report.eps), np.atleast_2d(attacked)
     head = ["class", "samples", "right when clean", *(f"right, eps {e:g}" for e in eps)]
     body = [[c, samples[c], clean[c], *under[:, c]] for c in range(report.classes)]
-    return _folded("Classes", head, body)
+    return folded("Classes", table(head, body))
 
 
-def _attribution(report: Counts) -> str:
+def _attribution(report: Counts) -> Markup:
     """Return as a table how many samples each of several attacks broke."""
     if len(report.attacks) < 2:
-        return ""
+        return join()
     head = ["attack", *(f"broke first, eps {e:g}" for e in np.atleast_1d(report.eps))]
     body = [[name, *np.atleast_1d(counts)] for name, counts in report.attribution().items()]
-    return _folded("Attacks", head, body)
+    return folded("Attacks", table(head, body))
 
 
-def _confusion(report: Counts) -> str:
+def _confusion(report: Counts) -> Markup:
     """Return as tables which class the attack sends which to."""
     classes = range(report.classes)
     many = np.reshape(report.confusion(), (-1, report.classes, report.classes))
-    return "".join(
-        _folded(
-            f"True class (rows) and prediction under attack, eps {eps:g}",
-            ["", *classes],
-            [[c, *counts[c]] for c in classes],
+    return join(
+        *(
+            folded(
+                f"True class (rows) and prediction under attack, eps {eps:g}",
+                table(["", *classes], [[c, *counts[c]] for c in classes]),
+            )
+            for eps, counts in zip(np.atleast_1d(report.eps), many, strict=True)
         )
-        for eps, counts in zip(np.atleast_1d(report.eps), many, strict=True)
     )
-
-
-def _folded(title: str, head: Sequence[Any], body: Iterable[Sequence[Any]]) -> str:
-    """Return a table that a click unfolds."""
-    top = "".join(_cell(one, "th", _RIGHT) for one in head)
-    lines = "".join(
-        "<tr>" + _cell(first, "th", _LEFT) + "".join(_cell(n, "td", _RIGHT) for n in rest) + "</tr>"
-        for first, *rest in body
-    )
-    return (
-        f"<details><summary>{html.escape(title)}</summary>"
-        f"<table><tr>{top}</tr>{lines}</table></details>"
-    )
-
-
-def _cell(value: Any, kind: str, style: str) -> str:
-    """Return a cell of a table; numbers have commas."""
-    words = f"{value:,}" if isinstance(value, (int, np.integer)) else str(value)
-    return f"<{kind} style='{style}'>{html.escape(words)}</{kind}>"
