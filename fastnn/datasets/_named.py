@@ -120,19 +120,30 @@ def cache_folder(name: str) -> Path:
 
 
 def folder_of(name: str) -> Path:
-    """Return the folder with the files of a data set.
+    """Return the folder of a data set that was downloaded, in the user's cache.
+
+    Parameters
+    ----------
+    name : str
+        One of `fastnn.datasets.NAMES`.
 
     Raises
     ------
     FileNotFoundError
         It was not downloaded.
+    ValueError
+        There is no data set of that name.
+
+    Examples
+    --------
+    >>> from fastnn.datasets import folder_of
+    >>> folder_of("kmnist")  # doctest: +SKIP
+    PosixPath('/home/me/.cache/fastnn/kmnist')
     """
-    folder = cache_folder(name)
+    found, folder = data_set_named(name), cache_folder(name)
     if not folder.is_dir():
         option = "" if name == "mnist" else f" {name}"
-        raise FileNotFoundError(
-            f"{folder}: {data_set_named(name).title} is not there: run `fastnn fetch{option}`"
-        )
+        raise FileNotFoundError(f"{folder}: {found.title} is not there: run `fastnn fetch{option}`")
     return folder
 
 

@@ -126,6 +126,45 @@ def from_path(path: Path, labels: Any, inputs: str | None, split: str | None) ->
     return Found(_array(path), values, _title(path), str(path))
 
 
+def has_splits(data: str | os.PathLike[str]) -> bool:
+    """Return whether a file, folder or data set tells samples to train on from those to test with.
+
+    Parameters
+    ----------
+    data : path-like
+        As for `fastnn.load_data`.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As for `fastnn.load_data`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn.datasets import has_splits
+    >>> np.save("some.npy", np.eye(2))
+    >>> has_splits("some.npy")
+    False
+    """
+    path = Path(data)
+    if not path.exists() and str(path) in _named.NAMES:
+        path = _named.folder_of(str(path))
+    if path.is_dir():
+        files = [find_pair(path, split) is not None for split in SPLITS]
+        return any(files) or _has_parts(path)
+    if not _start(path).startswith(START):
+        return False
+    with open_npz(path) as members:
+        return all(_key(members, _INPUT_KEYS, split) is not None for split in SPLITS)
+
+
+def _has_parts(folder: Path) -> bool:
+    """Return whether a folder has the folders train and test, with pictures by class in each."""
+    parts = [folder / name for name in SPLITS]
+    return all(part.is_dir() and _pictures.has_classes(part) for part in parts)
+
+
 def _start(path: Path) -> bytes:
     """Return the first bytes of a file, after checking that it is one of a known kind."""
     if not path.exists():
@@ -150,9 +189,10 @@ def _from_folder(folder: Path, split: str | None) -> Found:
     if pair is not None:
         images, labels = pair
         return Found(_array(images), _label_file(labels), _title(images), str(images))
-    parts = {name: folder / name for name in SPLITS if (folder / name).is_dir()}
-    if len(parts) == len(SPLITS) and all(map(_pictures.has_classes, parts.values())):
-        folder, split = parts[split or "test"], None
+    if split is not None and any(find_pair(folder, other) for other in SPLITS):
+        raise FileNotFoundError(f"{folder} has no files of images and labels for {split}")
+    if _has_parts(folder):
+        folder, split = folder / (split or "test"), None
     if not _pictures.has_classes(folder):
         raise FileNotFoundError(
             f"{folder}: expected files of images and labels, such as images_test.npy and "
