@@ -42,6 +42,14 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", *session.posargs)
 
 
+@nox.session(default=False)
+def models(session: nox.Session) -> None:
+    """Run the tests of networks in files with the libraries whose files they are."""
+    install(session, "--group", "models")
+    own = ["tests/io", "tests/test_models.py", "tests/test_sklearn.py"]
+    session.run("pytest", *own, *session.posargs, env={"KERAS_BACKEND": "jax"})
+
+
 @nox.session(python="3.11", venv_backend="uv")
 def lowest(session: nox.Session) -> None:
     """Run the tests on the oldest versions that pyproject.toml admits."""

@@ -20,6 +20,7 @@ extensions = [
 exclude_patterns = ["_build"]
 default_role = "py:obj"  # `MLP` in a docstring is a link where it can be one
 
+autodoc_mock_imports = ["sklearn"]
 autosummary_generate = False  # each table in api/ links to entries on its own page
 autodoc_preserve_defaults = True
 toc_object_entries_show_parents = "hide"

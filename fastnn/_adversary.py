@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,19 +16,25 @@ from fastnn.attacks.evaluate import attack_of
 from fastnn.networks import MLP
 
 
-class Adversary:
+class Adversary(NamedTuple):
+    """The attack of adversarial training, its budget and the range of an input."""
+
+    attack: Attack
+    eps: float
+    bounds: tuple[float, float] | None
+
+
+class Moves:
     """Moves the rows of a batch by an attack on the network as it is."""
 
     def __init__(
         self,
-        attack: Attack,
-        eps: float,
-        bounds: tuple[float, float] | None,
-        samples: Samples,
+        adversary: Adversary,
         net: MLP,
+        samples: Samples,
         generator: np.random.Generator,
     ) -> None:
-        self._attack, self._eps, self._bounds = attack, eps, bounds
+        self._adversary = adversary
         self._net, self._samples, self._generator = net, samples, generator
         self._seed = 0
 
@@ -40,9 +44,10 @@ class Adversary:
 
     def __call__(self, rows: Rows) -> NDArray[Any]:
         """Return adversarial inputs for some of the samples."""
+        attack, eps, bounds = self._adversary
         x, labels = self._samples[0][rows], self._samples[1][rows]
         rng = self._seed, numbers_of(rows)
-        return self._attack.perturb(self._net, x, labels, self._eps, self._bounds, rng=rng)
+        return attack.perturb(self._net, x, labels, eps, bounds, rng=rng)
 
 
 def adversary_of(
@@ -51,8 +56,8 @@ def adversary_of(
     bounds: tuple[float, float] | None,
     net: MLP,
     samples: Samples,
-) -> Callable[[MLP, np.random.Generator], Adversary] | None:
-    """Return what makes an adversary of a copy of `net`, None where there is none, after checks."""
+) -> Adversary | None:
+    """Return what moves the batches, None where nothing does, after checks."""
     if attack is None:
         if eps is not None or bounds is not None:
             raise TypeError("eps and bounds are those of an attack: give attack, too")
@@ -63,4 +68,4 @@ def adversary_of(
     _checks.inputs(samples[0], net.sizes[0], net.dtype, limits=limits)
     if bounds is None:
         _units.require_stated(samples[0], "x")
-    return partial(Adversary, attack_of(attack), budget, bounds, samples)
+    return Adversary(attack_of(attack), budget, bounds)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _checks, _units
-from fastnn._adversary import Adversary, adversary_of
+from fastnn._adversary import Adversary, Moves, adversary_of
 from fastnn._engine.descent import Result, Samples, Settings, descend
 from fastnn._parameters import require_network
 from fastnn.attacks.evaluate import AttackLike
@@ -162,8 +162,7 @@ def train(
         pair = _pair(validation)
         judged.append(_checks.samples(*pair, net.sizes, net.dtype, name="validation x"))
     epochs = _checks.positive_integer(epochs, "epochs")
-    batch_size = _checks.positive_integer(batch_size, "batch_size")
-    settings = _settings(min(batch_size, len(samples[0])), learning_rate, momentum, l2)
+    settings = _settings(len(samples[0]), batch_size, learning_rate, momentum, l2)
     adversary = adversary_of(attack, eps, bounds, net, samples)
     before = net.loss(*_some(samples))
     history = run_epochs(net, settings, judged, epochs, rng, adversary=adversary, progress=progress)
@@ -178,7 +177,7 @@ def run_epochs(
     epochs: int,
     rng: int | np.random.Generator | None,
     *,
-    adversary: Callable[[MLP, np.random.Generator], Adversary] | None = None,
+    adversary: Adversary | None = None,
     enough: Callable[[History], bool] = lambda _: False,
     progress: bool = False,
 ) -> History:
@@ -190,7 +189,7 @@ def run_epochs(
     samples = judged[0]
     generator = np.random.default_rng(rng)
     work = MLP(net.weights, net.biases, net.activation)
-    moves = None if adversary is None else adversary(work, generator)
+    moves = None if adversary is None else Moves(adversary, work, samples, generator)
     history = History()
 
     def after(results: list[Result]) -> str:
@@ -232,10 +231,12 @@ def _warn_of_divergence(history: History, limit: float, x: NDArray[Any]) -> None
         )
 
 
-def _settings(batch_size: int, learning_rate: float, momentum: float, l2: float) -> Settings:
-    """Return the settings of a step, after checks."""
+def _settings(
+    rows: int, batch_size: int, learning_rate: float, momentum: float, l2: float
+) -> Settings:
+    """Return the settings of steps on so many samples, after checks."""
     settings = Settings(
-        batch_size=batch_size,
+        batch_size=min(_checks.positive_integer(batch_size, "batch_size"), rows),
         learning_rate=_checks.real(learning_rate, "learning_rate", open_below=True),
         momentum=_checks.real(momentum, "momentum"),
         l2=_checks.real(l2, "l2"),

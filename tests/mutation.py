@@ -55,6 +55,8 @@ TESTS = {
     "_engine.tiles": "engine runtime/test_team.py test_networks.py attacks",
     "_engine.workspace": "engine/test_layers.py test_networks.py attacks test_training.py",
     "_kernels.attack_steps": "kernels attacks",
+    "_kernels.budgets": "kernels/test_budgets.py attacks/test_recount.py",
+    "_kernels.timing": "kernels/test_timing.py attacks/test_evaluate.py",
     "_kernels.descent": "kernels engine/test_descent.py test_training.py",
     "_kernels.elementwise": "kernels/test_elementwise.py test_networks.py attacks/test_fgsm.py",
     "_kernels.exponentials": "kernels/test_elementwise.py kernels/test_logits.py test_networks.py",
@@ -73,10 +75,13 @@ TESTS = {
     "_runtime.threads": "runtime/test_team.py runtime/test_signals.py",
     "attacks.evaluate": "attacks test_checks.py runtime/test_team.py cli/test_commands.py",
     "io._npy": "io/test_npy.py io/test_networks.py datasets/test_mnist.py",
-    "reports": "attacks/test_evaluate.py",
     "training": "test_training.py engine/test_descent.py test_checks.py runtime/test_team.py",
 }
-TESTS |= {f"attacks.{file.stem}": "attacks" for file in ROOT.glob("fastnn/attacks/_[a-z]*.py")}
+TESTS |= {
+    f"{folder}.{file.stem}": tests
+    for folder, tests in (("attacks", "attacks"), ("reports", "reports attacks"))
+    for file in ROOT.glob(f"fastnn/{folder}/_[a-z]*.py")
+}
 
 
 class Mutant(NamedTuple):

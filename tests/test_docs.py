@@ -32,6 +32,7 @@ PUBLIC = (
     "fastnn.io",
     "fastnn.plots",
     "fastnn.reference",
+    "fastnn.reports",
     "fastnn.reference.comp7015",
     *({"fastnn.sklearn"} - set(WITHOUT)),
 )

@@ -19,7 +19,8 @@ PROJECT = ROOT / "pyproject.toml"
 
 # Other people's scripts call these.
 SIGNATURES = {
-    "adversarial_accuracy": "net x labels eps bounds threads progress",
+    "adversarial_accuracy": "net x labels eps bounds threads progress attack targets rng recount "
+    "keep_adversarial lattice",
     "fgsm": "net x labels eps bounds",
     "first_flip": "net x labels bounds",
     "load_mlp": "path",
@@ -33,7 +34,9 @@ SIGNATURES = {
 CLASSES = {
     "AdversarialReport": "n eps clean_correct adversarial_correct clean_accuracy "
     "adversarial_accuracy clean_prediction adversarial_prediction zero_gradient_rows "
-    "saturated_rows seconds to_dict",
+    "saturated_rows seconds to_dict adversarial_accuracy_among_correct success_rate intervals "
+    "per_class confusion attribution origins labels targets attacks diagnostics adversarial save "
+    "load plot to_pandas digests compile_seconds lattice",
     "Dataset": "x_train y_train x_test y_test source",
     "History": "train_loss train_accuracy val_loss val_accuracy",
     "Recipe": "sizes train network",

@@ -1,5 +1,6 @@
 """Training: steps held to the reference's, in place epoch by epoch, the same every time."""
 
+import copy
 import signal
 
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 
 import fastnn
 from fastnn import MLP, History, attacks, reference, train
+from fastnn._engine.descent import Settings
 from fastnn._runtime import progress
+from fastnn.training import run_epochs
 
 
 @pytest.fixture
@@ -266,6 +269,18 @@ def test_a_training_that_has_far_to_go_does_not_warn(rng):
     x, labels = rng.random((300, 8), dtype=np.float32), rng.integers(0, 10, 300)
     history = train(net, x, labels, epochs=1, batch_size=50, learning_rate=0.01)
     assert history.train_loss[-1] > 10 * np.log(10)
+
+
+def test_training_ends_after_the_epoch_that_is_enough(make_net, rng):
+    net, x, labels = make_net((4, 5, 3)), rng.random((20, 4), np.float32), rng.integers(0, 3, 20)
+    same = copy.deepcopy(net)
+    settings = Settings(batch_size=7, learning_rate=0.1, momentum=0.5)
+    history = run_epochs(
+        net, settings, [(x, labels)], 10, 0, enough=lambda h: len(h.train_loss) > 2
+    )
+    expected = train(same, x, labels, epochs=3, batch_size=7, learning_rate=0.1, momentum=0.5)
+    assert history == expected
+    np.testing.assert_array_equal(net.weights[0], same.weights[0])
 
 
 # --- adversarial training

@@ -3,7 +3,7 @@
 import torchattacks
 
 from peers.formula_torch import on_tensors
-from peers.watched import images, require_l2, require_unit, watching
+from peers.watched import images, require_unit, watching
 
 _SHRINK = 0.01  # of inputs without bounds, so that clipping to [0, 1] changes nothing
 
@@ -38,17 +38,6 @@ def pgd(net, x, labels, eps, bounds, *, steps, size, norm="linf", momentum=0.0, 
         return attack(images(x), labels)
 
     return watching(net, x, labels, run, last=last)
-
-
-@on_tensors
-def deepfool(net, x, labels, _, bounds, *, steps=50, overshoot=0.02, norm="l2"):
-    require_unit(bounds)
-    require_l2(norm)
-
-    def run(watched):
-        return torchattacks.DeepFool(watched, steps=steps, overshoot=overshoot)(images(x), labels)
-
-    return watching(net, x, labels, run, last=True)
 
 
 @on_tensors

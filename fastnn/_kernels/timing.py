@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Self
 
 from numba.core import event
 
@@ -12,7 +11,7 @@ _LOCK = "numba:compiler_lock"  # held while a kernel is compiled or loaded
 
 
 class Clock:
-    """The seconds of a block, those apart in which kernels were compiled or loaded.
+    """The seconds of a ``with`` block, those apart in which kernels were compiled or loaded.
 
     Attributes
     ----------
@@ -20,20 +19,19 @@ class Clock:
         Both are 0 until the block ends. While one thread compiled, others may have worked.
     """
 
-    def __init__(self) -> None:
-        self.working = 0.0
-        self.compiling = 0.0
+    working = 0.0
+    compiling = 0.0
 
+    def __enter__(self) -> Self:
+        self._start = time.perf_counter()
+        self._listener = event.TimingListener()
+        event.register(_LOCK, self._listener)
+        return self
 
-@contextmanager
-def clock() -> Iterator[Clock]:
-    """Measure the time of a block."""
-    found = Clock()
-    start = time.perf_counter()
-    with event.install_listener(_LOCK, event.TimingListener()) as listener:
-        yield found
-    total = time.perf_counter() - start
-    # Where another thread was compiling when the block began, the listener heard the end alone.
-    heard = listener.duration if listener.done else 0.0
-    found.compiling = min(max(heard, 0.0), total)
-    found.working = total - found.compiling
+    def __exit__(self, *_: object) -> None:
+        event.unregister(_LOCK, self._listener)
+        total = time.perf_counter() - self._start
+        # Where another thread was compiling when the block began, the listener heard the end alone.
+        heard = self._listener.duration if self._listener.done else 0.0
+        self.compiling = min(max(heard, 0.0), total)
+        self.working = total - self.compiling

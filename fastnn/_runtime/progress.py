@@ -56,17 +56,34 @@ class Progress:
 
 
 class _Bar:
-    """A bar that is drawn over, with the time that is left."""
+    """A bar that is drawn over, with the time that is left.
+
+    On a terminal it is drawn every second, also where no step is complete for long, as in a first
+    call that compiles kernels.
+    """
 
     def __init__(self, label: str, total: int) -> None:
         self._bar = _tqdm()(desc=label, total=total, delay=_SHOWN_AFTER)
+        self._closed = threading.Event()
+        self._ticking = threading.Thread(target=self._tick, name="fastnn progress", daemon=True)
+        if "ipykernel" not in sys.modules:
+            self._ticking.start()
 
     def update(self, done: int, note: str) -> None:
         self._bar.set_postfix_str(note, refresh=False)
         self._bar.update(done - self._bar.n)
 
     def close(self) -> None:
+        self._closed.set()
+        if self._ticking.is_alive():
+            self._ticking.join()
         self._bar.close()
+
+    def _tick(self) -> None:
+        """Draw until the bar is closed."""
+        while not self._closed.wait(max(_SHOWN_AFTER, 0.1)):
+            self._bar.delay = 0  # it is shown, so that its line is to be ended
+            self._bar.refresh()
 
 
 class _Lines:

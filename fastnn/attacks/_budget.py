@@ -49,13 +49,14 @@ class Budget(NamedTuple):
             An entry is too far, outside the bounds, or NaN. The message names row and value.
         """
         kind = clean.dtype.type
+        lower, upper = kind(self.bounds.lower), kind(self.bounds.upper)
+        everywhere = "linf" in self.norms
+        most = np.full(len(clean), eps if everywhere else np.inf, kind)
+        beyond = budgets._entries_beyond(found, clean, most, lower, upper)
+        if everywhere and not beyond:
+            return
         with np.errstate(over="ignore", invalid="ignore"):
-            lower, upper = kind(self.bounds.lower), kind(self.bounds.upper)
-            most = np.full(len(clean), eps if "linf" in self.norms else np.inf, kind)
-            if budgets._entries_beyond(found, clean, most, lower, upper):
-                self._require_inside(found, (lower, upper), numbers)
-            elif "linf" in self.norms:
-                return
+            self._require_inside(found, (lower, upper), numbers)
             far = np.logical_and.reduce([_too_far(found, clean, eps, norm) for norm in self.norms])
         if far.any():
             row = int(np.argmax(far))

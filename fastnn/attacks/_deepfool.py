@@ -15,6 +15,10 @@ from fastnn.attacks._tile import Tile
 
 Array = NDArray[Any]
 
+# The least length of a step, which takes it across a boundary that it has reached: bounds may have
+# cut the step before, and the gap is 0 where the logits are equal.
+_LEAST = 1e-4
+
 
 @dataclass(frozen=True)
 class DeepFool(Search):
@@ -39,8 +43,9 @@ class DeepFool(Search):
     With ``w_k`` the gradient of ``z_k - z_label`` and ``f_k`` its value, the nearest boundary is
     that of the class k with the smallest ``|f_k| / ||w_k||_2``, and the step to it is ``|f_k| w_k /
     ||w_k||_2**2``; in L-infinity ``|f_k| / ||w_k||_1 * sign(w_k)``. Moosavi-Dezfooli, Fawzi and
-    Frossard (2016), arXiv:1511.04599, algorithm 2. A sample that is fooled stops. With targets, the
-    class is the target.
+    Frossard (2016), arXiv:1511.04599, algorithm 2. A step is at least 1e-4 long, so that it crosses
+    a boundary at which bounds have stopped the step before. A sample that is fooled stops. With
+    targets, the class is the target.
 
     The method looks for a small change, not for the worst one within eps: a result that is further
     than eps is brought back to it, and does not fool the network there as a rule.
@@ -108,5 +113,5 @@ class DeepFool(Search):
             length = np.where(size > 0, gap / np.maximum(size, 1e-300), np.inf)
             better = length < nearest
             nearest[better] = length[better]
-            step[better] = length[better, None] * way[better]
+            step[better] = np.maximum(length, _LEAST)[better, None] * way[better]
         return step

@@ -63,25 +63,25 @@ class InTurn(Search):
         begun = tuple(one._begin(net, x, labels, eps, bounds) for one in self.attacks)
         return self if all(map(operator.is_, begun, self.attacks)) else InTurn(begun)
 
-    def stages(self, classes: int, *, targeted: bool) -> list[tuple[int, Attack]]:
+    def _stages(self, classes: int, *, targeted: bool) -> list[tuple[int, Attack]]:
         """Return the attacks with their numbers, those that a network of so many classes allows."""
         return list(enumerate(self.attacks))
 
     def _runs(self, tile: Tile) -> int:
         """Return the number of attacks."""
-        return len(self._stages(tile))
+        return len(self._stages_of(tile))
 
-    def _stages(self, tile: Tile) -> list[tuple[int, Attack]]:
+    def _stages_of(self, tile: Tile) -> list[tuple[int, Attack]]:
         """Return the stages of an attack on a tile."""
         targeted = tile.targets is not None
-        return self.stages(tile.workspace.net.sizes[-1], targeted=targeted)
+        return self._stages(tile.workspace.net.sizes[-1], targeted=targeted)
 
     def _run(self, standing: Standing, number: int, *, all_steps: bool) -> None:
         """Let one of the attacks at the samples; those that are fooled are left in peace."""
         left = np.flatnonzero(~standing.worst.fooled[standing.rows])
         if not len(left):
             return
-        number, attack = self._stages(standing.tile)[number]
+        number, attack = self._stages_of(standing.tile)[number]
         part = replace(standing.some(left), attack=number, run=0)
         if isinstance(attack, Search):
             part.take(attack._search(part.tile, part.eps, all_steps=all_steps))
@@ -104,7 +104,7 @@ class Standard(InTurn):
 
     Notes
     -----
-    The plan is that of AutoAttack, Croce and Hein (2020), arXiv:2003.01690, section 6, with another
+    The plan is that of AutoAttack, Croce and Hein (2020), arXiv:2003.01690, with another
     minimal-norm attack. With three classes, the untargeted ratio is used; with two, or with three
     and targets, none is.
 
@@ -133,7 +133,7 @@ class Standard(InTurn):
             every.append(Square())
         object.__setattr__(self, "attacks", tuple(every))
 
-    def stages(self, classes: int, *, targeted: bool) -> list[tuple[int, Attack]]:
+    def _stages(self, classes: int, *, targeted: bool) -> list[tuple[int, Attack]]:
         """Return the attacks with their numbers, those that a network of so many classes allows."""
         found: list[tuple[int, Attack]] = []
         for number, attack in enumerate(self.attacks):

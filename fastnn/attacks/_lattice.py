@@ -74,22 +74,21 @@ class Lattice:
                     f"which is no multiple of 1/{self.steps}, as lattice={self.steps} requires"
                 )
 
-    def rounded(self, x: Array, clean: Array, k: int) -> Array:
-        """Return adversarial inputs for the k-th eps, rounded to the grid.
+    def rounded(self, x: Array, clean: Array) -> Array:
+        """Return adversarial inputs rounded to the grid.
 
-        Their differences from the clean ones are whole numbers of steps, at most eps.
+        Their differences from the clean ones are whole numbers of steps. Where eps is such a
+        number, too, none is larger than eps if that holds for `x`.
         """
         before = np.rint(clean.astype(np.float64) * self.steps)
-        moved = x.astype(np.float64) * self.steps - before
+        change = x.astype(np.float64) * self.steps - before
         if self.nearest:
-            most = float(np.rint(self.eps[k] * self.steps))
             lowest = np.ceil(self.bounds.lower * self.steps - _ROUNDINGS * 1e-7)
             highest = np.floor(self.bounds.upper * self.steps + _ROUNDINGS * 1e-7)
-            change = np.clip(np.rint(moved), -most, most)
-            change = np.clip(before + change, lowest, highest) - before
+            change = np.clip(np.rint(before + change), lowest, highest) - before
         else:
             spared = _ROUNDINGS * np.finfo(x.dtype).eps * np.maximum(np.abs(before), 1)
-            change = np.trunc(moved + np.copysign(spared, moved))
+            change = np.trunc(change + np.copysign(spared, change))
         out = ((before + change) / self.steps).astype(clean.dtype)
         return np.where(change == 0, clean, out)
 

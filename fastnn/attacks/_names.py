@@ -19,7 +19,7 @@ def parts_of(attack: Attack) -> tuple[Attack, ...]:
 def stages_of(attack: Attack, classes: int, *, targeted: bool) -> list[tuple[int, Attack]]:
     """Return the attacks that are made in turn, with their numbers, or the one."""
     if isinstance(attack, InTurn):
-        return attack.stages(classes, targeted=targeted)
+        return attack._stages(classes, targeted=targeted)
     return [(0, attack)]
 
 

@@ -13,7 +13,8 @@ from fastnn.attacks._base import Attack
 from fastnn.attacks._names import name_of, names_of, norms_of
 from fastnn.attacks._tally import Tally, Task
 from fastnn.networks import MLP
-from fastnn.reports import AdversarialReport, Diagnostic, Sources
+from fastnn.reports import AdversarialReport, Diagnostic
+from fastnn.reports._sources import Sources
 
 Array = NDArray[Any]
 
@@ -54,7 +55,7 @@ def report_of(
     labels, targets, samples = task.labels, task.goal.targets, task.goal.samples
     eps, bounds = asked
     single = isinstance(eps, float)
-    hits = np.count_nonzero(tally.adversarial == labels, axis=1)
+    hits = [int(np.count_nonzero(found == labels)) for found in tally.adversarial]
 
     def of(array: Any) -> Any:
         return array[0] if single and array is not None else array
@@ -64,7 +65,7 @@ def report_of(
         eps=eps,
         bounds=bounds,
         clean_correct=int(np.count_nonzero(tally.clean == labels)),
-        adversarial_correct=int(hits[0]) if single else hits.astype(np.int64),
+        adversarial_correct=hits[0] if single else np.array(hits, np.int64),
         clean_prediction=tally.clean,
         adversarial_prediction=of(tally.adversarial),
         zero_gradient_rows=sum(tally.zero_gradient_rows),
@@ -91,7 +92,9 @@ def report_of(
 def _diagnostics(task: Task, tally: Tally, x: Array) -> tuple[Diagnostic, ...]:
     """Return the signs that were seen, each with a sentence."""
     noted, everybody = tally.signs, np.arange(len(task.labels))
-    noted.note(signs.RISES, _standing_again(task, tally))
+    if len(task.eps) > 1:
+        noted.note(signs.RISES, _standing_again(task, tally))
+    noted.note(signs.STUCK, tally.stuck())
     if signs.look_normalised(x):
         noted.note(signs.NORMALISED, everybody)
     if noted.probabilities and all(noted.probabilities):
@@ -100,13 +103,17 @@ def _diagnostics(task: Task, tally: Tally, x: Array) -> tuple[Diagnostic, ...]:
         if tally.traces is not None:
             fooled = (tally.traces[..., 0] == number).any(axis=0)
             noted.note(signs.BLACK_BOX, np.flatnonzero(fooled))
-    found = []
-    for name, text in _TEXTS.items():
-        rows = noted.rows(name)
-        if len(rows):
-            samples = f"{len(rows):,} sample{'s' if len(rows) != 1 else ''}"
-            found.append(Diagnostic(name, text.format(samples=samples), rows))
-    return tuple(found)
+    found = noted.rows()
+    return tuple(
+        Diagnostic(name, text.format(samples=_samples(len(found[name]))), found[name])
+        for name, text in _TEXTS.items()
+        if name in found
+    )
+
+
+def _samples(count: int) -> str:
+    """Return a number of samples in words."""
+    return f"{count:,} sample{'s' if count != 1 else ''}"
 
 
 def _standing_again(task: Task, tally: Tally) -> NDArray[np.int64]:

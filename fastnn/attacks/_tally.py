@@ -20,7 +20,7 @@ from fastnn.attacks._fgsm import FGSM
 from fastnn.attacks._goal import Goal
 from fastnn.attacks._lattice import Lattice
 from fastnn.attacks._names import norms_of
-from fastnn.attacks._signs import FGSM_STRONGER, RECOUNT, STUCK, Signs, probe_norm
+from fastnn.attacks._signs import FGSM_STRONGER, RECOUNT, Signs, probe_norm
 from fastnn.attacks._tile import Tile
 
 Array = NDArray[Any]
@@ -81,6 +81,9 @@ class Tally:
     traces : ndarray of int32, shape (K, N, 3), or None
     margins : ndarray, shape (K, N), or None
         Of the inputs that count, where several attacks are made in turn: see `Tile.margins`.
+    progress : ndarray of int8, shape (K, N), or None
+        0 where it is not known, 1 where no attack in turn made the margin smaller than at first, 2
+        where one did.
     inputs : ndarray, shape (K, N, D), or None
         The adversarial arrays.
     zero_gradient_rows, saturated_rows : list of int
@@ -100,6 +103,7 @@ class Tally:
         self.adversarial = np.full(shape, -1, np.int64)
         self.margins = np.full(shape, np.inf, task.eps.dtype) if in_turn else None
         self.traces = np.full((*shape, 3), -1, np.int32) if tells else None
+        self.progress = np.zeros(shape, np.int8) if tells else None
         self.inputs = np.empty((*shape, width), task.eps.dtype) if task.keep else None
         self.zero_gradient_rows: list[int] = []
         self.saturated_rows: list[int] = []
@@ -123,6 +127,17 @@ class Tally:
         every = np.arange(len(self._task.labels))
         return np.flatnonzero(~self._task.succeeds(self.adversarial[k], every))
 
+    def stuck(self) -> Classes:
+        """Return the numbers of the samples that stand at an eps above 0, and had no progress."""
+        if self.progress is None:
+            return np.empty(0, np.int64)
+        found = [
+            some[self.progress[k, some] == 1]
+            for k, some in enumerate(map(self.standing, range(len(self._task.eps))))
+            if self._task.eps[k] > 0
+        ]
+        return np.unique(np.concatenate([np.empty(0, np.int64), *found]))
+
     def add_stage(self, ws: Workspace, numbers: Classes, stage: int, k: int) -> None:
         """Attack samples that still stand at one eps with a later attack."""
         self._attack(self._tile(ws, numbers), stage, np.array([k]))
@@ -134,7 +149,7 @@ class Tally:
         assert self.probed is not None
         x = norms.fast_gradient(tile, gradient, task.eps[k], self.probed, out=gradient)
         if task.lattice is not None:
-            x = task.lattice.rounded(x, tile.x, k)
+            x = task.lattice.rounded(x, tile.x)
         self.signs.note(FGSM_STRONGER, numbers[tile.fooled(tile.logits(x))])
 
     def _tile(self, ws: Workspace, numbers: Classes) -> Tile:
@@ -149,6 +164,7 @@ class Tally:
         claimed = set()
         for answer in attack.answers(tile, task.eps[ks]):
             if isinstance(answer, Found):
+                _require_fitting(answer, len(ks), len(numbers))
                 self._count(tile, number, answer._replace(position=int(ks[answer.position])))
             elif isinstance(answer, Answer):
                 self._note(tile, answer._replace(positions=ks[answer.positions]))
@@ -178,12 +194,13 @@ class Tally:
             differs = found.fooled != task.succeeds(prediction, numbers)
             self.signs.note(RECOUNT, numbers[differs])
         if task.lattice is not None:
-            x = task.lattice.rounded(x, tile.x, k)
+            x = task.lattice.rounded(x, tile.x)
             logits = tile.logits(x)
             prediction = predicted(logits)
         succeeded = task.succeeds(prediction, numbers)
-        if found.stuck is not None and task.eps[k] > 0:
-            self.signs.note(STUCK, numbers[found.stuck & ~succeeded])
+        if found.stuck is not None and self.progress is not None:
+            state = np.where(found.stuck, 1, 2).astype(np.int8)
+            self.progress[k, numbers] = np.maximum(self.progress[k, numbers], state)
         if self.traces is not None:
             self._trace(number, k, numbers, found.origins, succeeded)
         worse = self._worse(tile.margins(logits), k, numbers, succeeded)
@@ -223,6 +240,16 @@ class Tally:
         if missing.any():
             k, row = (int(i) for i in np.argwhere(missing)[0])
             raise ValueError(f"the attack gave no answer for row {row} at eps {self._task.eps[k]}")
+
+
+def _require_fitting(found: Found, count: int, rows: int) -> None:
+    """Raise if what an attack has found is not for one of `count` eps and a tile of `rows` rows."""
+    if not 0 <= found.position < count:
+        raise ValueError(f"position must be one of {count} eps, got {found.position}")
+    for name, shape in (("fooled", (rows,)), ("origins", (rows, 3)), ("stuck", (rows,))):
+        value = getattr(found, name)
+        if value is not None and np.shape(value) != shape:
+            raise ValueError(f"{name} must have shape {shape}, got {np.shape(value)}")
 
 
 def predicted(logits: Array) -> Classes:

@@ -13,7 +13,7 @@ from fastnn import _checks
 from fastnn._engine.narrow import MOST_ROWS as MOST_SHARED
 from fastnn._engine.tiles import for_each_tile, numbers_of
 from fastnn._engine.workspace import Rows, Workspace
-from fastnn._kernels.timing import clock
+from fastnn._kernels.timing import Clock
 from fastnn._runtime.progress import Progress
 from fastnn._runtime.team import Team
 from fastnn._runtime.threads import thread_count
@@ -138,10 +138,10 @@ def adversarial_accuracy(
     stages = stages_of(begun, net.sizes[-1], targeted=targets is not None)
     task = Task(begun, stages, truth, in_type, limits, goal, recount, keep_adversarial, grid)
     tally = Tally(task, net.sizes[0])
-    with clock() as time, Progress("attack", len(rows), enabled=progress) as bar:
+    with Clock() as time, Progress("attack", len(rows), enabled=progress) as bar:
         _attack_all(net, rows, task, tally, count, bar)
     tally.require_all()
-    asked = _checks.eps(eps), None if bounds is None else (limits.lower, limits.upper)
+    asked = budget, None if bounds is None else (limits.lower, limits.upper)
     return report_of(task, tally, net, rows, asked, used, time, chosen)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
+
+from fastnn.cli.options import number
 
 if TYPE_CHECKING:
     from fastnn.attacks import Attack
@@ -60,12 +62,9 @@ def scalar(text: str) -> Any:
     word = text.strip()
     if word in _WORDS:
         return _WORDS[word]
-    for kind in (int, float, Fraction):
-        try:
-            value = kind(word)
-        except (ValueError, ZeroDivisionError):
-            continue
-        return float(value) if isinstance(value, Fraction) else value
+    for kind in (int, number):
+        with contextlib.suppress(ValueError, argparse.ArgumentTypeError):
+            return kind(word)
     return word[1:-1] if len(word) > 1 and word[0] == word[-1] and word[0] in "'\"" else word
 
 

@@ -6,7 +6,6 @@ Results go to standard output, progress and warnings to standard error. Exit sta
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import os
 import sys
@@ -81,37 +80,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     warnings.showwarning = _show_warning
     words = list(sys.argv[1:] if arguments is None else arguments)
-    name = "fastnn"
+    name = " ".join(["fastnn", *(word for word in words[:1] if word in COMMANDS)])
     try:
-        parser = build_parser(next((word for word in words if word in COMMANDS), None))
-        args = parser.parse_args(words)
-        if args.version:
-            from fastnn._version import __version__
-
-            print(f"fastnn {__version__}")
-            return 0
-        if args.command is None:
-            parser.error("a command is missing")
-        name = f"fastnn {args.command}"
-        line = f"{paint(f'{name}:', 'wrong', sys.stderr)} interrupted"
-        with ended_by_ctrl_c(line, args.patience):
-            return _run(args)
+        try:
+            return _run(words, name)
+        finally:
+            sys.stdout.flush()  # here, so that a reader that has gone is noticed
     except _WRONG_INPUT as error:
         return complain(name, error, 2)
     except BrokenPipeError:
         return _without_a_reader()
-    except (OSError, ArithmeticError, MemoryError, RuntimeError) as error:
+    except (OSError, ArithmeticError, ImportError, MemoryError, RuntimeError) as error:
         return complain(name, error, 1)
     except KeyboardInterrupt:
         return complain(name, "interrupted", STATUS)
 
 
-def _run(args: argparse.Namespace) -> int:
+def _run(words: list[str], name: str) -> int:
     """Run the command, after a check of the place for its JSON file."""
+    parser = build_parser(next((word for word in words if word in COMMANDS), None))
+    args = parser.parse_args(words)
+    if args.version:
+        from fastnn._version import __version__
+
+        print(f"fastnn {__version__}")
+        return 0
+    if args.command is None:
+        parser.error("a command is missing")
     require_file(getattr(args, "json", None), getattr(args, "force", False))
-    status = int(args.run(args))
-    sys.stdout.flush()  # here, so that a reader that has gone is noticed
-    return status
+    line = f"{paint(f'{name}:', 'wrong', sys.stderr)} interrupted"
+    with ended_by_ctrl_c(line, args.patience):
+        return int(args.run(args))
 
 
 def _without_a_reader() -> int:

@@ -253,12 +253,11 @@ def _results(
 ) -> dict[str, Any]:
     """Return what the JSON file holds."""
     net, reports = job.net, []
-    for word, some in found.items():
-        for report in some:
-            own: dict[str, Any] = {"attack": word}
-            if job.targets is not None:
-                own |= {"targets": targets, "reached": _reached(job, report).tolist()}
-            reports.append(own | report.to_dict())
+    for report in (report for some in found.values() for report in some):
+        own: dict[str, Any] = {}
+        if job.targets is not None:
+            own = {"targets": targets, "reached": _reached(job, report).tolist()}
+        reports.append(report.to_dict() | own)
     return {
         "digits": job.digits,
         "network": {

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -159,9 +157,10 @@ def add_html_argument(parser: argparse.ArgumentParser, summary: str) -> None:
 
 def number(text: str) -> float:
     """Return a number given as 0.1, 1e-3 or 8/255."""
+    over, slash, under = text.partition("/")
     try:
-        return float(Fraction(text)) if "/" in text else float(text)
-    except (ValueError, ZeroDivisionError, OverflowError):
+        return float(over) / float(under) if slash else float(text)
+    except (ValueError, ZeroDivisionError):
         raise argparse.ArgumentTypeError(
             f"{text!r} is no number, expected one such as 0.1 or 8/255"
         ) from None
@@ -206,9 +205,11 @@ def require_plot(path: Path | None, force: bool) -> None:
 
 def write_json(args: argparse.Namespace, results: dict[str, Any]) -> None:
     """Write `results` to the JSON file, completely or not at all, if one was asked for."""
-    from fastnn._runtime.files import atomic_write
-
     if args.json is not None:
+        import json
+
+        from fastnn._runtime.files import atomic_write
+
         with atomic_write(args.json) as file:
             file.write(json.dumps(results, indent=2, allow_nan=False).encode() + b"\n")
         say_written(args, args.json, "the results")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -35,6 +34,8 @@ class Tree:
     """
 
     def __init__(self, content: bytes) -> None:
+        import subprocess  # it takes some milliseconds, which other formats are spared
+
         code = f"import sys; sys.path[:] = {sys.path!r}; from {_CHILD} import main; main()"
         try:
             done = subprocess.run(

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 from fastnn.io._archive import LONGEST_TEXT, MOST_SHARED
 
+if sys.platform != "win32":
+    import resource
+
 ABOUT = "about"  # the name of the JSON among the arrays
 TEXTS = ("model_config", "weight_names", "name")  # attributes that are read
 _MOST_OBJECTS = 10_000
@@ -90,15 +93,12 @@ def _texts(found: Any, name: str) -> list[str]:
 
 def _limit_memory(size: int) -> None:
     """Let this process take no more memory than a file of this size may need."""
-    try:
-        import resource
-    except ImportError:  # Windows has no such limit
-        return
-    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    most = _MEMORY + 4 * MOST_SHARED * size
-    if hard != resource.RLIM_INFINITY:
-        most = min(most, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+    if sys.platform != "win32":  # which has no such limit
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        most = _MEMORY + 4 * MOST_SHARED * size
+        if hard != resource.RLIM_INFINITY:
+            most = min(most, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (most, hard))
 
 
 def main() -> None:

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn._models import Dense, Function
+from fastnn._runtime.signals import numpy_errors
 from fastnn.io._archive import MOST_SHARED, RefusalError, one_line_errors, short
+from fastnn.io._parameters import widened
 
 EXPECTED = "an .onnx file"
 FUNCTIONS = {"Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh"}
@@ -75,8 +77,15 @@ def _gemm(arrays: _Arrays, name: str, node: Any, current: str) -> Dense:
         weight = weight.T
     if len(node.input) > 2 and node.input[2]:
         bias = arrays.vector(name, node.input[2], weight.shape[1])
-        bias = bias * bias.dtype.type(_number(node, "beta", 1.0))
-    return Dense(name, weight * weight.dtype.type(_number(node, "alpha", 1.0)), bias)
+        bias = _scaled(bias, _number(node, "beta", 1.0))
+    return Dense(name, _scaled(weight, _number(node, "alpha", 1.0)), bias)
+
+
+def _scaled(array: NDArray[Any], factor: float) -> NDArray[Any]:
+    """Return a multiple of an array; `MLP` refuses an entry that overflows and names it."""
+    with numpy_errors():
+        scaled: NDArray[Any] = np.multiply(array, factor, dtype=array.dtype)
+    return scaled
 
 
 def _number(node: Any, name: str, default: float) -> float:
@@ -137,4 +146,4 @@ class _Arrays:
             self._left -= array.nbytes
             if self._left < 0:
                 raise RefusalError("has weights that are larger than the file")
-            return array.astype(np.float32) if tensor.data_type in halves else array
+            return widened(array) if tensor.data_type in halves else array

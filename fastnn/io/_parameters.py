@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fastnn._checks import FLOATS
 from fastnn._models import Dense, Function
 from fastnn._models import network_of as steps_to_network
+from fastnn._runtime.signals import numpy_errors
 from fastnn.io._npy import StoredArray
 from fastnn.networks import MLP
 
@@ -99,7 +100,13 @@ def read_parameter(place: Path, name: str, stored: StoredArray) -> NDArray[Any]:
     if dtype != _HALF and dtype not in FLOATS:
         raise ValueError(f"{place}: {name} must be float32 or float64, got {dtype}")
     array = stored.read()
-    return array.astype(np.float32) if dtype == _HALF else array
+    return widened(array) if dtype == _HALF else array
+
+
+def widened(array: NDArray[Any]) -> NDArray[np.float32]:
+    """Return floats of fewer bits as float32; `MLP` refuses those that are NaN and names them."""
+    with numpy_errors():
+        return array.astype(np.float32)
 
 
 def read_activation(place: Path, stored: StoredArray) -> str:

@@ -36,11 +36,12 @@ def load_mlp(
     ----------
     path : path-like
         A folder with ``fc1.weight.npy``, ``fc1.bias.npy``, ``fc2.weight.npy`` and so on, each also
-        with the suffix ``.npz`` (``.npy`` is read if both exist), or one ``.npz``
-        archive with the keys ``fc1.weight``, ``fc1.bias`` and so on. The content tells the kind of
-        a file. Parameters are all float32 or all float64 (float16 becomes float32); any number of
-        layers. Other names work, too: ``net.0.weight``, ``layers/0/kernel``, ``W1``; numbers in
-        them are the order of the layers.
+        with the suffix ``.npz`` (``.npy`` is read if both exist); or a file: ``.npz``,
+        ``.safetensors``, a PyTorch state dict, ``.onnx`` (extra ``onnx``), Keras ``.keras`` or
+        ``.h5`` (extra ``keras``). The content tells the kind of a file. Parameters are all float32
+        or all float64 (float16 and bfloat16 become float32); any number of layers. Other names
+        work, too: ``net.0.weight``, ``layers/0/kernel``, ``W1``; numbers in them are the order of
+        the layers.
     activation : {"relu", "sigmoid", "tanh"}, optional
         Default: what was saved with the network, else "relu" as in the assignment.
     layout : {"in-out", "out-in"}, optional
@@ -61,6 +62,8 @@ def load_mlp(
         given; an array belongs to a layer that is not dense; an entry is NaN or infinite; types are
         mixed, or neither float32 nor float64; `activation` is unknown or not the one that was
         saved. The message names the file and the layer.
+    ImportError
+        The file needs a package that is not installed.
 
     Examples
     --------
@@ -83,7 +86,8 @@ def save_mlp(net: MLP, path: str | os.PathLike[str]) -> None:
     ----------
     net : MLP
     path : path-like
-        A name ending in ``.npz`` makes one archive. Any other name
+        A name that ends in ``.npz``, ``.safetensors``, ``.pth`` or ``.pt`` (a PyTorch state dict),
+        or ``.onnx`` (extra ``onnx``) makes one file, which other libraries read. Any other name
         is a folder, created if needed, for ``fc1.weight.npy``, ``fc1.bias.npy`` and so on, and
         ``activation.npy`` beside them. The activation is kept in every format.
 
@@ -93,6 +97,8 @@ def save_mlp(net: MLP, path: str | os.PathLike[str]) -> None:
         `net` is no `MLP`, such as a model of another library; the arguments are swapped.
     ValueError
         The name has the suffix of another type of file, or the folder has layers with other names.
+    ImportError
+        ``.onnx`` needs the package onnx, which is not installed.
     OSError
         The folder or file cannot be written.
 
@@ -129,7 +135,7 @@ def _format_in(place: Path) -> ModuleType:
     if place.is_dir():
         return _folder
     if not place.is_file():
-        raise FileNotFoundError(f"{place}: no such file or folder")
+        raise FileNotFoundError(f"{place}: no such file")
     with place.open("rb") as file:
         start = file.read(_READ)
     members = _members(place) if start.startswith(START) else []

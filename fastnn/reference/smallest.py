@@ -84,7 +84,7 @@ def deepfool(
             size = float(np.linalg.norm(slope, 2 if norm == "l2" else 1))
             if size > 0 and gap / size < nearest:
                 nearest = gap / size
-                way = nearest * (slope / size if norm == "l2" else np.sign(slope))
+                way = max(nearest, 1e-4) * (slope / size if norm == "l2" else np.sign(slope))
         change = change + way
         now = np.clip(clean + (1 + overshoot) * change, lower, upper)
     return best

@@ -67,6 +67,8 @@ class AdversarialReport(Counts):
         Seed of random numbers, and the samples' numbers where they were given.
     attacker : Attack or None
         The attack itself, with which `to_html` makes pictures; None in a report from a file.
+    sources : object
+        What `digests` are made from.
 
     Examples
     --------

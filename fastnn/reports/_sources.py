@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-_SAMPLED = 256  # entries of every array that are looked at again
+_SAMPLED = 1024  # entries of every array that are looked at again, up to four times as many
 
 
 class Digests(NamedTuple):
@@ -77,11 +77,9 @@ class Sources:
 
 
 def _spread(array: Array) -> bytes:
-    """Return entries of an array, at equal distances."""
-    if not array.size:
-        return b""
-    chosen = np.linspace(0, array.size - 1, min(_SAMPLED, array.size)).astype(np.int64)
-    return np.asarray(array[np.unravel_index(chosen, array.shape)]).tobytes()
+    """Return entries of an array, at equal distances along every axis."""
+    most = _SAMPLED if array.ndim == 1 else int(_SAMPLED**0.5)
+    return array[tuple(slice(None, None, max(1, n // most)) for n in array.shape)].tobytes()
 
 
 def digest(words: Any, arrays: Iterable[Array]) -> str:

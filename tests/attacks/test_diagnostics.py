@@ -241,6 +241,17 @@ def test_one_run_of_several_that_makes_progress_is_enough(dtype):
     assert 0 < len(more.get("loss does not rise", [])) < 64
 
 
+def test_a_sample_that_a_later_start_breaks_is_not_named(dtype):
+    """A start where the unit is active is another class at once."""
+    x = np.full((64, 1), 0.4375, dtype)
+    attack = [PGD(3, random_start=False), PGD(3)]
+    report = adversarial_accuracy(dead(dtype), x, np.zeros(64, int), 0.25, attack=attack)
+    stuck = next(one for one in report.diagnostics if one.name == "loss does not rise")
+    assert report.origins[report.fooled].tolist() == [[1, 0, 0]] * report.fooled.sum()
+    np.testing.assert_array_equal(stuck.rows, np.flatnonzero(~report.fooled))
+    assert 0 < stuck.count < 64
+
+
 # --- networks and data
 
 

@@ -3,16 +3,19 @@
 import dataclasses
 import json
 import math
+import time
 import tracemalloc
 
 import numpy as np
 import pytest
+from numba.core import event
 
 import fastnn
-from fastnn import MLP, AdversarialReport, adversarial_accuracy, fgsm, reference
+from fastnn import MLP, AdversarialReport, adversarial_accuracy, attacks, fgsm, reference
 from fastnn._engine import layers, masked, tiles
 from fastnn._runtime import progress
 from fastnn.attacks import _fgsm
+from fastnn.reports import _sources
 
 SIZES = ((7, 3), (20, 16, 10), (30, 40, 20, 17, 3))
 BOUNDS = (None, (0, 1), (-0.5, 1.25), (0, math.inf))
@@ -265,6 +268,33 @@ def test_the_fields_of_a_report(net, samples):
     assert 0 < report.seconds < 60
     with pytest.raises(AttributeError, match="cannot assign"):
         report.n = 3
+
+
+def test_the_time_of_compiling_is_not_that_of_the_attack(net, samples):
+    class Compiling(attacks.FGSM):
+        """Holds numba's lock for compiling, as a first call does."""
+
+        def perturb_tile(self, tile, eps):
+            event.start_event("numba:compiler_lock")
+            time.sleep(0.1)
+            event.end_event("numba:compiler_lock")
+            return super().perturb_tile(tile, eps)
+
+    rows = samples[0][:9], samples[1][:9]
+    adversarial_accuracy(net, *rows, attack="fgsm")  # which compiles what it needs
+    report = adversarial_accuracy(net, *rows, attack=Compiling())
+    assert report.compile_seconds >= 0.1
+    assert report.seconds < 0.1
+    assert adversarial_accuracy(net, *rows).compile_seconds == 0
+
+
+def test_nothing_is_hashed_before_it_is_asked_for(net, samples, monkeypatch):
+    hashed = []
+    monkeypatch.setattr(_sources, "digest", lambda *_: hashed.append(1) or "")
+    report = adversarial_accuracy(net, *samples)
+    assert hashed == []
+    assert report.digests
+    assert len(hashed) == 2
 
 
 def test_a_report_is_equal_to_itself_alone(net, samples):

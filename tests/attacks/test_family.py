@@ -148,6 +148,16 @@ def test_deepfool_takes_the_nearest_of_many_classes(rng):
     np.testing.assert_allclose(np.linalg.norm(found - x, axis=1), distances.min(axis=1), rtol=1e-5)
 
 
+def test_deepfool_crosses_a_boundary_at_which_bounds_stop_it():
+    """Of two inputs, the steeper one is at its bound: half of every step is cut."""
+    net = MLP([np.array([[2.0, -2.0], [1.0, -1.0]])], [np.array([-0.5, 0.5])])
+    x = np.array([[0.0, 0.9]])
+    found = DeepFool(60).perturb(net, x, [0], 1, (0, 1))
+    assert net.predict(found) != 0
+    assert found[0, 0] == 0
+    assert found[0, 1] == pytest.approx(0.5, abs=1e-3)
+
+
 def test_deepfool_leaves_what_is_wrong_already(net, samples):
     x, labels = samples
     wrong = net.predict(x) != labels

@@ -116,7 +116,9 @@ def test_other_ways_to_divide_are_on_the_grid(net, pixels, dtype):
     ):
         if dtype == np.float64 and x.astype(np.float32).astype(dtype).tolist() == x.tolist():
             continue  # rounded to float32, it is not on the grid of float64
-        adversarial_accuracy(net, x, net.predict(x), lattice=255)
+        options = {"lattice": 255, "keep_adversarial": True}
+        report = adversarial_accuracy(net, x, net.predict(x), [0, 0.05], **options)
+        np.testing.assert_array_equal(report.adversarial[0], x)
 
 
 @pytest.mark.parametrize(
@@ -177,6 +179,6 @@ def test_every_pixel_and_eps_on_the_grid(dtype):
         eps = np.array([most / 255])
         grid = Lattice.of(255, eps, ("linf",), _checks.Bounds(0, 1))
         way = dtype(most / 255) * np.array([-1, 0, 1], dtype)
-        found = places(grid.rounded(np.clip(clean + way, 0, 1), clean, 0))
+        found = places(grid.rounded(np.clip(clean + way, 0, 1), clean))
         expected = np.clip(np.arange(256)[:, None] + np.array([-most, 0, most]), 0, 255)
         np.testing.assert_array_equal(found, expected)

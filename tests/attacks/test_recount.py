@@ -1,12 +1,17 @@
 """What an attack says does not count: arrays are checked, and go through the network once more."""
 
+import re
+
 import numpy as np
 import pytest
 
 from fastnn import MLP, _checks, adversarial_accuracy, attacks
+from fastnn._engine.workspace import Workspace
 from fastnn.attacks import FGSM, PGD, Answer, Attack, Found, InTurn
 from fastnn.attacks._budget import Budget
+from fastnn.attacks._goal import Goal
 from fastnn.attacks._names import name_of, names_of, norms_of
+from fastnn.attacks._search import Standing, Worst
 
 EPS = (0.1, 0.3)
 
@@ -271,6 +276,53 @@ def test_a_sample_without_an_answer_is_an_error(net, batch):
 
     with pytest.raises(ValueError, match=r"^the attack gave no answer for row 0 at eps 0\.3"):
         adversarial_accuracy(net, *batch, EPS, attack=Lazy([]))
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (lambda x: Found(1, x), "position must be one of 1 eps, got 1"),
+        (lambda x: Found(-1, x), "position must be one of 1 eps, got -1"),
+        (lambda x: Found(0, x, np.ones(3, bool)), r"fooled must have shape (23,), got (3,)"),
+        (
+            lambda x: Found(0, x, None, np.ones(23, int)),
+            r"origins must have shape (23, 3), got (23,)",
+        ),
+        (lambda x: Found(0, x, stuck=True), r"stuck must have shape (23,), got ()"),
+    ],
+)
+def test_what_was_found_has_to_fit_the_tile(net, batch, made, message):
+    class Odd(Liar):
+        def answers(self, tile, eps):
+            yield made(tile.x)
+
+    with pytest.raises(ValueError, match="^" + re.escape(message) + "$"):
+        adversarial_accuracy(net, *batch, 0.1, attack=Odd([]))
+
+
+def test_of_equal_margins_the_input_that_fools_is_kept(dtype):
+    """Class 1 ties with class 2, where it is predicted, then with class 0, where it is not."""
+    net = MLP([np.zeros((2, 3), dtype)], [np.zeros(3, dtype)])
+    ws = Workspace(net, 1, to=0, packed={}, direction=True)
+    x = np.zeros((2, 1, 2), dtype)
+    x[1] = 1
+    ws.load(x[0], slice(0, 1))
+    bounds = _checks.Bounds(0, 1)
+    tile = attacks.Tile(ws, ws.h[0], np.array([1]), np.arange(1), bounds, Goal())
+    logits = np.array([[[0, 1, 1]], [[1, 1, 0]]], dtype)
+    worst, again = Worst.at(x[0]), Worst.at(x[0])
+    standing = Standing(tile, np.arange(1), np.ones((1, 1)), worst)
+    assert [standing.see(*pair).tolist() for pair in zip(x, logits, strict=True)] == [
+        [False],
+        [True],
+    ]
+    assert worst.x.tolist() == [[1, 1]]
+    assert worst.origins.tolist() == [[0, 0, 1]]
+    other = Standing(tile, np.arange(1), np.ones((1, 1)), again, attack=4)
+    other.see(x[0], logits[0])
+    other.take(worst)
+    assert again.x.tolist() == [[1, 1]]
+    assert again.origins.tolist() == [[4, 0, 1]]
 
 
 # --- names

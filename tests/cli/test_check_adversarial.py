@@ -170,6 +170,8 @@ def test_rounding_is_allowed_and_named_and_the_tolerance_can_be_chosen(check, x,
     assert status == 0
     assert re.search(r"rounding brings [\d,]+ beyond by at most 3.\d*e-07", verdicts(out)["eps"][1])
     assert wrong(check(beyond, "--eps", EPS, "--tolerance", 1e-8)[1]) == ["eps"]
+    further = np.clip(x + np.float32(0.1000015) * np.sign(moved - x), 0, 1)
+    assert wrong(check(further, "--eps", EPS)[1]) == ["eps"]
 
 
 @pytest.mark.parametrize(("norm", "order"), [("l2", 2), ("l1", 1)])

@@ -212,13 +212,16 @@ def test_a_warning_is_shown_although_quiet(weights):
     assert done.stderr == "fastnn: FASTNN_DATA is ignored: typo: no such folder\n"
 
 
-def test_a_reader_that_has_gone_costs_no_words(weights, digits):
-    command = [sys.executable, "-m", "fastnn", "attack", str(weights), "--data", str(digits)]
+@pytest.mark.parametrize("words", [("attack",), ("--version",)], ids=str)
+def test_a_reader_that_has_gone_costs_no_words(weights, digits, words):
+    if words == ("attack",):
+        words += (str(weights), "--data", str(digits))
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
-        command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=300, check=False
-    )
+        [sys.executable, "-m", "fastnn", *words],
+        stdout=writing, stderr=subprocess.PIPE, text=True, timeout=300, check=False,
+    )  # fmt: skip
     os.close(writing)
     assert (done.returncode, done.stderr) == (1, "")
 

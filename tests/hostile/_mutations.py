@@ -229,6 +229,9 @@ _ANY: tuple[Mutation, ...] = (
 _OWN: dict[str, tuple[Mutation, ...]] = {
     "net-npz": (change_archive, change_archive, change_header),
     "net-folder": (change_header, change_header),
+    "net-torch": (change_archive, change_number),
+    "net-legacy": (change_number, flip_bit),
+    "net-safetensors": (change_number, flip_bit),
     "idx": (change_packed, change_number, change_number),
     "idx-gz": (change_packed, change_packed),
     "npy": (change_header, change_header),

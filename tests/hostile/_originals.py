@@ -35,12 +35,16 @@ def write_all(folder: Path) -> None:
 
 
 def _write_networks(folder: Path) -> None:
-    """Write a network as an archive and as a folder."""
+    """Write a network in every format that needs no other package."""
     import fastnn
 
     net = fastnn.MLP.random(SIZES, "sigmoid", rng=0)
     fastnn.save_mlp(net, folder / "net-npz" / "net.npz")
     fastnn.save_mlp(net, folder / "net-folder")
+    fastnn.save_mlp(net, folder / "net-torch" / "net.pth")
+    fastnn.save_mlp(net, folder / "net-safetensors" / "net.safetensors")
+    legacy = Path(__file__).parents[1] / "data" / "torch-1.3.1.pth"
+    (folder / "net-legacy" / "net.pth").write_bytes(legacy.read_bytes())
 
 
 def _write_idx(folder: Path, rng: np.random.Generator, *, packed: bool) -> None:
@@ -146,9 +150,10 @@ def read_network(place: Path) -> None:
         require(str(error).startswith("row "), str(error))
 
 
-def read_archive(folder: Path) -> None:
-    """Load the network in an archive."""
-    read_network(folder / "net.npz")
+def read_file(folder: Path) -> None:
+    """Load the network in the one file of a folder."""
+    (file,) = folder.iterdir()
+    read_network(file)
 
 
 def read_digits(folder: Path) -> None:
@@ -183,7 +188,10 @@ def require(holds: Any, text: str) -> None:
 
 
 READERS: dict[str, Callable[[Path], None]] = {
-    "net-npz": read_archive,
+    "net-npz": read_file,
+    "net-torch": read_file,
+    "net-legacy": read_file,
+    "net-safetensors": read_file,
     "net-folder": read_network,
     "idx": read_digits,
     "idx-gz": read_digits,

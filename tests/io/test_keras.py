@@ -2,6 +2,7 @@
 
 import io
 import json
+import subprocess
 import sys
 import tracemalloc
 import zipfile
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from fastnn import MLP
-from fastnn.io import load_mlp, save_mlp
+from fastnn.io import _hdf5, load_mlp, save_mlp
 from tests.data.make import SIZES, parameters
 
 DATA = Path(__file__).parents[1] / "data"
@@ -338,6 +339,17 @@ def test_a_truncated_file_is_named(h5py, tmp_path):
             path.write_bytes(content[:size])
             with pytest.raises(ValueError, match=rf"{name} is truncated or damaged{EXPECTED}"):
                 load_mlp(path)
+
+
+def test_a_file_that_libhdf5_never_finishes_is_refused(h5py, tmp_path, monkeypatch):
+    content = bytearray((DATA / "sequential.h5").read_bytes())
+    size = content.index(b"GCOL") + 24  # of the first text in the file
+    content[size : size + 8] = (2**64 - 16).to_bytes(8, "little")
+    (tmp_path / "net.h5").write_bytes(content)
+    monkeypatch.setattr(_hdf5, "_SECONDS", 2)
+    with pytest.raises(ValueError, match=rf"net\.h5 is truncated or damaged{EXPECTED}") as caught:
+        load_mlp(tmp_path / "net.h5")
+    assert isinstance(caught.value.__cause__, subprocess.TimeoutExpired)
 
 
 def test_float64_stays(h5py, tmp_path):

@@ -1,6 +1,8 @@
 """Which arrays are layers, in which order, and which way their weights lie."""
 
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -247,3 +249,20 @@ def test_networks_of_other_libraries_are_told_the_way_in(tmp_path, attributes, m
     model = type("Model", (), {"__module__": module, **attributes})()
     with pytest.raises(TypeError, match=rf"got {module.split('.')[0]}\.Model; for .*{message}"):
         save_mlp(model, tmp_path / "net.npz")
+
+
+# --- what reading costs
+
+
+def test_other_libraries_are_imported_only_for_their_files(tmp_path, net):
+    for name in ("net.npz", "net.pth", "net.safetensors"):
+        save_mlp(net, tmp_path / name)
+    code = (
+        "import sys, fastnn\n"
+        "for name in ('net.npz', 'net.pth', 'net.safetensors'):\n"
+        "    fastnn.load_mlp(name)\n"
+        "print(*{'h5py', 'onnx', 'safetensors', 'sklearn', 'torch'} & set(sys.modules))\n"
+    )
+    command = [sys.executable, "-c", code]
+    found = subprocess.check_output(command, text=True, timeout=60, cwd=tmp_path)
+    assert found.strip() == ""

@@ -4,7 +4,7 @@ import time
 
 from numba.core import event
 
-from fastnn._kernels.timing import clock
+from fastnn._kernels.timing import Clock
 
 
 def hold(seconds):
@@ -15,7 +15,7 @@ def hold(seconds):
 
 
 def test_time_of_compiling_is_kept_apart():
-    with clock() as found:
+    with Clock() as found:
         assert (found.working, found.compiling) == (0, 0)
         time.sleep(0.02)
         hold(0.05)
@@ -25,7 +25,7 @@ def test_time_of_compiling_is_kept_apart():
 
 
 def test_a_block_that_compiles_nothing_has_worked_all_the_time():
-    with clock() as found:
+    with Clock() as found:
         time.sleep(0.02)
     assert found.compiling == 0
     assert found.working >= 0.02
@@ -33,11 +33,11 @@ def test_a_block_that_compiles_nothing_has_worked_all_the_time():
 
 def test_nested_and_earlier_compilations_count_once():
     event.start_event("numba:compiler_lock")
-    with clock() as found:
+    with Clock() as found:
         event.end_event("numba:compiler_lock")
         time.sleep(0.01)
     assert found.compiling == 0
-    with clock() as found:
+    with Clock() as found:
         event.start_event("numba:compiler_lock")
         hold(0.03)
         event.end_event("numba:compiler_lock")

@@ -87,6 +87,16 @@ def test_a_terminal_sees_the_steps_and_the_time_that_is_left(monkeypatch):
     assert "[00:01<00:0" in shown
 
 
+def test_a_terminal_sees_the_time_pass_although_no_step_is_complete(monkeypatch):
+    terminal = on_a_terminal(monkeypatch)
+    with Progress("working", 6):
+        time.sleep(2.5)
+    shown = terminal.getvalue()
+    assert "0/6 [00:01<?" in shown
+    assert "0/6 [00:02<?" in shown
+    assert shown.endswith("\n")
+
+
 def test_work_without_steps(capsys, clock):
     with Progress("working", 0):
         clock.now += 2
@@ -139,7 +149,7 @@ def test_a_bar_leaves_no_thread_and_no_lock_between_processes():
         "import sys, threading\nfrom fastnn._runtime.progress import Progress\n"
         "sys.stderr.isatty = lambda: True\n"
         "with Progress('working', 3) as bar:\n    bar.update(1)\n"
-        "    print(threading.active_count(), 'multiprocessing.synchronize' in sys.modules)"
+        "print(threading.active_count(), 'multiprocessing.synchronize' in sys.modules)"
     )
     assert "1 False\n" in printed_by(code)
 
