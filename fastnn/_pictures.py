@@ -94,7 +94,8 @@ def svg_of(drawn: Any, label: str) -> Markup:
     start, inside = _OWN_ID.sub("", text[text.index("<svg") :]).split(">", 1)
     box = re.search(r'viewBox="([^"]*)"', start)
     assert box is not None
-    style = f"width:100%;max-width:{96 * figure.get_size_inches()[0]:.0f}px;height:auto"
+    width = 96 * figure.get_size_inches()[0]  # where letters have their size
+    style = f"width:100%;max-width:{width:.0f}px;min-width:{width * 0.65:.0f}px;height:auto"
     opening = tag("svg", role="img", aria_label=label, viewBox=box[1], style=style)
     inside = re.sub(r"\s*<metadata>.*?</metadata>", "", inside, flags=re.DOTALL)
     return Markup(opening.removesuffix("</svg>") + inside)

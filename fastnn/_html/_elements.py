@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from typing import Any
 
-_VOID = {"img", "meta", "line", "path", "polyline", "circle", "polygon"}
+_VOID = {"br", "img", "meta"}
 
 
 class Markup(str):

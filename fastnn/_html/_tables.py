@@ -10,6 +10,7 @@ import numpy as np
 from fastnn._html._elements import Markup, join, tag
 
 _LEFT, _RIGHT = "text-align:left", "text-align:right"
+_SHORT = 12  # letters of a row's name that needs no more than its own width
 
 
 class Cell(NamedTuple):
@@ -54,21 +55,21 @@ def table(
     head : sequence
         Names of the columns.
     body : iterable of sequences
-        Numbers get commas and stand on the right, like all columns but the first.
+        Text stands on the left, numbers on the right; whole numbers get commas.
     caption : optional
     sortable : bool, optional
         For pages: their script sorts and filters it.
     choices : sequence of int, optional
         Columns for which the page's script offers a list of their values to choose from.
     """
+    rows = [[_as_cell(value) for value in row] for row in body]
+    sides = [_side(column) for column in zip(*rows, strict=True)] if rows else [_LEFT] * len(head)
     names = [
-        tag("th", name, scope="col", style=_RIGHT if i else _LEFT, data_choice=i in choices)
-        for i, name in enumerate(head)
+        tag("th", name, scope="col", style=side, data_choice=i in choices)
+        for i, (name, side) in enumerate(zip(head, sides, strict=True))
     ]
-    lines = [
-        tag("tr", _cell(first, "th", _LEFT), *(_cell(one, "td", _RIGHT) for one in rest))
-        for first, *rest in body
-    ]
+    kinds = ["th", *["td"] * (len(head) - 1)]
+    lines = [tag("tr", *map(_cell, row, kinds, sides)) for row in rows]
     made = tag(
         "table",
         "" if caption is None else tag("caption", caption),
@@ -91,18 +92,33 @@ def folded(
     return tag("details", tag("summary", title), *content, open=opened, class_=kind)
 
 
-def _cell(value: Any, kind: str, style: str) -> Markup:
+def _as_cell(value: Any) -> Cell:
+    """Return a value as a cell; numbers are sorted by what they are."""
+    found = value if isinstance(value, Cell) else Cell(value)
+    if found.key is None and isinstance(found.content, (int, float, np.number)):
+        return found._replace(key=float(found.content))
+    return found
+
+
+def _side(column: Sequence[Cell]) -> str:
+    """Return how a column is aligned: text on the left, numbers on the right."""
+    return _RIGHT if any(cell.key is not None for cell in column) else _LEFT
+
+
+def _cell(cell: Cell, kind: str, side: str) -> Markup:
     """Return a cell of a table."""
-    content, key, heat = value if isinstance(value, Cell) else (value, None, None)
-    if key is None and isinstance(content, (int, float, np.number)):
-        key = float(content)
+    content, style = cell.content, side
     if isinstance(content, (int, np.integer)):
         content = f"{content:,}"
+    if cell.heat is not None:
+        style += f";--heat:{cell.heat:.3f}"
+    if kind == "th" and len(str(content)) > _SHORT:
+        style += ";min-width:10rem"
     return tag(
         kind,
         join(content),
         scope="row" if kind == "th" else None,
-        style=style if heat is None else f"{style};--heat:{heat:.3f}",
-        class_=None if heat is None else "heat",
-        data_key=None if key is None else f"{key:.10g}",
+        style=style,
+        class_=None if cell.heat is None else "heat",
+        data_key=None if cell.key is None else f"{cell.key:.10g}",
     )

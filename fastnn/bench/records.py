@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import types
 from collections.abc import Mapping
-from dataclasses import is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 _Record = TypeVar("_Record")
@@ -20,7 +20,7 @@ def from_json(kind: type[_Record], value: object) -> _Record:
         A dataclass whose fields are numbers, strings, other such dataclasses, ``tuple[X, ...]``,
         ``dict[str, X]``, or one of these or None.
     value : object
-        A dict with a key for every field; other keys are ignored.
+        A dict with a key for every field that has no default; other keys are ignored.
 
     Raises
     ------
@@ -59,6 +59,8 @@ def _read(kind: Any, value: Any, place: str) -> Any:
 def _read_fields(kind: type[Any], values: Mapping[str, Any], place: str) -> Any:
     """Return the dataclass `kind` with these values of its fields."""
     hints = get_type_hints(kind)
+    optional = {field.name for field in fields(kind) if field.default is not MISSING}
+    hints = {name: hint for name, hint in hints.items() if name in values or name not in optional}
     missing = [name for name in hints if name not in values]
     if missing:
         raise ValueError(f"{place}: {', '.join(missing)} missing")

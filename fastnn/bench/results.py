@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +95,8 @@ class Document:
         Which digits and which network.
     skipped : dict of str to str
         Why an implementation was left out, by its label.
+    date : str or None
+        When the run ended, in UTC: 2026-05-01 12:30. None in results of earlier versions.
     """
 
     schema: str
@@ -101,6 +105,7 @@ class Document:
     source: str
     skipped: dict[str, str]
     cases: tuple[Case, ...]
+    date: str | None = None
 
 
 def to_document(measurement: Measurement, ceilings: Ceilings) -> Document:
@@ -117,6 +122,7 @@ def to_document(measurement: Measurement, ceilings: Ceilings) -> Document:
         source=measurement.setting.source,
         skipped=measurement.skipped,
         cases=tuple(cases),
+        date=f"{datetime.now(UTC):%Y-%m-%d %H:%M}",
     )
 
 
@@ -194,6 +200,31 @@ def read(path: Path) -> Document:
         raise ValueError(
             f"{path}: damaged, expected the JSON that `fastnn bench --json` writes ({error})"
         ) from None
+
+
+def read_runs(places: Sequence[Path]) -> list[tuple[str, Document]]:
+    """Read the results of earlier runs, and return them with their names, the oldest first.
+
+    Parameters
+    ----------
+    places : sequence of Path
+        Files that ``fastnn bench --json`` has written, and folders with such files.
+
+    Raises
+    ------
+    FileNotFoundError
+        A file does not exist.
+    ValueError
+        A file holds no such results, or a folder no such file.
+    """
+    files: list[Path] = []
+    for place in places:
+        found = sorted(place.glob("*.json")) if place.is_dir() else [place]
+        if not found:
+            raise ValueError(f"{place}: no .json files are in this folder")
+        files += found
+    runs = [(path.stem, read(path)) for path in files]
+    return sorted(runs, key=lambda run: run[1].date or "")
 
 
 def document_from(values: dict[str, Any]) -> Document:

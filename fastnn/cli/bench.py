@@ -10,7 +10,9 @@ from fastnn.cli import _data
 from fastnn.cli.options import (
     Parser,
     add_data_arguments,
+    add_html_argument,
     add_threads_argument,
+    require_file,
     require_new,
     say_written,
     write_json,
@@ -26,6 +28,7 @@ _EPILOG = """\
 examples:
   fastnn bench
   fastnn bench --json new.json --plot figures
+  fastnn bench --json runs/new.json --html bench.html --history runs
   fastnn bench --compare old.json --only fgsm,accuracy
 
 It takes less than two minutes, and says what it left out for want of time.
@@ -42,6 +45,16 @@ def add_arguments(parser: Parser) -> None:
         type=Path,
         metavar="DIR",
         help="draw speedups.png, roofline.png and throughput.png into this folder (default: no)",
+    )
+    add_html_argument(parser, "ratios with their intervals, roofline, throughput and history")
+    parser.add_argument(
+        "--history",
+        type=Path,
+        metavar="PATH",
+        nargs="+",
+        default=[],
+        help="with --html: results of earlier runs, files that --json wrote or folders with such "
+        "files (default: none)",
     )
     parser.add_argument(
         "--compare",
@@ -98,6 +111,10 @@ def run(args: argparse.Namespace) -> int:
     only = session.check_names(args.only)
     if args.plot is not None:
         _require_plot(args.plot, args.force)
+    require_file(args.html, args.force)
+    if args.history and args.html is None:
+        raise ValueError("--history needs --html")
+    earlier = results.read_runs(args.history)
     old = None if args.compare is None else results.read(args.compare)
     setting = session.make_setting(
         args.weights, _data.folder(args), args.source, progress=not args.quiet
@@ -108,6 +125,8 @@ def run(args: argparse.Namespace) -> int:
     write_json(args, results.to_json(document))
     if args.plot is not None:
         _draw(args, document)
+    if args.html is not None:
+        _write_page(args, document, earlier)
     if old is None:
         return 0
     found = comparison.compare(old, document, tolerance=args.tolerance)
@@ -132,3 +151,15 @@ def _draw(args: argparse.Namespace, document: Document) -> None:
     args.plot.mkdir(parents=True, exist_ok=True)
     for path in figures.draw_all(document, args.plot):
         say_written(args, path, "a figure")
+
+
+def _write_page(
+    args: argparse.Namespace, document: Document, earlier: list[tuple[str, Document]]
+) -> None:
+    """Write the page of the results."""
+    from fastnn._runtime.files import atomic_write
+    from fastnn.bench.page import page
+
+    with atomic_write(args.html) as file:
+        file.write(page(document, earlier).encode())
+    say_written(args, args.html, "a page with the results")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -15,30 +17,41 @@ from fastnn.bench.figures._style import FAINT, OURS, REMARK, color_of, frame, ma
 from fastnn.bench.protocol import Array
 from fastnn.bench.results import BASE, Case, Document
 
-_TOUCHING = 0.16  # decades
+_MARK = 5.5  # half of the width of a mark, in points
+# Where a number may stand, seen from its mark: near it, then further away.
+_OFFSETS = [
+    (r * np.cos(np.radians(angle)), r * np.sin(np.radians(angle)))
+    for r in (13, 22, 31, 40)
+    for angle in (90, 270, 0, 180, 45, 135, 315, 225)
+]
 _PLAIN = FuncFormatter(lambda v, _: f"{v:g}")
 
 
 @rc_context(STYLE)
-def roofline(document: Document) -> Figure | None:
+def roofline(document: Document, *, listed: bool = True) -> Figure | None:
     """Draw rates against operations per byte, below the ceilings of the machine.
+
+    With `listed`, a list beside it says which number is which job, as `job_numbers` does.
 
     The two slopes are bandwidths, the two level lines peaks of arithmetic, all measured in the
     same run. Williams, Waterman and Patterson (2009), *Communications of the ACM* 52(4), 65-76.
     """
     cases = [c for c in main_cases(document) if c.implementation in (OURS, BASE)]
-    jobs = list(dict.fromkeys(c.job for c in cases if c.implementation == OURS))
+    numbers = job_numbers(document)
+    jobs = [case.job for case in numbers.values()]
     if not jobs:
         return None
-    figure = Figure(figsize=(9.6, 5.2), layout="constrained")
-    ax, legend = figure.subplots(1, 2, width_ratios=(2.1, 1))
+    figure = Figure(figsize=(9.6, 5.2) if listed else (6.2, 4.6), layout="constrained")
+    if listed:
+        ax, legend = figure.subplots(1, 2, width_ratios=(2.1, 1))
+    else:
+        ax = legend = figure.subplots()
     intensity = [c.flops / c.bytes for c in cases]
     x = np.geomspace(min(intensity) / 3, max(intensity) * 3, 200)
     _draw_ceilings(ax, x, document.ceilings)
     shown = [case for case in cases if case.job in jobs]
     for case in shown:
         _point(ax, case)
-    _number(ax, {jobs.index(c.job) + 1: c for c in shown if c.implementation != BASE})
     rates = [c.gflops for c in cases]
     # Implementations that skip some of the operations can exceed the peak.
     highest = 3 * max(document.ceilings.peak_float32, *rates)
@@ -47,8 +60,11 @@ def roofline(document: Document) -> Figure | None:
     ax.xaxis.set_major_formatter(_PLAIN)
     ax.yaxis.set_major_formatter(_PLAIN)
     frame(ax, "both")
-    _list_jobs(legend, cases, jobs)
-    sign(figure, document)
+    _name_marks(legend, "upper left" if listed else "lower right")
+    if listed:
+        _list_jobs(legend, numbers)
+        sign(figure, document)
+    _number(ax, numbers, shown)
     return figure
 
 
@@ -90,35 +106,64 @@ def _point(ax: Axes, case: Case) -> None:
         ax.plot(*_place(case), "o", markersize=8, color=color, zorder=3)
 
 
-def _number(ax: Axes, cases: dict[int, Case]) -> None:
-    """Write the number of each case above its mark; marks that touch have one text."""
-    touching: list[list[int]] = []
-    for number, case in cases.items():
-        for numbers in touching:
-            apart = np.abs(np.log10(_place(case)) - np.log10(_place(cases[numbers[-1]])))
-            if (apart < _TOUCHING).all():
-                numbers.append(number)
+def _number(ax: Axes, numbers: dict[int, Case], marks: list[Case]) -> None:
+    """Write the number of each case beside its mark, where no other mark or number is."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    figure.draw_without_rendering()
+    unit = figure.dpi / 72  # pixels of a point
+    taken = [_around(ax.transData.transform(_place(case)) / unit, _MARK, _MARK) for case in marks]
+    for number, case in sorted(numbers.items(), key=lambda item: _place(item[1])):
+        mark = ax.transData.transform(_place(case)) / unit
+        half = 3.4 * len(str(number)), 4.5
+        for dx, dy in _OFFSETS:
+            box = _around(mark + np.array([dx, dy]), *half)
+            if not any(_overlap(box, other) for other in taken):
                 break
-        else:
-            touching.append([number])
-    for numbers in touching:
-        x, y = np.transpose([_place(cases[number]) for number in numbers])
+        taken.append(box)
+        far = np.hypot(dx, dy) > 16
         ax.annotate(
-            "  ".join(map(str, numbers)),
-            (np.exp(np.log(x).mean()), y.max()),
-            (0, 6),
+            str(number),
+            _place(case),
+            (dx, dy),
             textcoords="offset points",
             ha="center",
+            va="center",
             fontsize=9,
             weight="bold",
             color=color_of(OURS),
             path_effects=[withStroke(linewidth=2.5, foreground="white")],
+            arrowprops={"arrowstyle": "-", "color": color_of(OURS), "lw": 0.8} if far else None,
         )
 
 
-def _list_jobs(ax: Axes, cases: list[Case], jobs: list[str]) -> None:
-    """Write a legend of the numbers beside the roofline."""
-    ax.axis("off")
+def _around(middle: Array, half_width: float, half_height: float) -> tuple[float, ...]:
+    """Return left, bottom, right and top of a box."""
+    x, y = middle
+    return x - half_width, y - half_height, x + half_width, y + half_height
+
+
+def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """Say whether two boxes have a point in common."""
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def rate_text(gflops: float) -> str:
+    """Return a rate with its unit, of a small one two digits."""
+    return f"{gflops:,.0f} GFLOP/s" if gflops >= 10 else f"{gflops:.2g} GFLOP/s"
+
+
+def job_numbers(document: Document) -> dict[int, Case]:
+    """Return the cases of fastnn by the numbers that they have in the roofline."""
+    found: dict[str, Case] = {}
+    for case in main_cases(document):
+        if case.implementation == OURS:
+            found.setdefault(case.job, case)
+    return dict(enumerate(found.values(), 1))
+
+
+def _name_marks(ax: Axes, where: Literal["upper left", "lower right"]) -> None:
+    """Write what the two kinds of marks are."""
     ax.plot([], [], "o", markersize=8, color=color_of(OURS), label=OURS)
     ax.plot(
         [],
@@ -129,13 +174,17 @@ def _list_jobs(ax: Axes, cases: list[Case], jobs: list[str]) -> None:
         markeredgecolor=color_of(BASE),
         label=f"{BASE}, the same job",
     )
-    ax.legend(loc="upper left", fontsize=9.5)
-    for number, job in enumerate(jobs, 1):
-        case = next(c for c in cases if c.job == job and c.implementation == OURS)
-        text = f"{number:>2}  {case.title}\n     {case.gflops:,.0f} GFLOP/s"
+    ax.legend(loc=where, fontsize=9.5)
+
+
+def _list_jobs(ax: Axes, numbers: dict[int, Case]) -> None:
+    """Write a list of the numbers beside the roofline."""
+    ax.axis("off")
+    for number, case in numbers.items():
+        text = f"{number:>2}  {case.title}\n     {rate_text(case.gflops)}"
         if case.share_of_peak >= 0.05:
             text += f", {case.share_of_peak:.0%} of the peak"
         ax.text(
-            0, 0.84 - 0.84 * (number - 1) / len(jobs), text, fontsize=8.5, va="top",
+            0, 0.84 - 0.84 * (number - 1) / len(numbers), text, fontsize=8.5, va="top",
             transform=ax.transAxes,
         )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -10,6 +11,9 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from fastnn._drawing import STYLE
 from fastnn.bench.figures._style import FAINT, color_of, frame, in_order, main_cases, sign
 from fastnn.bench.results import BASE, Document, Speedup
+
+_GAP = 6.0  # pixels between a number and the frame
+_FAINT = "\nfaint: not resolved, two runs of the same program can differ as much"
 
 
 @rc_context(STYLE)
@@ -38,12 +42,29 @@ def speedups(document: Document) -> Figure | None:
     ax.set_yticklabels([text for _, text in ticks], fontsize=9.5)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     ax.xaxis.set_minor_formatter(NullFormatter())
-    ax.margins(x=0.13)
-    ax.set_xlabel(f"times as fast as vectorised {BASE} in float32 (= 1), with 95 % interval")
-    figure.legend(loc="outside upper center", ncols=len(names))
+    ax.margins(x=0.02)
+    faint = _FAINT if any(speedup.resolved is False for _, speedup in cases) else ""
+    ax.set_xlabel(f"times as fast as vectorised {BASE} in float32 (= 1), with 95 % interval{faint}")
+    figure.legend(loc="outside upper center", ncols=min(len(names), 4))
     frame(ax, "x")
     sign(figure, document)
+    _make_room(ax)
     return figure
+
+
+def _make_room(ax: Axes) -> None:
+    """Widen the axis until all numbers beside the bars are inside."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    for _ in range(3):  # a wider axis moves the bars a little
+        figure.draw_without_rendering()
+        box = ax.get_window_extent()
+        ends = [text.get_window_extent() for text in ax.texts]
+        left = max(0.0, box.x0 - min(end.x0 for end in ends) + _GAP) / box.width
+        right = max(0.0, max(end.x1 for end in ends) - box.x1 + _GAP) / box.width
+        low, high = np.log10(ax.get_xlim())
+        wide = (high - low) / (1 - min(left + right, 0.8))
+        ax.set_xlim(10 ** (low - left * wide), 10 ** (high + right * wide))
 
 
 def _bar(ax: Axes, y: float, color: str, speedup: Speedup) -> None:

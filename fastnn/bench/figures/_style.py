@@ -54,4 +54,5 @@ def sign(figure: Figure, document: Document) -> None:
         f"numba {machine.numba}",
         f"fastnn {machine.fastnn or ''} {machine.commit or ''}".strip(),
     ]
+    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.08)  # type: ignore[union-attr, call-arg]
     figure.supxlabel(" · ".join(facts), fontsize=8, color="#777777", x=0.99, ha="right")
