@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from matplotlib.figure import Figure
+from fastnn.bench.figures import Figure
 
 from fastnn import _html
 from fastnn._html import Cell, Markup, join, tag
