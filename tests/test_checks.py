@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import _checks, adversarial_accuracy, comp7015, fgsm, first_flip, train
+from fastnn import _checks, adversarial_accuracy, comp7015, fgsm, train
 
 ROWS = 2 * 1024 + 300  # more than one block of the check for finite entries
 

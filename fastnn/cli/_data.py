@@ -59,6 +59,18 @@ def load_pair(args: argparse.Namespace) -> tuple[Dataset, int]:
     return datasets.Dataset(train.x, train.labels, test.x, test.labels, test.source), classes
 
 
+def require_units(found: Samples) -> None:
+    """Raise if floats look like pixels of 0 to 255, where no bounds were given."""
+    from fastnn import _units
+
+    if _units.like_pixels(found.x):
+        raise ValueError(
+            f"{found.source}: these floats look like pixels of 0 to 255; divide them by 255 or "
+            "save them as uint8, or give --bounds 0 255 and eps in these units if the network was "
+            "trained on them"
+        )
+
+
 def in_type_of(net: MLP, origin: str, found: Samples) -> Any:
     """Return the inputs in the type of a network, or as uint8 pixels.
 

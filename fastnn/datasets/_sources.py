@@ -174,6 +174,8 @@ def _start(path: Path) -> bytes:
         )
     if not path.is_file():  # a device or a pipe may have no end
         raise ValueError(f"{path} is neither a file nor a folder")
+    if not path.stat().st_size:
+        raise ValueError(f"{path} is empty; expected {_KINDS}")
     start = _idx.start_of(path)
     for other, what in _OTHERS.items():
         if (start or b"\x1f\x8b").startswith(other):
