@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,45 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 from fastnn import _checks, _units
 from fastnn._adversary import Adversary, Moves, adversary_of
 from fastnn._engine.descent import Result, Samples, Settings, descend
+from fastnn._history import History
 from fastnn._parameters import require_network
 from fastnn.attacks.evaluate import AttackLike
 from fastnn.networks import MLP
 
 _SOME = 1000  # samples by which a loss is estimated
 
-
-@dataclass(frozen=True)
-class History:
-    """Loss and accuracy after every epoch of `train`.
-
-    Attributes
-    ----------
-    train_loss, train_accuracy : list of float, length epochs
-        Mean cross-entropy and share of right predictions on the training samples.
-    val_loss, val_accuracy : list of float, length epochs
-        The same on the validation samples; empty if there were none.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import fastnn
-    >>> net = fastnn.MLP.random((1, 2))
-    >>> x = np.array([[0], [255]], dtype=np.uint8)
-    >>> history = fastnn.train(net, x, [0, 1], epochs=20, batch_size=2, learning_rate=1.0)
-    >>> len(history.train_loss), history.train_accuracy[-1], history.val_loss
-    (20, 1.0, [])
-    """
-
-    train_loss: list[float] = field(default_factory=list)
-    train_accuracy: list[float] = field(default_factory=list)
-    val_loss: list[float] = field(default_factory=list)
-    val_accuracy: list[float] = field(default_factory=list)
-
-    def _repr_html_(self) -> str:
-        """Return the curves and a table of all epochs, for a notebook."""
-        from fastnn import _drawing
-
-        return _drawing.history_html(self)
+__all__ = ["History", "run_epochs", "train"]
 
 
 def train(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,7 +21,7 @@ from fastnn.attacks import ATTACKS, Attack, InTurn
 from fastnn.attacks._base import checked, goal_of
 from fastnn.attacks._function import Function, Given
 from fastnn.attacks._lattice import Lattice
-from fastnn.attacks._names import norms_of, stages_of
+from fastnn.attacks._names import names_of, norms_of, stages_of
 from fastnn.attacks._summary import report_of
 from fastnn.attacks._tally import Tally, Task
 from fastnn.networks import MLP
@@ -138,41 +138,55 @@ def adversarial_accuracy(
     stages = stages_of(begun, net.sizes[-1], targeted=targets is not None)
     task = Task(begun, stages, truth, in_type, limits, goal, recount, keep_adversarial, grid)
     tally = Tally(task, net.sizes[0])
-    with Clock() as time, Progress("attack", len(rows), enabled=progress) as bar:
-        _attack_all(net, rows, task, tally, count, bar)
+    with Clock() as time:
+        run = _Run(count, progress)
+        _attack_all(net, rows, task, tally, run)
+        _attack_the_rest(net, rows, task, tally, run)
     tally.require_all()
     asked = budget, None if bounds is None else (limits.lower, limits.upper)
     return report_of(task, tally, net, rows, asked, used, time, chosen)
 
 
-def _attack_all(
-    net: MLP, x: NDArray[Any], task: Task, tally: Tally, threads: int, bar: Progress
-) -> None:
+class _Run(NamedTuple):
+    """How the samples are attacked."""
+
+    threads: int
+    progress: bool
+
+
+def _attack_all(net: MLP, x: NDArray[Any], task: Task, tally: Tally, run: _Run) -> None:
     """Attack every sample with every eps."""
-    for_each_tile(
-        net,
-        x,
-        tally.add,
-        to=0,
-        direction=True,
-        variants=len(task.eps),
-        # Samples of a class have zeros in the same places, which products of tiles leave out.
-        order=task.labels.argsort(kind="stable") if len(x) > MOST_SHARED else None,
-        threads=threads,
-        progress=bar,
-    )
-    _attack_the_rest(net, x, task, tally, threads)
-    bar.update(len(x))
+    with Progress("attack", len(x), enabled=run.progress) as bar:
+        for_each_tile(
+            net,
+            x,
+            tally.add,
+            to=0,
+            direction=True,
+            variants=len(task.eps),
+            # Samples of a class have zeros in the same places, which products of tiles leave out.
+            order=task.labels.argsort(kind="stable") if len(x) > MOST_SHARED else None,
+            threads=run.threads,
+            progress=bar,
+        )
+        bar.update(len(x))
 
 
-def _attack_the_rest(net: MLP, x: NDArray[Any], task: Task, tally: Tally, threads: int) -> None:
+def _attack_the_rest(net: MLP, x: NDArray[Any], task: Task, tally: Tally, run: _Run) -> None:
     """Attack what still stands at each eps with the later attacks, then try FGSM on what is left.
 
     What an attack leaves is cut into new tiles.
     """
-    later = [partial(tally.add_stage, stage=stage) for stage in range(1, len(task.stages))]
-    for add in [*later, *([] if tally.probed is None else [tally.probe])]:
-        for k in range(len(task.eps)):
+    names = names_of(task.attack)
+    later: list[tuple[str, Any]] = [
+        (names[number], partial(tally.add_stage, stage=stage))
+        for stage, (number, _) in enumerate(task.stages)
+        if stage > 0
+    ]
+    if tally.probed is not None:
+        later.append(("FGSM, to compare", tally.probe))
+    for name, add in later:
+        for k, eps in enumerate(task.eps):
             left = tally.standing(k)
             if not len(left):
                 continue
@@ -183,7 +197,18 @@ def _attack_the_rest(net: MLP, x: NDArray[Any], task: Task, tally: Tally, thread
                 add(ws, left[numbers_of(rows)], k=k)
 
             order = task.labels[left].argsort(kind="stable") if len(left) > MOST_SHARED else None
-            for_each_tile(net, x[left], work, to=0, direction=True, order=order, threads=threads)
+            with Progress(f"{name}, eps {eps:g}", len(left), enabled=run.progress) as bar:
+                for_each_tile(
+                    net,
+                    x[left],
+                    work,
+                    to=0,
+                    direction=True,
+                    order=order,
+                    threads=run.threads,
+                    progress=bar,
+                )
+                bar.update(len(left))
 
 
 def _spread(count: int) -> _checks.Each:

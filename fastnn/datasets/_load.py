@@ -96,9 +96,11 @@ def load_data(
 
     Examples
     --------
+    >>> from pathlib import Path
     >>> import numpy as np
     >>> import fastnn
-    >>> _ = open("flowers.csv", "w").write("length,width,species\n5.1,3.5,iris\n4.9,3.0,rose\n")
+    >>> table = "length,width,species\n5.1,3.5,iris\n4.9,3.0,rose\n"
+    >>> _ = Path("flowers.csv").write_text(table)
     >>> samples = fastnn.load_data("flowers.csv")
     >>> samples.x.tolist(), samples.labels.tolist(), samples.classes
     ([[5.1, 3.5], [4.9, 3.0]], [0, 1], ('iris', 'rose'))

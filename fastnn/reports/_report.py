@@ -65,10 +65,10 @@ class AdversarialReport(Counts):
         Norm of the change that eps limits; several names, with commas, for attacks of several.
     rng : int or pair of int and ndarray
         Seed of random numbers, and the samples' numbers where they were given.
-    attacker : Attack or None
-        The attack itself, with which `to_html` makes pictures; None in a report from a file.
     sources : object
         What `digests` are made from.
+    attacker : Attack or None
+        The attack itself, with which `to_html` makes pictures; None in a report from a file.
 
     Examples
     --------

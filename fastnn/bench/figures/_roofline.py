@@ -41,7 +41,7 @@ def roofline(document: Document, *, listed: bool = True) -> Figure | None:
     jobs = [case.job for case in numbers.values()]
     if not jobs:
         return None
-    figure = Figure(figsize=(9.6, 5.2) if listed else (6.2, 4.6), layout="constrained")
+    figure = Figure(figsize=(9.6, 5.2) if listed else (5.4, 4.4), layout="constrained")
     if listed:
         ax, legend = figure.subplots(1, 2, width_ratios=(2.1, 1))
     else:
