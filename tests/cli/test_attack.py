@@ -304,15 +304,16 @@ def test_the_figure_has_a_key(case):
 
 
 def test_remarks_of_reports_are_printed(case):
-    from fastnn.cli.attack import _remarks
+    from fastnn.cli._table import remarks
     from fastnn.reports import Diagnostic
 
     net, x, labels = case
     report = adversarial_accuracy(net, x, labels, 0.1)
     signs = tuple(Diagnostic(n, "a sentence.", np.arange(2)) for n in ("saturated", "other"))
     odd = dataclasses.replace(report, diagnostics=signs)
-    assert _remarks({"pgd": [report, report]}) == []
-    (remark,) = _remarks({"pgd": [report, odd], "fgsm": [odd, report]})
+    ways = ("not clipped", None), ("clipped to [0, 1]", (0, 1))
+    assert remarks(ways, {"pgd": [report, report]}) == []
+    (remark,) = remarks(ways, {"pgd": [report, odd], "fgsm": [odd, report]})
     where = "pgd clipped to [0, 1]; fgsm not clipped"
     assert remark == f"other: a sentence. (Seen with: {where}.)"
 
