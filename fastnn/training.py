@@ -18,9 +18,9 @@ from fastnn._parameters import require_network
 from fastnn.attacks.evaluate import AttackLike
 from fastnn.networks import MLP
 
-__all__ = ["History", "run_epochs", "train"]
-
 _SOME = 1000  # samples by which a loss is estimated
+
+__all__ = ["History", "run_epochs", "train"]
 
 
 def train(

@@ -23,6 +23,7 @@ SIGNATURES = {
     "keep_adversarial lattice",
     "fgsm": "net x labels eps bounds",
     "first_flip": "net x labels bounds",
+    "load_data": "data labels inputs split",
     "load_mlp": "path",
     "load_mnist": "",
     "pgd": "net x labels eps bounds steps step_size norm random_start restarts targets rng",
@@ -40,6 +41,7 @@ CLASSES = {
     "Dataset": "x_train y_train x_test y_test source",
     "History": "train_loss train_accuracy val_loss val_accuracy",
     "Recipe": "sizes train network",
+    "Samples": "x labels source classes",
     "MLP": "random from_sklearn from_torch with_input logits predict predict_proba loss accuracy "
     "gradients input_gradient",
 }

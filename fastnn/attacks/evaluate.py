@@ -242,10 +242,19 @@ def attack_of(attack: AttackLike) -> Attack:
     return ATTACKS[attack]()
 
 
-def warm_up(net: MLP, x: ArrayLike, labels: ArrayLike, eps: Any, *, attack: str | Attack) -> None:
+def warm_up(
+    net: MLP,
+    x: ArrayLike,
+    labels: ArrayLike,
+    eps: Any,
+    bounds: tuple[float, float] | None = None,
+    *,
+    attack: str | Attack,
+) -> None:
     """Load or compile every kernel of such a call, so that a time is that of the work.
 
     It takes one row more than all threads share, so that there are tiles.
     """
     rows = slice(0, MOST_SHARED + 1)
-    adversarial_accuracy(net, np.asarray(x)[rows], np.asarray(labels)[rows], eps, attack=attack)
+    some = np.asarray(x)[rows], np.asarray(labels)[rows]
+    adversarial_accuracy(net, *some, eps, bounds, attack=attack)

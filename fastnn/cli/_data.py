@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,27 @@ def load_pair(args: argparse.Namespace) -> tuple[Dataset, int]:
     if train.classes != test.classes:
         raise ValueError(f"{args.data}: the classes to train on are not those to test with")
     return datasets.Dataset(train.x, train.labels, test.x, test.labels, test.source), classes
+
+
+def require_square(found: Samples) -> None:
+    """Raise if the samples are no square images, which alone can be drawn."""
+    width = found.x.shape[1]
+    if math.isqrt(width) ** 2 != width:
+        raise ValueError(
+            f"--plot draws square images, the data has {width:,} inputs: {found.source}"
+        )
+
+
+def require_units(found: Samples) -> None:
+    """Raise if floats look like pixels of 0 to 255, where no bounds were given."""
+    from fastnn import _units
+
+    if _units.like_pixels(found.x):
+        raise ValueError(
+            f"{found.source}: these floats look like pixels of 0 to 255; divide them by 255 or "
+            "save them as uint8, or give --bounds 0 255 and eps in these units if the network was "
+            "trained on them"
+        )
 
 
 def in_type_of(net: MLP, origin: str, found: Samples) -> Any:

@@ -38,6 +38,10 @@ def load_job(args: argparse.Namespace) -> Job:
     if args.activation and not place:
         raise ValueError("--activation needs --weights")
     data = _data.load(args)
+    if args.plot is not None:
+        _data.require_square(data)
+    if args.bounds is None:
+        _data.require_units(data)
     if place:
         net, origin = io.load_mlp(place, activation=args.activation), place
     else:

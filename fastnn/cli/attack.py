@@ -145,7 +145,8 @@ def _attacked(
     from fastnn.attacks.evaluate import adversarial_accuracy, warm_up
 
     eps = args.eps[0] if len(args.eps) == 1 else args.eps
-    warm_up(job.net, job.x, job.labels, eps, attack=_attacks.brief(attack))
+    brief, bounds = _attacks.brief(attack), job.ways[-1][1]
+    warm_up(job.net, job.x, job.labels, eps, bounds, attack=brief)
     reports = [
         adversarial_accuracy(
             job.net,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _checks, _units
-from fastnn.datasets import _sources
+from fastnn.datasets import _memory, _sources
 from fastnn.datasets._labels import numbered
 from fastnn.datasets._places import SPLITS
 
@@ -96,9 +96,11 @@ def load_data(
 
     Examples
     --------
+    >>> from pathlib import Path
     >>> import numpy as np
     >>> import fastnn
-    >>> _ = open("flowers.csv", "w").write("length,width,species\n5.1,3.5,iris\n4.9,3.0,rose\n")
+    >>> table = "length,width,species\n5.1,3.5,iris\n4.9,3.0,rose\n"
+    >>> _ = Path("flowers.csv").write_text(table)
     >>> samples = fastnn.load_data("flowers.csv")
     >>> samples.x.tolist(), samples.labels.tolist(), samples.classes
     ([[5.1, 3.5], [4.9, 3.0]], [0, 1], ('iris', 'rose'))
@@ -114,7 +116,9 @@ def load_data(
     else:
         if split is not None or inputs is not None:
             raise ValueError("split and inputs are for files and folders, not for arrays")
-        found = _sources.from_memory(data, labels)
+        if isinstance(labels, (str, os.PathLike)) and not hasattr(data, "columns"):
+            labels = _sources.label_file(Path(labels))
+        found = _memory.from_memory(data, labels)
     x = _usable(found)
     name = f"{found.where}: labels" if found.where else "labels"
     if found.classes:
@@ -125,7 +129,7 @@ def load_data(
     return Samples(x, numbers, f"{source}, {len(x):,} samples", classes)
 
 
-def _usable(found: _sources.Found) -> NDArray[Any]:
+def _usable(found: _memory.Found) -> NDArray[Any]:
     """Return inputs (N, D) that a network takes, of uint8, float32 or float64."""
     array = _checks.array_of(found.x, found.where or "x")
     where = f"{found.where}: x" if found.where else "x"

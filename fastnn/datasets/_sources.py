@@ -1,4 +1,4 @@
-"""Where inputs and labels are in a source: which key, column, file or folder has them."""
+"""Where inputs and labels are in files and folders: which key, column, file or folder has them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.datasets import _idx, _named, _pictures, _tables
+from fastnn.datasets._memory import Found
 from fastnn.datasets._mnist import title_of
 from fastnn.datasets._places import SPLITS, find_pair
 from fastnn.io._archive import START, short
@@ -42,63 +43,6 @@ _OTHERS = {
 Members = Mapping[str, Callable[[], StoredArray]]
 
 
-class Found(NamedTuple):
-    """Inputs and labels as they were found; `where` is for messages, `names` are of columns."""
-
-    x: Any
-    labels: Any
-    title: str | Callable[[NDArray[np.int64]], str]
-    where: str = ""
-    names: Sequence[str] = ()
-    classes: tuple[str, ...] = ()  # if the labels are positions in them
-
-
-# --- in memory
-
-
-def from_memory(data: Any, labels: Any) -> Found:
-    """Return what an array, a tensor or a frame holds."""
-    if hasattr(data, "columns") and hasattr(data, "__array__"):
-        return _from_frame(data, labels)
-    if labels is None:
-        raise ValueError("labels are missing: load_data(x, labels)")
-    if isinstance(labels, (str, os.PathLike)):
-        labels = _label_file(Path(labels))
-    return Found(data, labels, "array")
-
-
-def _from_frame(frame: Any, labels: Any) -> Found:
-    """Return what a frame of pandas or polars holds; `labels` are a column, or values."""
-    columns = list(frame.columns)
-    if labels is None or isinstance(labels, (str, int)):
-        column = _label_column(columns, labels)
-        values, columns = frame[column], [name for name in columns if name != column]
-    else:
-        values = labels
-    if not columns:
-        raise ValueError("the frame has no columns of inputs")
-    for name in columns:
-        if np.asarray(frame[name]).dtype.kind not in "fiub":
-            raise TypeError(
-                f"column {short(name)} is {frame[name].dtype}, expected numbers, none missing"
-            )
-    return Found(np.asarray(frame[columns]), np.asarray(values), "frame", names=columns)
-
-
-def _label_column(columns: list[Any], labels: Any) -> Any:
-    """Return the name of the column of labels of a frame."""
-    if labels is None:
-        usual = [one for one in columns if str(one).lower() in _tables.LABELS]
-        return (usual or columns[-1:])[0]
-    if labels in columns:
-        return labels
-    found = ", ".join(map(short, columns[:8])) + (", ..." if len(columns) > 8 else "")
-    raise ValueError(f"the frame has no column {short(labels)}; its columns are {found}")
-
-
-# --- files and folders
-
-
 def from_path(path: Path, labels: Any, inputs: str | None, split: str | None) -> Found:
     """Return what a file, a folder or a data set of that name holds."""
     if not path.exists() and str(path) in _named.NAMES:
@@ -122,7 +66,7 @@ def from_path(path: Path, labels: Any, inputs: str | None, split: str | None) ->
         return _from_table(path, labels)
     values = _partner(path) if labels is None else labels
     if isinstance(values, (str, os.PathLike)):
-        values = _label_file(Path(values))
+        values = label_file(Path(values))
     return Found(_array(path), values, _title(path), str(path))
 
 
@@ -174,6 +118,8 @@ def _start(path: Path) -> bytes:
         )
     if not path.is_file():  # a device or a pipe may have no end
         raise ValueError(f"{path} is neither a file nor a folder")
+    if not path.stat().st_size:
+        raise ValueError(f"{path} is empty; expected {_KINDS}")
     start = _idx.start_of(path)
     for other, what in _OTHERS.items():
         if (start or b"\x1f\x8b").startswith(other):
@@ -188,11 +134,12 @@ def _from_folder(folder: Path, split: str | None) -> Found:
         pair = find_pair(folder, "train")
     if pair is not None:
         images, labels = pair
-        return Found(_array(images), _label_file(labels), _title(images), str(images))
+        return Found(_array(images), label_file(labels), _title(images), str(images))
     if split is not None and any(find_pair(folder, other) for other in SPLITS):
         raise FileNotFoundError(f"{folder} has no files of images and labels for {split}")
+    title = folder.resolve().name
     if _has_parts(folder):
-        folder, split = folder / (split or "test"), None
+        folder, split, title = folder / (split or "test"), None, f"{title}, {split or 'test'}"
     if not _pictures.has_classes(folder):
         raise FileNotFoundError(
             f"{folder}: expected files of images and labels, such as images_test.npy and "
@@ -201,7 +148,7 @@ def _from_folder(folder: Path, split: str | None) -> Found:
     if split is not None:
         raise ValueError(f"{folder} has no folders train and test, so split must be None")
     found = _pictures.read_pictures(folder)
-    return Found(found.x, found.labels, folder.name or str(folder), str(folder), (), found.classes)
+    return Found(found.x, found.labels, title, str(folder), (), found.classes)
 
 
 def _from_archive(
@@ -218,7 +165,7 @@ def _from_archive(
         if str(labels) in members or not Path(labels).exists():
             labels = _member(path, members, str(labels), "labels")
         else:
-            labels = _label_file(Path(labels))
+            labels = label_file(Path(labels))
     return Found(x, labels, _title(path), str(path))
 
 
@@ -260,7 +207,7 @@ def _partner(path: Path) -> Path:
     )
 
 
-def _label_file(path: Path) -> NDArray[Any]:
+def label_file(path: Path) -> NDArray[Any]:
     """Return the labels in a file: one array, or a label a line."""
     start = _start(path)
     if start.startswith((START, MAGIC)) or _idx.is_idx(start):
