@@ -47,14 +47,17 @@ def roofline(document: Document, *, listed: bool = True) -> Figure | None:
     else:
         ax = legend = figure.subplots()
     intensity = [c.flops / c.bytes for c in cases]
-    x = np.geomspace(min(intensity) / 3, max(intensity) * 3, 200)
-    _draw_ceilings(ax, x, document.ceilings)
+    limits = document.ceilings
+    # Where the cache's slope ends is always in sight, with the words beside the ceilings.
+    leftmost = min(min(intensity) / 3, limits.peak_float32 / limits.triad_cache / 8)
+    x = np.geomspace(leftmost, max(intensity) * 3, 200)
+    _draw_ceilings(ax, x, limits)
     shown = [case for case in cases if case.job in jobs]
     for case in shown:
         _point(ax, case)
-    rates = [c.gflops for c in cases]
+    rates = [limits.triad_memory * leftmost, *(c.gflops for c in cases)]
     # Implementations that skip some of the operations can exceed the peak.
-    highest = 3 * max(document.ceilings.peak_float32, *rates)
+    highest = 3 * max(limits.peak_float32, *rates)
     ax.set(xscale="log", yscale="log", xlim=(x[0], x[-1]), ylim=(min(rates) / 2.5, highest))
     ax.set(xlabel="operations per byte that must move", ylabel="GFLOP/s")
     ax.xaxis.set_major_formatter(_PLAIN)

@@ -25,7 +25,7 @@ def speedups(document: Document) -> Figure | None:
     jobs = list(dict.fromkeys(case.job for case, _ in cases))
     names = in_order(case.implementation for case, _ in cases)
     cases.sort(key=lambda pair: names.index(pair[0].implementation))
-    figure = Figure(figsize=(8.6, 1.7 + 0.27 * (len(cases) + len(jobs))), layout="constrained")
+    figure = Figure(figsize=(8.6, 2.4 + 0.27 * (len(cases) + len(jobs))), layout="constrained")
     ax = figure.subplots()
     y, ticks = 0.0, []
     for job in jobs:
