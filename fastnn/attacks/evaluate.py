@@ -177,6 +177,8 @@ def _attack_the_rest(net: MLP, x: NDArray[Any], task: Task, tally: Tally, run: _
 
     What an attack leaves is cut into new tiles.
     """
+    if len(task.stages) == 1 and tally.probed is None:
+        return
     names = names_of(task.attack)
     later: list[tuple[str, Any]] = [
         (names[number], partial(tally.add_stage, stage=stage))
