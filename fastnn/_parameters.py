@@ -234,14 +234,7 @@ class Parameters:
         """Return the layers as a table, for a notebook."""
         from fastnn import _html
 
-        after = [self.activation] * (len(self.weights) - 1) + ["softmax"]
-        body = [
-            [f"layer {i}", *w.shape, w.size + b.size, name]
-            for i, (w, b, name) in enumerate(zip(self.weights, self.biases, after, strict=True), 1)
-        ]
-        total = sum(row[3] for row in body)
-        head = ["", "inputs", "outputs", "parameters", "activation"]
-        return _html.table(head, [*body, ["all", "", "", total, ""]], caption=repr(self))
+        return _html.layers(self.weights, self.biases, self.activation, caption=repr(self))
 
 
 def _checked(

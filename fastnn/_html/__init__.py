@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from fastnn._html._elements import Markup, join, tag
 from fastnn._html._page import figure, number_tile, page, section
-from fastnn._html._tables import Cell, folded, pairs, table
+from fastnn._html._tables import Cell, folded, layers, pairs, table
 
 __all__ = [
     "Cell",
@@ -16,6 +16,7 @@ __all__ = [
     "figure",
     "folded",
     "join",
+    "layers",
     "number_tile",
     "page",
     "pairs",

@@ -80,6 +80,20 @@ def table(
     return scrolled(made, "table") if sortable else made
 
 
+def layers(
+    weights: Sequence[Any], biases: Sequence[Any], activation: str, *, caption: str
+) -> Markup:
+    """Return the layers of a network as a table."""
+    after = [activation] * (len(weights) - 1) + ["softmax"]
+    body = [
+        [f"layer {i}", *w.shape, w.size + b.size, name]
+        for i, (w, b, name) in enumerate(zip(weights, biases, after, strict=True), 1)
+    ]
+    total = sum(row[3] for row in body)
+    head = ["", "inputs", "outputs", "parameters", "activation"]
+    return table(head, [*body, ["all", "", "", total, ""]], caption=caption)
+
+
 def scrolled(content: Markup, label: str, kind: str = "scroll") -> Markup:
     """Return content that can be moved where it is wider than the screen, by the keyboard too."""
     return tag("div", content, class_=kind, tabindex=0, role="group", aria_label=label)

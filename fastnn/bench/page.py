@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from matplotlib.figure import Figure
+from typing import Any
 
 from fastnn import _html
 from fastnn._html import Cell, Markup, join, tag
@@ -39,7 +38,7 @@ def page(document: Document, earlier: Sequence[tuple[str, Document]] = ()) -> st
     return _html.page("fastnn on this machine", *parts)
 
 
-def _picture(figure: Figure, label: str, caption: str) -> Markup:
+def _picture(figure: Any, label: str, caption: str) -> Markup:
     """Return a figure with its caption."""
     return _html.figure(svg_of(figure, label), caption)
 

@@ -6,14 +6,15 @@ import hashlib
 import re
 import struct
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 
 from fastnn._runtime import progress
+from fastnn.datasets import DATA_SETS, fetch_mnist, load_mnist
 from fastnn.datasets import _download as fetch
-from fastnn.datasets import fetch_mnist, load_mnist
 
 
 def idx(magic, array):
@@ -29,9 +30,9 @@ def contents(rng, monkeypatch):
         images = rng.integers(0, 256, (n, 784), dtype=np.uint8)
         files[f"{split}-images-idx3-ubyte.gz"] = idx(2051, images)
         files[f"{split}-labels-idx1-ubyte.gz"] = idx(2049, np.arange(n, dtype=np.uint8) % 10)
-    known = {name: (len(c), hashlib.sha256(c).hexdigest()) for name, c in files.items()}
-    assert list(known) == list(fetch._FILES)
-    monkeypatch.setattr(fetch, "_FILES", known)
+    known = {n: (len(c), f"sha256:{hashlib.sha256(c).hexdigest()}") for n, c in files.items()}
+    assert list(known) == list(DATA_SETS["mnist"].files)
+    monkeypatch.setitem(DATA_SETS, "mnist", replace(DATA_SETS["mnist"], files=known))
     monkeypatch.setattr(fetch, "_TIMEOUT_SECONDS", 5.0)
     return files
 
@@ -272,6 +273,8 @@ def test_progress_is_drawn_on_request(tmp_path, contents, mirror, capsys, monkey
 
 
 def test_the_files_of_mnist_are_those_published():
-    assert sum(size for size, _ in fetch._FILES.values()) == 11_594_722
-    assert all(re.fullmatch("[0-9a-f]{64}", digest) for _, digest in fetch._FILES.values())
+    assert sum(size for size, _ in DATA_SETS["mnist"].files.values()) == 11_594_722
+    assert all(
+        re.fullmatch("sha256:[0-9a-f]{64}", known) for _, known in DATA_SETS["mnist"].files.values()
+    )
     assert all(mirror.startswith("https://") for mirror in fetch.MIRRORS)
