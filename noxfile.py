@@ -119,6 +119,13 @@ def wheel(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def browser(session: nox.Session) -> None:
+    """Look at pages and click in a headless Chromium, which has to be installed."""
+    install(session, "--group", "browser")
+    session.run("pytest", "tests/html", *session.posargs)
+
+
+@nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Run the benchmarks, without peers; every answer is checked first."""
     install(session)

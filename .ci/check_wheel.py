@@ -8,6 +8,8 @@ NEEDED = {
     "fastnn/py.typed",
     "fastnn/_data/mnist_sample.npz",
     "fastnn/_data/LICENSE",
+    "fastnn/_html/page.css",
+    "fastnn/_html/page.js",
 }
 
 path = sys.argv[1]

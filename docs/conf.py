@@ -13,11 +13,12 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.viewcode",
-    "myst_parser",
+    "myst_nb",
     "numpydoc",
     "sphinx_copybutton",
 ]
 exclude_patterns = ["_build"]
+nb_execution_mode = "off"  # the notebooks have their outputs, and a test runs them
 default_role = "py:obj"  # `MLP` in a docstring is a link where it can be one
 
 autodoc_mock_imports = ["sklearn"]

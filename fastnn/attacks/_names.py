@@ -60,7 +60,8 @@ def names_of(attack: Attack) -> tuple[str, ...]:
 
 def _changed(attack: Any) -> list[str]:
     """Return the settings of an attack that have other values than the default ones."""
-    return [name for name, usual in _settings(type(attack)) if getattr(attack, name) != usual]
+    kind: Any = type(attack)
+    return [name for name, usual in _settings(kind) if getattr(attack, name) != usual]
 
 
 @functools.cache

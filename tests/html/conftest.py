@@ -14,7 +14,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 
 @pytest.fixture(scope="session")
 def attacked():
-    """A network of 8 x 8 images, images, labels and reports of two attacks at two eps."""
+    """Return a network of 8 x 8 images, images, labels and reports of two attacks."""
     rng = np.random.default_rng(3)
     x = rng.random((60, 64)).astype(np.float32)
     labels = (x[:, :32].sum(axis=1) > 16).astype(np.int64) + (x[:, 40] > 0.7)
@@ -31,7 +31,7 @@ def attacked():
 
 @pytest.fixture(scope="session")
 def browser():
-    """A headless Chromium; the tests that need it are skipped where there is none."""
+    """Return a headless Chromium; tests that need it are skipped where there is none."""
     playwright = pytest.importorskip("playwright.sync_api")
     place = next(filter(None, map(shutil.which, BROWSERS)), None)
     if place is None:

@@ -178,7 +178,9 @@ def test_numbers_sort_as_numbers_in_the_benchmark(opened, bench_page, document):
 
 def test_what_is_folded_is_printed_but_long_tables(opened, report_page):
     one = opened(report_page)
-    closed = functools.partial(one.window.evaluate, "document.querySelectorAll('details:not([open])').length")
+    closed = functools.partial(
+        one.window.evaluate, "document.querySelectorAll('details:not([open])').length"
+    )
     before = closed()
     one.window.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert closed() == one.window.locator("details.long").count()
