@@ -218,6 +218,38 @@ def test_a_network_that_was_trained_on_0_to_255_does_not_warn():
     assert net.accuracy(data.x_test.astype(np.float32), data.y_test) > 0.7
 
 
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+@pytest.mark.parametrize("name", ["iris", "wine", "breast_cancer", "digits"])
+def test_features_of_any_scale_need_no_bounds(name):
+    """Networks of scikit-learn, trained on features as they are, up to thousands."""
+    toys = pytest.importorskip("sklearn.datasets")
+    from sklearn.neural_network import MLPClassifier
+
+    x, labels = getattr(toys, f"load_{name}")(return_X_y=True)
+    classifier = MLPClassifier((16,), max_iter=50, random_state=0).fit(x, labels)
+    net = fastnn.MLP.from_sklearn(classifier)
+    for one in (net, net.astype(np.float32)):
+        assert one.accuracy(x, labels) == pytest.approx(classifier.score(x, labels), abs=0.01)
+        assert adversarial_accuracy(one, x, labels, 0.1).n == len(x)
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+@pytest.mark.parametrize("activation", ["relu", "tanh", "logistic"])
+def test_a_network_of_scikit_learn_for_0_to_255_does_not_warn(activation):
+    pytest.importorskip("sklearn")
+    from sklearn.neural_network import MLPClassifier
+
+    data = fastnn.load_mnist(source="sample", dtype="uint8")
+    raw, test = data.x_train.astype(np.float64), data.x_test.astype(np.float64)
+    settings = {"activation": activation, "max_iter": 30, "random_state": 0}
+    classifier = MLPClassifier((50,), **settings).fit(raw, data.y_train)
+    net = fastnn.MLP.from_sklearn(classifier)
+    assert net.accuracy(test, data.y_test) == classifier.score(test, data.y_test)
+    with pytest.raises(ValueError, match="no bounds say in which units"):
+        adversarial_accuracy(net, test, data.y_test, 8)
+    assert adversarial_accuracy(net, test, data.y_test, 8, (0, 255)).n == 1000
+
+
 @pytest.mark.parametrize("kind", ["float16", "float64", "longdouble", "int8", "uint16", "bool"])
 def test_numbers_of_any_type_are_rounded_to_that_of_the_network(make_net, samples, kind):
     x = (samples[0] * (1 if np.dtype(kind).kind == "f" else 50)).astype(kind)

@@ -13,7 +13,8 @@ from fastnn._engine import passes
 from fastnn._engine.network import Network
 
 _ROWS = 256
-_SAME, _SURE = 0.9, 0.75  # shares of rows, of probability
+# Shares of rows, of probability. Networks of tanh that were trained on 0 to 255 reach 0.93, 0.77.
+_SAME, _SURE = 0.9, 0.85
 
 
 def checked(net: Network, x: ArrayLike, *, level: int = 3) -> NDArray[Any]:
