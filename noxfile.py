@@ -84,7 +84,7 @@ def coverage(session: nox.Session) -> None:
     """Run the kernels as plain Python and require every line and branch of them."""
     install(session)
     data = {"COVERAGE_FILE": str(Path(session.create_tmp()) / "coverage")}
-    plain = {"NUMBA_DISABLE_JIT": "1", **data}
+    plain = {"NUMBA_DISABLE_JIT": "1", "PYTEST_ADDOPTS": "", **data}  # in one process
     tests = ["tests/kernels", "--ignore=tests/kernels/test_cache.py"]  # it has to compile
     session.run("coverage", "run", "-m", "pytest", "-q", *tests, env=plain)
     included = ["--include=*/_kernels/*", "--omit=*/cache.py"]

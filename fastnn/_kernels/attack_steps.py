@@ -7,16 +7,12 @@ import numpy as np
 from fastnn._kernels.jit import kernel
 
 _PIECE = 512  # entries of a row that stay in the first-level cache
-
-
-def _rounding(kind):
-    """Return what `_signed_step` needs to find the number before another one."""
-    info = np.finfo(kind)
-    # Not the smallest number of all: some processors take a hundred times as long for subnormals.
-    return np.array([info.epsneg * (1 + info.eps), info.smallest_normal], kind)
-
-
-ROUNDING = {np.dtype(kind): _rounding(kind) for kind in (np.float32, np.float64)}
+# What `_signed_step` needs to find the number before another one. Not the smallest number of all:
+# some processors take a hundred times as long for subnormals.
+ROUNDING = {
+    np.dtype(kind): np.array([of.epsneg * (1 + of.eps), of.smallest_normal], kind)
+    for kind, of in ((np.float32, np.finfo(np.float32)), (np.float64, np.finfo(np.float64)))
+}
 
 
 @kernel

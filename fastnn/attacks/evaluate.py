@@ -15,6 +15,7 @@ from fastnn._engine.tiles import for_each_tile, numbers_of
 from fastnn._engine.workspace import Rows, Workspace
 from fastnn._kernels.timing import Clock
 from fastnn._runtime.progress import Progress
+from fastnn._runtime.signals import numpy_errors
 from fastnn._runtime.team import Team
 from fastnn._runtime.threads import thread_count
 from fastnn.attacks import ATTACKS, Attack, InTurn
@@ -134,7 +135,8 @@ def adversarial_accuracy(
         grid.require(rows)
         used = grid.eps
     begun = chosen._begin(net, rows, truth, used, bounds)
-    in_type = used.astype(net.dtype)  # an eps of 1e-50 is 0 in float32
+    with numpy_errors():
+        in_type = used.astype(net.dtype)  # an eps of 1e-50 is 0 in float32
     stages = stages_of(begun, net.sizes[-1], targeted=targets is not None)
     task = Task(begun, stages, truth, in_type, limits, goal, recount, keep_adversarial, grid)
     tally = Tally(task, net.sizes[0])
@@ -144,7 +146,8 @@ def adversarial_accuracy(
         _attack_the_rest(net, rows, task, tally, run)
     tally.require_all()
     asked = budget, None if bounds is None else (limits.lower, limits.upper)
-    return report_of(task, tally, net, rows, asked, used, time, chosen)
+    with numpy_errors():
+        return report_of(task, tally, net, rows, asked, used, time, chosen)
 
 
 class _Run(NamedTuple):

@@ -1,7 +1,5 @@
 """Small changes of one image that fool: by boundaries, by halving eps; and squares of pixels."""
 
-import math
-
 import numpy as np
 
 from .attacks import Bounds
@@ -216,7 +214,7 @@ def square(
     for query, (down, right, sign) in enumerate(places, start=1):
         done = query * 10_000 / queries
         part = share / 2 ** sum(done > start for start in _HALVINGS)
-        side = min(max(round(math.sqrt(part * height * width)), 1), width)
+        side = min(max(round(float(np.sqrt(part * height * width))), 1), width)
         tall = min(side, height)
         top, left = int(down * (height - tall + 1)), int(right * (width - side + 1))
         tried = now.copy().reshape(height, width)
