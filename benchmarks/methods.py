@@ -181,7 +181,7 @@ METHODS = (
     ),
     Method(
         name="deepfool-l2",
-        text="DeepFool in L2, clipped; a row stands if the way to the boundary is longer than eps",
+        text="DeepFool in L2, clipped; a row stands if its change is larger than eps",
         attack=attacks.DeepFool(),
         eps=(0.5, 1.0),
         options={"norm": "l2"},
@@ -189,7 +189,7 @@ METHODS = (
         programs=four(
             "deepfool",
             {
-                "foolbox": "it adds 1e-4 to the length of each step",
+                "foolbox": "it adds 1e-4 to the length of each step; ours is at least so long",
                 "ART": "it leaves the class that is predicted, right or wrong, and makes the "
                 "change longer once, at the end",
                 "torchattacks": "none",  # one image and class at a time: minutes
@@ -199,14 +199,18 @@ METHODS = (
     ),
     Method(
         name="deepfool-linf",
-        text="DeepFool in L-infinity, clipped; a row stands if the way is longer than eps",
+        text="DeepFool in L-infinity, clipped; a row stands if its change is larger than eps",
         attack=attacks.DeepFool(norm="linf"),
         eps=(0.05,),
         options={"norm": "linf"},
         reach=100.0,
         programs=(
             Program(FORMULA, f"{_OWN}:deepfool"),
-            Program("foolbox", f"{_FOOLBOX}:deepfool", "it adds 1e-4 to the length of each step"),
+            Program(
+                "foolbox",
+                f"{_FOOLBOX}:deepfool",
+                "it adds 1e-4 to the length of each step; ours is at least so long",
+            ),
         ),
         n=200,
     ),

@@ -7,7 +7,6 @@ import numpy as np
 
 TIE_64 = 1e-6  # margins between these and 0 have no sign that float64 programs could agree on
 TIE_32 = 0.05  # float32: after some steps, a sign that is rounded otherwise changes margins so far
-BOUNDARY = 1e-3  # DeepFool has come to the boundary: clipping may keep it from crossing it
 SURE = 30.0  # a lead at which p - one_hot has lost all but three digits in float64, or all
 _ROWS_SHOWN = 20
 HEADING = (
@@ -88,7 +87,12 @@ class Line:
         return self.verdict.isupper()
 
     def to_json(self):
-        return asdict(self) | {"beyond_ties": self.beyond_ties}
+        """Return all of it; a margin that is no number in JSON is None."""
+        found = asdict(self) | {"beyond_ties": self.beyond_ties}
+        for row in found["rows"]:
+            for name in ("ours", "theirs"):
+                row[name] = row[name] if np.isfinite(row[name]) else None
+        return found
 
     def text(self):
         """Return the line, and the rows below it."""

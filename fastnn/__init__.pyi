@@ -21,6 +21,8 @@ from .attacks import first_flip as first_flip
 from .attacks import pgd as pgd
 from .attacks.evaluate import adversarial_accuracy as adversarial_accuracy
 from .datasets import Dataset as Dataset
+from .datasets import Samples as Samples
+from .datasets import load_data as load_data
 from .datasets import load_mnist as load_mnist
 from .functional import cross_entropy as cross_entropy
 from .functional import log_softmax as log_softmax

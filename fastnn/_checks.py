@@ -11,6 +11,8 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from fastnn import _units
+
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 # Settings must be finite in float32, for networks of both types.
@@ -37,6 +39,8 @@ def array_of(value: ArrayLike, name: str) -> NDArray[Any]:
     """Return `value` as an array; masked arrays are refused, as their mask would be ignored."""
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array, whose mask would be ignored; use {name}.filled")
+    if hasattr(value, "detach"):  # a tensor of PyTorch, perhaps with a gradient
+        value = value.detach().cpu()
     return np.asarray(value)
 
 
@@ -129,18 +133,23 @@ def inputs(
 ) -> NDArray[Any]:
     """Return `x` as (N, width), not copied, after checking that its entries are within `limits`.
 
-    Floats must be finite and of the network's type; uint8 entries are pixels, and 255 means 1.0.
-    With `each`, many rows are checked on its threads, with the same errors.
+    Entries of uint8 are pixels, and 255 means 1.0. Other numbers must be finite; if they are of
+    another type than the network's, they are copied to it. With `each`, many rows are checked on
+    its threads, with the same errors.
     """
     array = array_of(x, name)
-    if array.dtype not in (dtype, np.uint8):
-        hint = f"; use {name}.astype(np.{dtype})" if array.dtype.kind in "fiub" else ""
-        raise TypeError(
-            f"{name} must be {dtype} as the network is, or uint8 pixels, got {array.dtype}{hint}"
-        )
+    kept = array.dtype in (dtype, np.uint8)
+    if not kept:
+        _units.require_numbers(array, dtype, name)
     if array.ndim not in (1, 2) or array.shape[-1] != width:
-        raise ValueError(f"{name} must have shape (N, {width}) or ({width},), got {array.shape}")
+        flat = array.ndim > 2 and math.prod(array.shape[1:]) == width
+        how = f"; use {name}.reshape(len({name}), -1)" if flat else ""
+        raise ValueError(
+            f"{name} must have shape (N, {width}) or ({width},), got {array.shape}{how}"
+        )
     array = array.reshape(-1, width)
+    if not kept:
+        array = _units.converted(array, dtype, name)
     if array.dtype == np.uint8:
         _require_pixels_within(limits, name)
         return array
@@ -187,21 +196,8 @@ def _require_within(array: NDArray[Any], limits: Bounds, name: str) -> None:
             raise ValueError(f"{place} is {value}; every entry must be finite")
         hint = ""
         if tuple(limits) == (0.0, 1.0):
-            hint = units_hint(np.nanmin(array), np.nanmax(array), ", or give bounds in its units")
+            hint = _units.hint(np.nanmin(array), np.nanmax(array), ", or give bounds in its units")
         raise ValueError(f"{place} is {value:g}, outside the bounds {tuple(limits)}{hint}")
-
-
-def units_hint(least: float, most: float, instead: str = "") -> str:
-    """Return a guess about the units of inputs from `least` to `most` that should be in [0, 1].
-
-    Empty if it is not clear; `instead` is what else can be done about normalised pixels.
-    """
-    if least >= 0 and 1 < most <= 255:
-        return "; this looks like 0-255 pixels: divide by 255"
-    if -10 < least < 0 and most < 10:
-        undo = "undo the normalisation (x * std + mean)"
-        return f"; this looks like mean/std-normalised pixels: {undo}{instead}"
-    return ""
 
 
 def labels(

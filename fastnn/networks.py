@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _checks
-from fastnn._engine import gradients, passes
+from fastnn._engine import gradients, passes, units
 from fastnn._parameters import Parameters
 
 
@@ -35,9 +35,10 @@ class Gradients(NamedTuple):
 class MLP(Parameters):
     """A dense network of any depth, with softmax over its last layer.
 
-    Every method takes a batch (N, D) or a single sample (D,), of the network's own type or as
-    uint8 pixels, which are divided by 255. Row i of a result depends on row i alone, except for
-    rounding: the number of rows and their zeros decide in which order products are summed.
+    Every method takes a batch (N, D) or a single sample (D,). uint8 entries are pixels and divided
+    by 255; other real numbers mean what they say, and are rounded to the network's type. Row i of a
+    result depends on row i alone, except for rounding: the number of rows and their zeros decide in
+    which order products are summed.
 
     Parameters
     ----------
@@ -81,7 +82,7 @@ class MLP(Parameters):
 
         Parameters
         ----------
-        x : ndarray, shape (N, D) or (D,), type of the network or uint8
+        x : ndarray, shape (N, D) or (D,), real numbers or uint8
 
         Returns
         -------
@@ -90,9 +91,10 @@ class MLP(Parameters):
         Raises
         ------
         TypeError
-            `x` has another type.
+            `x` holds no real numbers.
         ValueError
-            `x` has another width, or an entry that is NaN or infinite.
+            `x` has another width, an entry that is NaN or infinite, or one that the network's type
+            cannot hold: beyond 2**24 in float32.
         FloatingPointError
             The logits of a row overflow.
 
@@ -105,7 +107,7 @@ class MLP(Parameters):
         array([[2., 4.],
                [5., 5.]])
         """
-        rows = _checks.inputs(x, self.sizes[0], self.dtype)
+        rows = units.checked(self, x)
         return _checks.as_given(x, passes.logits(self, rows))
 
     def predict(self, x: ArrayLike) -> Any:
@@ -113,7 +115,7 @@ class MLP(Parameters):
 
         Parameters
         ----------
-        x : ndarray, shape (N, D) or (D,), type of the network or uint8
+        x : ndarray, shape (N, D) or (D,), real numbers or uint8
 
         Returns
         -------
@@ -132,7 +134,7 @@ class MLP(Parameters):
         >>> net.predict(np.array([[2.0, 3.0], [5.0, 4.0]]))
         array([1, 0])
         """
-        rows = _checks.inputs(x, self.sizes[0], self.dtype)
+        rows = units.checked(self, x)
         return _checks.as_given(x, passes.predictions(self, rows))
 
     def predict_proba(self, x: ArrayLike) -> NDArray[Any]:
@@ -140,7 +142,7 @@ class MLP(Parameters):
 
         Parameters
         ----------
-        x : ndarray, shape (N, D) or (D,), type of the network or uint8
+        x : ndarray, shape (N, D) or (D,), real numbers or uint8
 
         Returns
         -------
@@ -160,7 +162,7 @@ class MLP(Parameters):
         array([[0.5, 0.5],
                [1. , 0. ]])
         """
-        rows = _checks.inputs(x, self.sizes[0], self.dtype)
+        rows = units.checked(self, x)
         return _checks.as_given(x, passes.probabilities(self, rows))
 
     def loss(self, x: ArrayLike, labels: ArrayLike) -> float:
@@ -168,7 +170,7 @@ class MLP(Parameters):
 
         Parameters
         ----------
-        x : ndarray, shape (N, D) or (D,), type of the network or uint8
+        x : ndarray, shape (N, D) or (D,), real numbers or uint8
         labels : ndarray of int, shape (N,), or int
             True classes, each in [0, C).
 
@@ -186,7 +188,7 @@ class MLP(Parameters):
         >>> round(net.loss(np.array([[5.0, 4.0]]), [0]), 3)
         0.693
         """
-        rows, truth = _checks.samples(x, labels, self.sizes, self.dtype)
+        rows, truth = units.samples(self, x, labels)
         return float(passes.sample_losses(self, rows, truth).mean(dtype=np.float64))
 
     def accuracy(self, x: ArrayLike, labels: ArrayLike) -> float:
@@ -194,7 +196,7 @@ class MLP(Parameters):
 
         Parameters
         ----------
-        x : ndarray, shape (N, D) or (D,), type of the network or uint8
+        x : ndarray, shape (N, D) or (D,), real numbers or uint8
         labels : ndarray of int, shape (N,), or int
             True classes, each in [0, C).
 
@@ -211,15 +213,15 @@ class MLP(Parameters):
         >>> net.accuracy(np.array([[2.0, 3.0], [5.0, 4.0]]), [1, 1])
         0.5
         """
-        rows, truth = _checks.samples(x, labels, self.sizes, self.dtype)
-        return int(np.count_nonzero(self.predict(rows) == truth)) / len(rows)
+        rows, truth = units.samples(self, x, labels)
+        return int(np.count_nonzero(passes.predictions(self, rows) == truth)) / len(rows)
 
     def gradients(self, x: ArrayLike, labels: ArrayLike, l2: float = 0.0) -> Gradients:
         """Return the derivatives of the mean loss by every weight and bias.
 
         Parameters
         ----------
-        x : ndarray, shape (N, D) or (D,), type of the network or uint8
+        x : ndarray, shape (N, D) or (D,), real numbers or uint8
         labels : ndarray of int, shape (N,), or int
             True classes, each in [0, C).
         l2 : float, optional
@@ -252,7 +254,7 @@ class MLP(Parameters):
         >>> gradients.biases
         (array([-0.5,  0.5]),)
         """
-        rows, truth = _checks.samples(x, labels, self.sizes, self.dtype)
+        rows, truth = units.samples(self, x, labels)
         means = gradients.mean_gradients(self, rows, truth, _checks.real(l2, "l2"))
         count = len(self.weights)
         return Gradients(tuple(means[:count]), tuple(means[count:]))
@@ -262,7 +264,7 @@ class MLP(Parameters):
 
         Parameters
         ----------
-        x : ndarray, shape (N, D) or (D,), type of the network or uint8
+        x : ndarray, shape (N, D) or (D,), real numbers or uint8
         labels : ndarray of int, shape (N,), or int
             True classes, each in [0, C).
 
@@ -290,6 +292,6 @@ class MLP(Parameters):
         >>> net.input_gradient(np.array([[5.0, 4.0]]), [0])
         array([[-0.5,  0.5]])
         """
-        rows = _checks.inputs(x, self.sizes[0], self.dtype)
+        rows = units.checked(self, x)
         truth = _checks.labels(labels, len(rows), self.sizes[-1])
         return _checks.as_given(x, passes.input_gradients(self, rows, truth))

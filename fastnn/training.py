@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn import _checks
+from fastnn import _checks, _units
+from fastnn._adversary import Adversary, Moves, adversary_of
 from fastnn._engine.descent import Result, Samples, Settings, descend
-from fastnn._engine.tiles import numbers_of
-from fastnn._engine.workspace import Rows
 from fastnn._history import History
 from fastnn._parameters import require_network
-from fastnn.attacks import Attack
-from fastnn.attacks.evaluate import AttackLike, attack_of
+from fastnn.attacks.evaluate import AttackLike
 from fastnn.networks import MLP
+
+_SOME = 1000  # samples by which a loss is estimated
 
 __all__ = ["History", "run_epochs", "train"]
 
@@ -46,7 +47,7 @@ def train(
     net : MLP
         Its weights and biases are replaced after every epoch. If an error or an interrupt ends the
         training, the network keeps those of the last complete epoch.
-    x : ndarray, shape (N, D), type of the network or uint8
+    x : ndarray, shape (N, D), real numbers or uint8
     labels : ndarray of int, shape (N,)
         True classes, each in [0, C).
     epochs : int
@@ -89,6 +90,12 @@ def train(
     FloatingPointError
         The training diverges: a logit, a weight or a bias overflows.
 
+    Warns
+    -----
+    UserWarning
+        The last loss is more than twice that before the first step, estimated from 1,000 samples,
+        and more than twice that of a guess, ``log(C)``.
+
     Notes
     -----
     ``v = momentum * v + mean gradient + l2 * W``; ``W = W - learning_rate * v``. The sums over a
@@ -124,8 +131,11 @@ def train(
         judged.append(_checks.samples(*pair, net.sizes, net.dtype, name="validation x"))
     epochs = _checks.positive_integer(epochs, "epochs")
     settings = _settings(len(samples[0]), batch_size, learning_rate, momentum, l2)
-    adversary = _adversary(attack, eps, bounds, net, samples)
-    return run_epochs(net, settings, judged, epochs, rng, adversary=adversary, progress=progress)
+    adversary = adversary_of(attack, eps, bounds, net, samples)
+    before = net.loss(*_some(samples))
+    history = run_epochs(net, settings, judged, epochs, rng, adversary=adversary, progress=progress)
+    _warn_of_divergence(history, max(before, math.log(net.sizes[-1])), samples[0])
+    return history
 
 
 def run_epochs(
@@ -141,12 +151,13 @@ def run_epochs(
 ) -> History:
     """Train as `train` does, on the first of the checked samples that are `judged`.
 
+    `adversary` makes what moves the batches, for a network and a source of random numbers.
     `enough` is asked after every epoch whether it was the last.
     """
     samples = judged[0]
     generator = np.random.default_rng(rng)
     work = MLP(net.weights, net.biases, net.activation)
-    moves = None if adversary is None else _Moves(adversary, work, samples, generator)
+    moves = None if adversary is None else Moves(adversary, work, samples, generator)
     history = History()
 
     def after(results: list[Result]) -> str:
@@ -170,6 +181,24 @@ def run_epochs(
     return history
 
 
+def _some(samples: Samples) -> Samples:
+    """Return some hundred of the samples, from all parts of the set."""
+    every = -(-len(samples[0]) // _SOME)
+    return samples[0][::every], samples[1][::every]
+
+
+def _warn_of_divergence(history: History, limit: float, x: NDArray[Any]) -> None:
+    """Warn if the last loss is twice `limit`: that at the start, or that of a guess."""
+    loss = history.train_loss[-1]
+    if loss > 2 * limit:
+        units = "x / 255 in place of x, or " if _units.like_pixels(x) else ""
+        warnings.warn(
+            f"the training diverged: the last loss is {loss:.4g}, more than twice that at the "
+            f"start and that of a guess; try {units}a smaller learning_rate",
+            stacklevel=3,
+        )
+
+
 def _settings(
     rows: int, batch_size: int, learning_rate: float, momentum: float, l2: float
 ) -> Settings:
@@ -183,59 +212,6 @@ def _settings(
     if settings.momentum >= 1:
         raise ValueError(f"momentum must be in [0, 1), got {momentum}")
     return settings
-
-
-class Adversary(NamedTuple):
-    """The attack of adversarial training, its budget and the range of an input."""
-
-    attack: Attack
-    eps: float
-    bounds: tuple[float, float] | None
-
-
-class _Moves:
-    """Moves the rows of a batch by an attack on the network as it is."""
-
-    def __init__(
-        self,
-        adversary: Adversary,
-        net: MLP,
-        samples: Samples,
-        generator: np.random.Generator,
-    ) -> None:
-        self._adversary = adversary
-        self._net, self._samples, self._generator = net, samples, generator
-        self._seed = 0
-
-    def begin_epoch(self, _: int) -> None:
-        """Draw a new seed for random starts."""
-        self._seed = int(self._generator.integers(2**63))
-
-    def __call__(self, rows: Rows) -> NDArray[Any]:
-        """Return adversarial inputs for some of the samples."""
-        attack, eps, bounds = self._adversary
-        x, labels = self._samples[0][rows], self._samples[1][rows]
-        rng = self._seed, numbers_of(rows)
-        return attack.perturb(self._net, x, labels, eps, bounds, rng=rng)
-
-
-def _adversary(
-    attack: Any,
-    eps: float | None,
-    bounds: tuple[float, float] | None,
-    net: MLP,
-    samples: Samples,
-) -> Adversary | None:
-    """Return what moves the batches, None where nothing does, after checks."""
-    if attack is None:
-        if eps is not None or bounds is not None:
-            raise TypeError("eps and bounds are those of an attack: give attack, too")
-        return None
-    if eps is None:
-        raise TypeError("attack needs eps, the budget of a sample")
-    budget, limits = _checks.real(eps, "eps"), _checks.bounds(bounds)
-    _checks.inputs(samples[0], net.sizes[0], net.dtype, limits=limits)
-    return Adversary(attack_of(attack), budget, bounds)
 
 
 def _append(history: History, results: list[Result]) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import _checks, adversarial_accuracy, comp7015, fgsm, first_flip, train
+from fastnn import _checks, adversarial_accuracy, comp7015, fgsm, train
 
 ROWS = 2 * 1024 + 300  # more than one block of the check for finite entries
 
@@ -98,27 +98,19 @@ def test_rows_of_any_width_are_taken():
 def test_another_shape_is_refused(net, name, shape):
     x, labels = np.ones(shape, np.float32), np.zeros(shape[0] if shape else 1, int)
     numbers = str(shape).replace("(", r"\(").replace(")", r"\)")
-    with refuses(ValueError, rf"x must have shape \(N, 4\) or \(4,\), got {numbers}"):
+    hint = r"; use x\.reshape\(len\(x\), -1\)" if shape == (7, 2, 2) else ""
+    with refuses(ValueError, rf"x must have shape \(N, 4\) or \(4,\), got {numbers}{hint}"):
         ALL[name](net, x, labels)
 
 
 @pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize(
-    ("kind", "hint"),
-    [
-        ("float64", r"; use x\.astype\(np\.float32\)"),
-        ("float16", r"; use x\.astype\(np\.float32\)"),
-        ("int64", r"; use x\.astype\(np\.float32\)"),
-        ("bool", r"; use x\.astype\(np\.float32\)"),
-        ("complex64", ""),
-        ("object", ""),
-        ("<U1", ""),
-    ],
-)
-def test_another_type_is_refused(net, name, kind, hint):
-    x = np.ones((7, 4)).astype(kind)
+@pytest.mark.parametrize("kind", ["complex64", "object", "<U1", "datetime64[s]"])
+def test_what_is_no_number_is_refused(net, name, kind):
+    x = np.ones((7, 4), int).astype(kind)
     with refuses(
-        TypeError, rf"x must be float32 as the network is, or uint8 pixels, got {kind}{hint}"
+        TypeError,
+        r"x must be float32 as the network is, other real numbers, or uint8 pixels, got "
+        + re.escape(str(x.dtype)),
     ):
         ALL[name](net, x, np.zeros(7, int))
 
@@ -134,13 +126,148 @@ def test_a_single_sample_is_named_as_row_0(net):
         net.logits(np.array([0, 0, np.nan, 0], np.float32))
 
 
-@pytest.mark.parametrize("call", [fgsm, adversarial_accuracy, first_flip, run])
-def test_swapped_arguments_and_foreign_networks_are_told(samples, net, call):
-    x, labels = samples[0][:5], samples[1][:5]
-    with refuses(TypeError, r"net must be an MLP, got numpy\.ndarray; are the arguments .*"):
-        call(x, labels, net, **({"eps": 0.1} if call is fgsm else {}))
-    with refuses(TypeError, r"net must be an MLP, got str; to use a file, load_mlp\(path\); .*"):
-        call("net.npz", x, labels, **({"eps": 0.1} if call is fgsm else {}))
+# --- units and types of x
+
+IMAGES = 70  # rows of images
+NO_BOUNDS = r"x has entries from 0 to 2\d\d, and no bounds say in which units: .*bounds=\(0, 255\)"
+BY_ATTACK = {
+    "adversarial_accuracy": lambda net, x, y, b: adversarial_accuracy(net, x, y, 0.1, b),
+    "fgsm": lambda net, x, y, b: fgsm(net, x, y, 0.1, b),
+    "pgd": lambda net, x, y, b: fastnn.pgd(net, x, y, 0.1, b, steps=1),
+    "first_flip": lambda net, x, y, b: fastnn.first_flip(net, x, y, b, largest=0.1, tolerance=0.1),
+    "train": lambda net, x, y, b: run(
+        net, x, y, learning_rate=1e-9, attack="fgsm", eps=0.1, bounds=b
+    ),
+}
+
+
+@pytest.fixture
+def images(rng):
+    """Return pixels of 0 to 255, 8 x 8, and labels."""
+    x = rng.integers(0, 256, (IMAGES, 64))
+    x[0, :2] = 0, 255
+    return x, rng.integers(0, 3, IMAGES)
+
+
+@pytest.fixture
+def wide(make_net):
+    return make_net((64, 5, 3))
+
+
+@pytest.mark.parametrize("name", BY_ATTACK)
+@pytest.mark.parametrize("kind", ["float16", "float32", "float64", "int16", "int64"])
+def test_an_attack_refuses_pixels_of_0_to_255_without_bounds(wide, images, name, kind):
+    x, labels = images
+    with refuses(ValueError, NO_BOUNDS):
+        BY_ATTACK[name](wide, x.astype(kind), labels, None)
+    BY_ATTACK[name](wide, x.astype(kind), labels, (0, 255))
+    BY_ATTACK[name](wide, x.astype(kind), labels, (-np.inf, np.inf))
+    BY_ATTACK[name](wide, x.astype(np.uint8), labels, None)
+
+
+def test_a_single_image_is_refused_as_a_set_is(wide, images):
+    x, labels = images
+    with refuses(ValueError, NO_BOUNDS):
+        fgsm(wide, x[0].astype(np.float32), labels[0], 0.1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x / 255,
+        lambda x: (x / 255 - 0.13) / 0.3,
+        lambda x: x[:, :63],  # no image is smaller than 8 x 8
+        lambda x: x // 2,  # up to 127
+        lambda x: x * 1.01,  # up to 257.55
+        lambda x: x - 1,
+        lambda x: np.where(np.arange(IMAGES)[:, None] == IMAGES - 1, x - 300, x),
+    ],
+)
+def test_other_numbers_need_no_bounds(make_net, images, change):
+    x = change(images[0]).astype(np.float32)
+    fgsm(make_net((x.shape[1], 3)), x, images[1], 0.1)
+
+
+def test_masks_of_0_and_1_are_no_pixels_of_uint8(wide, images):
+    x, labels = (images[0] > 99).astype(np.uint8), images[1]
+    with refuses(ValueError, r"x is uint8 with no entry above 1, .*x\.astype\(np\.float32\)"):
+        adversarial_accuracy(wide, x, labels)
+    adversarial_accuracy(wide, x.astype(np.float32), labels)
+    adversarial_accuracy(wide, x * 0, labels)  # black
+    adversarial_accuracy(wide, x * 2, labels)
+
+
+def test_a_network_that_knows_0_to_1_warns_of_0_to_255():
+    data = fastnn.load_mnist(source="sample", dtype="uint8")
+    net = fastnn.MLP.random((784, 32, 10))
+    run(net, data.x_train, data.y_train, epochs=3)
+    raw = data.x_test.astype(np.float32)
+    for call in (net.predict, net.logits, lambda x: net.accuracy(x, data.y_test)):
+        with pytest.warns(UserWarning, match=r"up to 255, but .* trained on \[0, 1\]") as caught:
+            call(raw)
+        assert caught[0].filename == __file__
+        call(raw / 255)
+        call(data.x_test)
+
+
+def test_a_network_that_was_trained_on_0_to_255_does_not_warn():
+    data = fastnn.load_mnist(source="sample", dtype="uint8")
+    net = fastnn.MLP.random((784, 100, 10), dtype=np.float64)
+    raw = data.x_train.astype(np.float64)
+    run(net, raw, data.y_train, epochs=12, batch_size=50, learning_rate=1e-4)
+    assert net.accuracy(data.x_test.astype(np.float32), data.y_test) > 0.7
+
+
+@pytest.mark.parametrize("kind", ["float16", "float64", "longdouble", "int8", "uint16", "bool"])
+def test_numbers_of_any_type_are_rounded_to_that_of_the_network(make_net, samples, kind):
+    x = (samples[0] * (1 if np.dtype(kind).kind == "f" else 50)).astype(kind)
+    for dtype in (np.float32, np.float64):
+        net = make_net((4, 5, 3), dtype=dtype)
+        np.testing.assert_array_equal(net.logits(x), net.logits(x.astype(dtype)))
+        moved = fgsm(net, x, samples[1], 0.1)
+        assert moved.dtype == dtype
+        np.testing.assert_array_equal(moved, fgsm(net, x.astype(dtype), samples[1], 0.1))
+
+
+def test_lists_are_taken(net):
+    assert net.predict([[0, 1, 2, 3]]) == net.predict(np.arange(4, dtype=np.float32))
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("value", [2.0**24 + 2, -1e300, 10**9])
+def test_a_number_that_would_lose_digits_is_named(net, samples, name, value):
+    x = samples[0].astype(type(value))
+    x[ROWS - 1, 2] = value
+    with refuses(
+        ValueError, rf"x\[{ROWS - 1}, 2\] is {re.escape(f'{value:g}')}: float32 has not .*"
+    ):
+        ALL[name](net, x, samples[1])
+    x[ROWS - 1, 2] = 2**24
+    net.logits(x)
+
+
+def test_bounds_hold_for_numbers_as_rounded(net):
+    x = np.array([[0.1, 1 + 1e-9, 0, 1]])
+    assert fgsm(net, x, [0], 0.0, (0, 1)).max() == 1
+    assert fgsm(net, np.full(4, 0.1), 0, 0.0, (0.1, 1)).min() == np.float32(0.1)
+
+
+# --- the network
+
+
+@pytest.mark.parametrize(
+    ("call", "found"),
+    [
+        (lambda net, x, y: adversarial_accuracy(x, y, net), "numpy.ndarray; are the arguments in"),
+        (lambda net, x, y: fgsm(x, net, y, 0.1), "numpy.ndarray; are the arguments in"),
+        (lambda net, x, y: fastnn.pgd("net.npz", x, y, 0.1), "str; to use a file, load_mlp"),
+        (lambda net, x, y: fastnn.first_flip(None, x, y), "NoneType"),
+        (lambda net, x, y: run(x, y, net), "numpy.ndarray; are the arguments in"),
+    ],
+)
+def test_what_is_no_network_is_named(net, samples, call, found):
+    with refuses(TypeError, rf"net must be an MLP, got {re.escape(found)}.*"):
+        call(net, *samples)
 
 
 # --- labels
@@ -408,7 +535,7 @@ def test_settings_of_a_training_are_refused(net, samples, name, value, kind, mes
     ("x", "labels", "kind", "message"),
     [
         (np.ones((3, 5), np.float32), [0, 1, 2], ValueError, r"validation x must have shape .+"),
-        (np.ones((3, 4)), [0, 1, 2], TypeError, r"validation x must be float32 .+"),
+        (np.ones((3, 4), complex), [0, 1, 2], TypeError, r"validation x must be float32 .+"),
         (np.empty((0, 4), np.float32), np.empty(0, int), ValueError, "validation x has no rows"),
         (np.ones((3, 4), np.float32), [0, 1, 3], ValueError, r"labels\[2\] is 3, outside .+"),
     ],

@@ -23,6 +23,7 @@ SIGNATURES = {
     "keep_adversarial lattice",
     "fgsm": "net x labels eps bounds",
     "first_flip": "net x labels bounds",
+    "load_data": "data labels inputs split",
     "load_mlp": "path",
     "load_mnist": "",
     "pgd": "net x labels eps bounds steps step_size norm random_start restarts targets rng",
@@ -36,10 +37,11 @@ CLASSES = {
     "adversarial_accuracy clean_prediction adversarial_prediction zero_gradient_rows "
     "saturated_rows seconds to_dict adversarial_accuracy_among_correct success_rate intervals "
     "per_class confusion attribution origins labels targets attacks diagnostics adversarial save "
-    "load plot to_pandas digests compile_seconds lattice",
+    "load plot to_html to_pandas digests compile_seconds lattice",
     "Dataset": "x_train y_train x_test y_test source",
     "History": "train_loss train_accuracy val_loss val_accuracy",
     "Recipe": "sizes train network",
+    "Samples": "x labels source classes",
     "MLP": "random from_sklearn from_torch with_input logits predict predict_proba loss accuracy "
     "gradients input_gradient",
 }

@@ -161,6 +161,7 @@ def test_pixels_are_their_255th_parts(make_net, rng):
     assert same(outcome(net, (pixels, labels)), outcome(net, (x, labels)))
 
 
+@pytest.mark.filterwarnings("ignore:the training diverged")
 def test_a_training_that_diverges_keeps_the_last_whole_epoch(make_net, samples):
     net = make_net((8, 7, 3), dtype=np.float64)
     x, labels = samples
@@ -250,6 +251,26 @@ def test_an_interrupt_while_parameters_are_copied_leaves_a_whole_network(make_ne
     assert any(same(parameters(net), epoch) for epoch in whole)
 
 
+def test_a_training_that_diverges_says_so():
+    data = fastnn.load_mnist(source="sample", dtype="uint8")
+    settings = {"epochs": 1, "batch_size": 50}
+    with pytest.warns(
+        UserWarning, match=r"diverged: the last loss is .*e\+05.* learning_rate"
+    ) as all_:
+        train(MLP.random((784, 8, 10)), data.x_train, data.y_train, learning_rate=1e6, **settings)
+    assert all_[0].filename == __file__
+    raw = data.x_train.astype(np.float32)
+    with pytest.warns(UserWarning, match="try x / 255 in place of x, or a smaller learning_rate"):
+        train(MLP.random((784, 8, 10)), raw, data.y_train, learning_rate=1e4, **settings)
+
+
+def test_a_training_that_has_far_to_go_does_not_warn(rng):
+    net = MLP([rng.normal(0, 50, (8, 10)).astype(np.float32)], [np.zeros(10, np.float32)])
+    x, labels = rng.random((300, 8), dtype=np.float32), rng.integers(0, 10, 300)
+    history = train(net, x, labels, epochs=1, batch_size=50, learning_rate=0.01)
+    assert history.train_loss[-1] > 10 * np.log(10)
+
+
 def test_training_ends_after_the_epoch_that_is_enough(make_net, rng):
     net, x, labels = make_net((4, 5, 3)), rng.random((20, 4), np.float32), rng.integers(0, 3, 20)
     same = copy.deepcopy(net)
@@ -310,6 +331,7 @@ def test_every_batch_is_attacked_on_the_network_as_it_is(make_net, samples, batc
         np.testing.assert_allclose(ours, other, rtol=0, atol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:the training diverged")  # the labels are random
 @pytest.mark.parametrize("attack", [attacks.PGD(steps=2), "fgsm", ["fgsm", "pgd"], darker])
 @pytest.mark.parametrize("batch_size", [16, 170])
 def test_attacked_batches_are_the_same_for_any_number_of_threads(rng, attack, batch_size):

@@ -47,7 +47,7 @@ def square(net, x, labels, eps, bounds, *, queries):
 
     def run(watched):
         attack = SquareAttack(
-            watched, n_queries=queries, eps=eps, seed=0, device="cpu", resc_schedule=False
+            watched, n_queries=queries, eps=eps, seed=0, device="cpu", resc_schedule=True
         )
         return attack.perturb(images(x), labels)
 

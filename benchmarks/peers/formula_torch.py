@@ -15,6 +15,7 @@ from peers.eager_torch import ACTIVATIONS
 
 _HALVINGS = 80  # of the interval in which a scale lies: more than float64 can tell apart
 _ROWS = 500  # at a time
+_LEAST = 1e-4
 
 
 def on_tensors(attack):
@@ -40,6 +41,8 @@ class Net:
     """A network in float64, its margins, and gradients by its inputs."""
 
     def __init__(self, weights, biases, activation="relu"):
+        if activation not in ACTIVATIONS:
+            raise NotImplementedError(f"no activation {activation!r}")
         layers = []
         for w, b in zip(weights, biases, strict=True):
             layer = torch.nn.Linear(*w.shape, dtype=torch.float64)
@@ -190,7 +193,10 @@ def pgd(net, x, labels, eps, bounds, *, steps, size, norm="linf", momentum=0.0, 
 
 @on_tensors
 def deepfool(net, x, labels, _, bounds, *, steps=50, overshoot=0.02, norm="l2"):
-    """Return the inputs of arXiv:1511.04599, algorithm 2; a row that is fooled stops."""
+    """Return the inputs of arXiv:1511.04599, algorithm 2; a row that is fooled stops.
+
+    A step is at least `_LEAST` long, to cross a boundary at which bounds have stopped the last one.
+    """
     lower, upper = bounds or (-torch.inf, torch.inf)
     change, now = torch.zeros_like(x), x
     for _ in range(steps):
@@ -221,7 +227,7 @@ def _to_the_nearest(net, x, labels, norm):
     nearest = lengths.argmin(dim=0)
     way, size = ways[nearest, rows], sizes[nearest, rows]
     unit = way / size[:, None] if norm == "l2" else way.sign()
-    return lengths[nearest, rows][:, None] * unit
+    return lengths[nearest, rows].clamp(min=_LEAST)[:, None] * unit
 
 
 @on_tensors

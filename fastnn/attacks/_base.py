@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastnn import _checks
+from fastnn import _checks, _units
 from fastnn._engine.layers import require_finite
 from fastnn._engine.tiles import for_each_tile, numbers_of
 from fastnn._engine.workspace import Rows, Workspace
@@ -188,14 +188,15 @@ class Attack(ABC):
         Parameters
         ----------
         net : MLP
-        x : ndarray, shape (N, D) or (D,), type of the network or uint8
+        x : ndarray, shape (N, D) or (D,), real numbers or uint8
             Inputs, in the units that `eps` is given in; uint8 pixels are divided by 255 first.
         labels : ndarray of int, shape (N,), or int
             True classes, each in [0, C).
         eps : float, or ndarray, shape (N,)
             The budget, >= 0: the largest change of any entry, or of the norm of the attack.
         bounds : tuple (lower, upper), optional
-            Valid range of an input; the result is clipped to it. Default: no clipping.
+            Valid range of an input; the result is clipped to it. Default: no clipping, and inputs
+            that look like pixels of 0 to 255, of any type but uint8, are an error.
         targets : ndarray of int, shape (N,), or int, optional
             Classes that the attack is to reach, none of them the true one. Default: any other.
         rng : int or pair of int and ndarray of int, optional
@@ -221,10 +222,7 @@ class Attack(ABC):
         >>> fastnn.attacks.FGSM().perturb(net, np.array([[0.5, 0.5]]), [0], eps=0.25)
         array([[0.25, 0.75]])
         """
-        limits = _checks.bounds(bounds)
-        require_network(net)
-        rows = _checks.inputs(x, net.sizes[0], net.dtype, limits=limits)
-        truth = _checks.labels(labels, len(rows), net.sizes[-1])
+        limits, rows, truth = checked(net, x, labels, bounds)
         budget = _checks.eps(eps)
         if not isinstance(budget, float) and len(budget) != len(rows):
             raise ValueError(
@@ -245,6 +243,25 @@ class Attack(ABC):
 
         for_each_tile(net, rows, work, to=0, direction=True)
         return _checks.as_given(x, out)
+
+
+def checked(
+    net: MLP,
+    x: ArrayLike,
+    labels: ArrayLike,
+    bounds: tuple[float, float] | None,
+    each: _checks.Each | None = None,
+) -> tuple[_checks.Bounds, Array, NDArray[np.int64]]:
+    """Return bounds, inputs (N, D) and labels (N,) of what is to be attacked, after checks.
+
+    With `each`, many rows are checked on its threads.
+    """
+    require_network(net)
+    limits = _checks.bounds(bounds)
+    rows = _checks.inputs(x, net.sizes[0], net.dtype, limits=limits, each=each)
+    if bounds is None:
+        _units.require_stated(rows, "x")
+    return limits, rows, _checks.labels(labels, len(rows), net.sizes[-1])
 
 
 def goal_of(targets: ArrayLike | None, rng: Any, labels: NDArray[np.int64], classes: int) -> Goal:

@@ -32,14 +32,15 @@ def fgsm(
     Parameters
     ----------
     net : MLP
-    x : ndarray, shape (N, D) or (D,), type of the network or uint8
+    x : ndarray, shape (N, D) or (D,), real numbers or uint8
         Inputs, in the units that `eps` is given in; uint8 pixels are divided by 255 first.
     labels : ndarray of int, shape (N,), or int
         True classes, each in [0, C).
     eps : float, or ndarray, shape (N,)
         Largest change of any entry, >= 0.
     bounds : tuple (lower, upper), optional
-        Valid range of an input; the result is clipped to it. Default: no clipping.
+        Valid range of an input; the result is clipped to it. Default: no clipping, and inputs that
+        look like pixels of 0 to 255, of any type but uint8, are an error.
 
     Returns
     -------
@@ -50,10 +51,12 @@ def fgsm(
     Raises
     ------
     TypeError
-        `x` is neither of the network's type nor uint8; labels are not integers.
+        `net` is no network; `x` holds no real numbers; labels are not integers.
     ValueError
         Shapes disagree; a label is outside [0, C); `eps` is negative or not finite; an entry of
-        `x` is NaN, infinite, or outside `bounds`. The message names the row and the value.
+        `x` is NaN, infinite, outside `bounds`, or beyond 2**24 if the network is float32. The
+        message names the row and the value. There are no bounds, and `x` looks like pixels of 0 to
+        255: rows of 64 entries or more, all from 0 to 255, one of them above 127.
     FloatingPointError
         The logits or the gradient of a row overflow.
 

@@ -13,9 +13,9 @@ from fastnn._engine.losses import predictions
 from fastnn._engine.narrow import MOST_ROWS as MOST_SHARED
 from fastnn._engine.tiles import for_each_tile, numbers_of
 from fastnn._engine.workspace import Rows, Workspace
-from fastnn._parameters import require_network
 from fastnn._runtime.progress import Progress
 from fastnn._runtime.threads import thread_count
+from fastnn.attacks._base import checked
 from fastnn.attacks._fgsm import FirstLayer
 from fastnn.attacks._goal import Goal
 from fastnn.attacks._tile import Tile
@@ -41,12 +41,13 @@ def first_flip(
     Parameters
     ----------
     net : MLP
-    x : ndarray, shape (N, D) or (D,), type of the network or uint8
+    x : ndarray, shape (N, D) or (D,), real numbers or uint8
         Inputs, in the units that eps is given in; uint8 pixels are divided by 255 first.
     labels : ndarray of int, shape (N,), or int
         True classes, each in [0, C).
     bounds : tuple (lower, upper), optional
-        Valid range of an input; adversarial inputs are clipped to it. Default: no clipping.
+        Valid range of an input; adversarial inputs are clipped to it. Default: no clipping, and
+        inputs that look like pixels of 0 to 255, of any type but uint8, are an error.
     largest : float, optional
         The largest eps that is tried, > 0. Default: the width of the bounds, beyond which nothing
         changes; without bounds it has to be given.
@@ -92,10 +93,7 @@ def first_flip(
     >>> float((flips > 0.1).mean().round(2))  # the accuracy at eps 0.1
     0.33
     """
-    limits = _checks.bounds(bounds)
-    require_network(net)
-    rows = _checks.inputs(x, net.sizes[0], net.dtype, limits=limits)
-    truth = _checks.labels(labels, len(rows), net.sizes[-1])
+    limits, rows, truth = checked(net, x, labels, bounds)
     eps = _tried(limits, largest, tolerance, net.dtype)
     found = np.full(len(rows), math.inf)
 

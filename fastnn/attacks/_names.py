@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 from fastnn.attacks import _norms as norms
@@ -59,7 +60,13 @@ def names_of(attack: Attack) -> tuple[str, ...]:
 
 def _changed(attack: Any) -> list[str]:
     """Return the settings of an attack that have other values than the default ones."""
-    if not dataclasses.is_dataclass(attack):
-        return []
-    settings = [s for s in dataclasses.fields(attack) if s.init and s.repr]
-    return [s.name for s in settings if getattr(attack, s.name) != s.default]
+    kind: Any = type(attack)
+    return [name for name, usual in _settings(kind) if getattr(attack, name) != usual]
+
+
+@functools.cache
+def _settings(kind: Any) -> tuple[tuple[str, Any], ...]:
+    """Return the settings of a class of attacks, with their default values."""
+    if not dataclasses.is_dataclass(kind):
+        return ()
+    return tuple((s.name, s.default) for s in dataclasses.fields(kind) if s.init and s.repr)

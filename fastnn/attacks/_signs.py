@@ -103,6 +103,8 @@ def probe_norm(attack: Attack) -> str | None:
 def black_box(attack: Attack) -> tuple[int, ...]:
     """Return the numbers of attacks without gradients that come after one with gradients."""
     every = parts_of(attack)
+    if len(every) == 1:
+        return ()
     first = next((i for i, one in enumerate(every) if not isinstance(one, Square)), len(every))
     return tuple(i for i, one in enumerate(every) if isinstance(one, Square) and i > first)
 

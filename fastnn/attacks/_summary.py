@@ -54,7 +54,7 @@ def report_of(
     """Return what the tally has, for one eps without the axis of the eps."""
     labels, targets, samples = task.labels, task.goal.targets, task.goal.samples
     eps, bounds = asked
-    single = isinstance(eps, float)
+    single, names = isinstance(eps, float), names_of(task.attack)
     hits = [int(np.count_nonzero(found == labels)) for found in tally.adversarial]
 
     def of(array: Any) -> Any:
@@ -75,8 +75,8 @@ def report_of(
         labels=labels.copy(),
         targets=None if targets is None else targets.copy(),
         classes=net.sizes[-1],
-        attack=name_of(task.attack),
-        attacks=names_of(task.attack),
+        attack=names[0] if len(task.stages) == len(names) == 1 else name_of(task.attack),
+        attacks=names,
         eps_used=float(used[0]) if single else used,
         norm=", ".join(norms_of(task.attack)),
         lattice=None if task.lattice is None else task.lattice.steps,

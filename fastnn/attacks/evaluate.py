@@ -14,12 +14,11 @@ from fastnn._engine.narrow import MOST_ROWS as MOST_SHARED
 from fastnn._engine.tiles import for_each_tile, numbers_of
 from fastnn._engine.workspace import Rows, Workspace
 from fastnn._kernels.timing import Clock
-from fastnn._parameters import require_network
 from fastnn._runtime.progress import Progress
 from fastnn._runtime.team import Team
 from fastnn._runtime.threads import thread_count
 from fastnn.attacks import ATTACKS, Attack, InTurn
-from fastnn.attacks._base import goal_of
+from fastnn.attacks._base import checked, goal_of
 from fastnn.attacks._function import Function, Given
 from fastnn.attacks._lattice import Lattice
 from fastnn.attacks._names import names_of, norms_of, stages_of
@@ -52,7 +51,7 @@ def adversarial_accuracy(
     Parameters
     ----------
     net : MLP
-    x : ndarray, shape (N, D) or (D,), type of the network or uint8
+    x : ndarray, shape (N, D) or (D,), real numbers or uint8
         Inputs, in the units that `eps` is given in; uint8 pixels are divided by 255.
     labels : ndarray of int, shape (N,), or int
         True classes, each in [0, C).
@@ -61,7 +60,8 @@ def adversarial_accuracy(
         all of them.
     bounds : tuple (lower, upper), optional
         Valid range of an input; adversarial inputs are clipped to it. Default: no clipping, as the
-        assignment has it.
+        assignment has it, and inputs that look like pixels of 0 to 255, of any type but uint8, are
+        an error.
     threads : int, optional
         Number of threads. Default: the number that `fastnn.threads` set, else one for each
         processor that the process may use.
@@ -124,11 +124,8 @@ def adversarial_accuracy(
     >>> report.clean_correct, report.adversarial_correct.tolist()
     (4, [4, 2, 0])
     """
-    limits = _checks.bounds(bounds)
     count = thread_count(threads)
-    require_network(net)
-    rows = _checks.inputs(x, net.sizes[0], net.dtype, limits=limits, each=_spread(count))
-    truth = _checks.labels(labels, len(rows), net.sizes[-1])
+    limits, rows, truth = checked(net, x, labels, bounds, _spread(count))
     budget = _checks.eps(eps)
     goal = goal_of(targets, rng, truth, net.sizes[-1])
     chosen, used, grid = attack_of(attack), np.atleast_1d(budget), None
@@ -180,6 +177,8 @@ def _attack_the_rest(net: MLP, x: NDArray[Any], task: Task, tally: Tally, run: _
 
     What an attack leaves is cut into new tiles.
     """
+    if len(task.stages) == 1 and tally.probed is None:
+        return
     names = names_of(task.attack)
     later: list[tuple[str, Any]] = [
         (names[number], partial(tally.add_stage, stage=stage))
@@ -245,10 +244,19 @@ def attack_of(attack: AttackLike) -> Attack:
     return ATTACKS[attack]()
 
 
-def warm_up(net: MLP, x: ArrayLike, labels: ArrayLike, eps: Any, *, attack: str | Attack) -> None:
+def warm_up(
+    net: MLP,
+    x: ArrayLike,
+    labels: ArrayLike,
+    eps: Any,
+    bounds: tuple[float, float] | None = None,
+    *,
+    attack: str | Attack,
+) -> None:
     """Load or compile every kernel of such a call, so that a time is that of the work.
 
     It takes one row more than all threads share, so that there are tiles.
     """
     rows = slice(0, MOST_SHARED + 1)
-    adversarial_accuracy(net, np.asarray(x)[rows], np.asarray(labels)[rows], eps, attack=attack)
+    some = np.asarray(x)[rows], np.asarray(labels)[rows]
+    adversarial_accuracy(net, *some, eps, bounds, attack=attack)

@@ -12,7 +12,7 @@ MOST_BLOCKS = 6  # of an attack and an eps, so that digits can still be seen
 
 
 class Fall(NamedTuple):
-    """One attack at one eps, clipped to [0, 1]: what the network says then."""
+    """One attack at one eps: what the network says then."""
 
     title: str
     attack: Attack
@@ -21,12 +21,20 @@ class Fall(NamedTuple):
 
 
 def draw(
-    path: Path, net: Any, x: Any, labels: Any, clean: Any, falls: list[Fall], goal: tuple[Any, int]
+    path: Path,
+    net: Any,
+    x: Any,
+    labels: Any,
+    clean: Any,
+    falls: list[Fall],
+    goal: tuple[Any, int],
+    way: tuple[str, tuple[float, float] | None],
 ) -> str:
     """Draw up to one digit of each class, and say what the figure shows.
 
     A digit is the first of its class that was right and is wrong in one of the blocks; where no
-    digit at all fell, it is the first of its class. `goal` has the targets, or None, and the seed.
+    digit at all fell, it is the first of its class. `goal` has the targets, or None, and the seed;
+    `way` has the bounds.
     """
     import numpy as np
 
@@ -48,7 +56,7 @@ def draw(
                 x[shown],
                 labels[shown],
                 one.eps,
-                (0.0, 1.0),
+                way[1],
                 targets=None if targets is None else targets[shown],
                 rng=(seed, shown),
             ),
@@ -61,4 +69,4 @@ def draw(
     what = "the first of each class that fell" if fell.any() else "the first of each; none fell"
     left_out = f"; {len(falls) - len(drawn)} more not drawn" if len(falls) > len(drawn) else ""
     names = ", ".join(one.title for one in drawn)
-    return f"{len(shown)} digits, {what}, clipped to [0, 1]: {names}{left_out}"
+    return f"{len(shown)} images, {what}, {way[0]}: {names}{left_out}"

@@ -25,7 +25,7 @@ COMMANDS = {
         "check a file of adversarial images, and count those that are still right",
     ),
     "train": ("fastnn.cli.train", "train a network and write its weights"),
-    "fetch": ("fastnn.cli.fetch", "download MNIST"),
+    "fetch": ("fastnn.cli.fetch", "download MNIST or another data set"),
     "bench": ("fastnn.cli.bench", "measure fastnn on this machine"),
     "doctor": ("fastnn.cli.doctor", "find what makes fastnn slow or wrong on this machine"),
     "completion": ("fastnn.cli.completion", "print a script that completes commands in your shell"),

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from fastnn.networks import MLP
     from fastnn.reports import AdversarialReport
 
-WAYS = (("not clipped", None), ("clipped to [0, 1]", (0.0, 1.0)))
+# In which ways attacks are run: what each is called, and its bounds.
+Ways = tuple[tuple[str, tuple[float, float] | None], ...]
 
 # Diagnostics of a report that are rows of the heading.
 SIGNS = ("saturated", "no gradient")
@@ -33,7 +34,7 @@ def heading(
 
     sizes, sure = "-".join(map(str, net.sizes)), report.saturated_rows
     rows = [
-        ("digits", digits),
+        ("data", digits),
         ("network", f"{sizes}, {net.activation}, {net.dtype} ({origin})"),
         ("clean accuracy", share_text(report.clean_correct, report.n).strip()),
         ("rows without a gradient", f"{report.zero_gradient_rows:,}"),
@@ -44,7 +45,21 @@ def heading(
     return "\n".join(f"{name:<{_LABEL}}{wrapped(value, _LABEL)}" for name, value in rows)
 
 
+def ways_of(x: Any, bounds: Sequence[float] | None) -> Ways:
+    """Return the ways for these inputs.
+
+    Without `bounds`, one way has no clipping; another clips to [0, 1] if all inputs are within it.
+    """
+    if bounds is not None:
+        lower, upper = bounds
+        return ((f"clipped to [{lower:g}, {upper:g}]", (lower, upper)),)
+    if x.dtype == "uint8" or (x.min() >= 0 and x.max() <= 1):
+        return ("not clipped", None), ("clipped to [0, 1]", (0.0, 1.0))
+    return (("not clipped", None),)
+
+
 def block(
+    ways: Ways,
     label: str,
     norm: str,
     eps: Sequence[Eps],
@@ -64,13 +79,15 @@ def block(
         ("  seconds", *(f"{report.seconds:.3f}" for report in reports)),
         ("  images a second", *(f"{n / report.seconds:,.0f}" for report in reports)),
     ]
-    return title(label) + "\n" + "\n".join(map(_line, rows))
+    return title(ways, label) + "\n" + "\n".join(map(_line, rows))
 
 
-def worst(norm: str, eps: Sequence[Eps], n: int, standing: Sequence[Any], attacks: int) -> str:
+def worst(
+    ways: Ways, norm: str, eps: Sequence[Eps], n: int, standing: Sequence[Any], attacks: int
+) -> str:
     """Return the rows for samples that no attack has fooled."""
     rows = accuracy_rows(norm, eps, n, standing)
-    return title(f"all {attacks} attacks") + "\n" + "\n".join(map(_line, rows))
+    return title(ways, f"all {attacks} attacks") + "\n" + "\n".join(map(_line, rows))
 
 
 def accuracy_rows(
@@ -91,12 +108,12 @@ def accuracy_rows(
     ]
 
 
-def title(label: str) -> str:
+def title(ways: Ways, label: str) -> str:
     """Return the first row of a block: the attack and the names of the columns."""
-    ways = _line(("", *(way for way, _ in WAYS)))
+    names = _line(("", *(way for way, _ in ways)))
     if len(label) < _LABEL - 1:
-        return paint(f"{label:<{_LABEL}}", "bold") + ways[_LABEL:]
-    return paint(label, "bold") + "\n" + ways
+        return paint(f"{label:<{_LABEL}}", "bold") + names[_LABEL:]
+    return paint(label, "bold") + "\n" + names
 
 
 def _line(cells: tuple[str, ...]) -> str:
@@ -105,14 +122,14 @@ def _line(cells: tuple[str, ...]) -> str:
     return (f"{first:<{_LABEL - 1}} " + "".join(f"{cell:<{_COLUMN}}" for cell in others)).rstrip()
 
 
-def remarks(found: dict[str, list[AdversarialReport]]) -> list[str]:
+def remarks(ways: Ways, found: dict[str, list[AdversarialReport]]) -> list[str]:
     """Return signs that a count may not say what it seems to, with where they were seen.
 
     Two signs are rows of the table.
     """
     seen: dict[str, list[str]] = {}
     for word, reports in found.items():
-        for (way, _), report in zip(WAYS, reports, strict=True):
+        for (way, _), report in zip(ways, reports, strict=True):
             for sign in report.diagnostics:
                 if sign.name not in SIGNS:
                     seen.setdefault(str(sign), []).append(f"{word} {way}")

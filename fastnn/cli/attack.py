@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastnn.cli import _attacks, _table
-from fastnn.cli._targets import add_targets_argument, targets_of
+from fastnn.cli._job import Job, load_job
+from fastnn.cli._targets import add_targets_argument
 from fastnn.cli.options import (
     Eps,
     Parser,
@@ -17,6 +17,7 @@ from fastnn.cli.options import (
     add_network_arguments,
     add_plot_argument,
     add_threads_argument,
+    number,
     require_file,
     require_plot,
     say_written,
@@ -25,13 +26,14 @@ from fastnn.cli.options import (
 
 if TYPE_CHECKING:
     from fastnn.attacks import Attack
-    from fastnn.networks import MLP
     from fastnn.reports import AdversarialReport
 
 _EXAMPLES = """\
 examples:
   fastnn attack
   fastnn attack weights --eps 4/255 8/255 16/255 --plot fallen.png
+  fastnn attack net.npz --data pictures
+  fastnn attack net.npz --data X.npy --labels Y.npy --bounds 0 16 --eps 1
   fastnn attack --attack pgd --steps 40 --restarts 3 --norm l2 --eps 2
   fastnn attack --attack fgsm --attack 'pgd(steps=100)' --json report.json
   fastnn attack --attack standard --eps 0.3 --quiet > table.txt
@@ -57,8 +59,16 @@ def add_arguments(parser: Parser) -> None:
         type=Eps,
         nargs="+",
         default=[Eps("0.1")],
-        help="largest change, in units where a pixel is 0 to 1: of a pixel, or in the attack's "
-        "norm; one or several, also as 8/255 (default: 0.1)",
+        help="largest change, in units where a pixel is 0 to 1, and else in those of the data: of "
+        "a pixel, or in the attack's norm; one or several, also as 8/255 (default: 0.1)",
+    )
+    parser.add_argument(
+        "--bounds",
+        metavar=("LOWER", "UPPER"),
+        type=number,
+        nargs=2,
+        help="clip to this range alone (default: once without clipping, and once clipped to "
+        "[0, 1], if the data is within it)",
     )
     _attacks.add_attack_arguments(parser)
     add_targets_argument(parser)
@@ -68,31 +78,16 @@ def add_arguments(parser: Parser) -> None:
     add_threads_argument(parser)
     add_plot_argument(
         parser,
-        "draw a digit of each class that fell, clipped to [0, 1], at every eps, with a key to the "
-        "colours",
+        "draw an image of each class that fell, clipped, at every eps, with a key to the colours",
     )
     add_html_argument(parser, "tables, figures and pictures of what fell")
     parser.add_argument(
         "--save-adversarial",
         metavar="FILE",
         type=Path,
-        help="write the images of one attack and one eps, clipped to [0, 1], to an .npz file that "
+        help="write the images of one attack and one eps, clipped, to an .npz file that "
         "`fastnn check-adversarial` reads (default: no)",
     )
-
-
-@dataclass(frozen=True)
-class Job:
-    """A network and the images to attack, the seed, and what the attacks are to reach."""
-
-    net: MLP
-    origin: str
-    x: Any
-    labels: Any
-    digits: str
-    rows: Any  # positions of the images in the data
-    targets: Any
-    seed: int
 
 
 def run(args: argparse.Namespace) -> int:
@@ -104,17 +99,18 @@ def run(args: argparse.Namespace) -> int:
     attacks = _attacks.attacks_of(args)
     threads = thread_count(args.threads)
     _require_places(args, attacks)
-    job = _load(args)
+    job = load_job(args)
     found = {
         word: _attacked(job, word, attack, threads, args, first=not k)
         for k, (word, attack) in enumerate(attacks.items())
     }
     norms = {_attacks.norm_of(attack) for attack in attacks.values()}
     if len(attacks) > 1 and len(norms) == 1 and job.targets is None:
-        counts = [_standing(job, [reports[way] for reports in found.values()]) for way in (0, 1)]
-        block = _table.worst(norms.pop(), args.eps, len(job.labels), counts, len(attacks))
+        every = range(len(job.ways))
+        counts = [_standing(job, [reports[way] for reports in found.values()]) for way in every]
+        block = _table.worst(job.ways, norms.pop(), args.eps, len(job.labels), counts, len(attacks))
         print(f"\n{block}")
-    for remark in _table.remarks(found):
+    for remark in _table.remarks(job.ways, found):
         print(f"\n{remark}")
     if args.plot is not None:
         say_written(args, args.plot, _draw(args, job, attacks, found))
@@ -142,31 +138,6 @@ def _require_places(args: argparse.Namespace, attacks: dict[str, Attack]) -> Non
         )
 
 
-def _load(args: argparse.Namespace) -> Job:
-    """Load the network and the digits, and choose targets."""
-    from fastnn import datasets, io
-    from fastnn._recipe import cached_network
-
-    if args.network and args.weights:
-        raise ValueError(f"two networks: {args.network} and --weights {args.weights}")
-    place = args.network or args.weights
-    if args.activation and not place:
-        raise ValueError("--activation needs --weights")
-    x, labels, digits = datasets.load_split("test", args.data, source=args.source)
-    if place:
-        net, origin = io.load_mlp(place, activation=args.activation), place
-    else:
-        net, origin = cached_network(args.data, args.source, progress=not args.quiet)
-    if x.dtype not in ("uint8", net.dtype):  # a file of floats is loaded in the type of the network
-        x, _, _ = datasets.load_split("test", args.data, source=args.source, dtype=net.dtype)
-    if args.targets is None:
-        return Job(net, origin, x, labels, digits, slice(None), None, args.rng)
-    rows, targets = targets_of(args.targets, net, x, labels, args.rng)
-    if left_out := len(labels) - len(rows):
-        digits += f"; {left_out:,} of class {args.targets} left out"
-    return Job(net, origin, x[rows], labels[rows], digits, rows, targets, args.rng)
-
-
 def _attacked(
     job: Job, word: str, attack: Attack, threads: int, args: argparse.Namespace, *, first: bool
 ) -> list[AdversarialReport]:
@@ -174,7 +145,8 @@ def _attacked(
     from fastnn.attacks.evaluate import adversarial_accuracy, warm_up
 
     eps = args.eps[0] if len(args.eps) == 1 else args.eps
-    warm_up(job.net, job.x, job.labels, eps, attack=_attacks.brief(attack))
+    brief, bounds = _attacks.brief(attack), job.ways[-1][1]
+    warm_up(job.net, job.x, job.labels, eps, bounds, attack=brief)
     reports = [
         adversarial_accuracy(
             job.net,
@@ -187,14 +159,14 @@ def _attacked(
             attack=attack,
             targets=job.targets,
             rng=job.seed,
-            keep_adversarial=args.save_adversarial is not None and bounds is not None,
+            keep_adversarial=args.save_adversarial is not None and bounds == job.ways[-1][1],
         )
-        for _, bounds in _table.WAYS
+        for _, bounds in job.ways
     ]
     if first:
         print(_table.heading(job.digits, job.net, job.origin, args.targets, reports[0]))
     reached = None if job.targets is None else [_reached(job, report) for report in reports]
-    block = _table.block(word, _attacks.norm_of(attack), args.eps, reports, reached)
+    block = _table.block(job.ways, word, _attacks.norm_of(attack), args.eps, reports, reached)
     print(f"\n{block}", flush=True)
     return reports
 
@@ -231,8 +203,8 @@ def _draw(
         )
     ]
     clean = next(iter(found.values()))[-1].clean_prediction
-    goal = (job.targets, job.seed)
-    return draw(args.plot, job.net, job.x, job.labels, clean, falls, goal)
+    goal, bounds = (job.targets, job.seed), job.ways[-1]
+    return draw(args.plot, job.net, job.x, job.labels, clean, falls, goal, bounds)
 
 
 def _write_page(
@@ -244,7 +216,7 @@ def _write_page(
     reports = {
         f"{word}, {way}": report
         for word, some in found.items()
-        for (way, _), report in zip(_table.WAYS, some, strict=True)
+        for (way, _), report in zip(job.ways, some, strict=True)
     }
     about = {"data": job.digits, "origin of the network": job.origin}
     to_html(reports, args.html, x=job.x, net=job.net, about=about)
@@ -257,7 +229,7 @@ def _save(args: argparse.Namespace, job: Job, item: tuple[str, list[AdversarialR
 
     from fastnn.cli import _adversarial
 
-    word, (_, report) = item
+    word, (*_, report) = item
     assert report.adversarial is not None  # it was to be kept
     (attack,) = _attacks.attacks_of(args).values()
     clean = job.x if job.x.dtype == job.net.dtype else _adversarial.floats(job.x, job.net.dtype)
@@ -273,7 +245,7 @@ def _save(args: argparse.Namespace, job: Job, item: tuple[str, list[AdversarialR
         attack=word,
     )
     _adversarial.save(args.save_adversarial, saved)
-    what = f"{report.n:,} adversarial images, {word}, eps {args.eps[0].text}, clipped to [0, 1]"
+    what = f"{report.n:,} adversarial images, {word}, eps {args.eps[0].text}, {job.ways[-1][0]}"
     say_written(args, args.save_adversarial, what)
 
 

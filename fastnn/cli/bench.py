@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fastnn.cli import _data
 from fastnn.cli.options import (
     Parser,
     add_data_arguments,
@@ -77,7 +78,7 @@ def add_arguments(parser: Parser) -> None:
         metavar="PATH",
         help="network to attack (default: that of `fastnn attack`)",
     )
-    add_data_arguments(parser)
+    add_data_arguments(parser, labels=False)
 
 
 def _jobs() -> str:
@@ -115,7 +116,9 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--history needs --html")
     earlier = results.read_runs(args.history)
     old = None if args.compare is None else results.read(args.compare)
-    setting = session.make_setting(args.weights, args.data, args.source, progress=not args.quiet)
+    setting = session.make_setting(
+        args.weights, _data.folder(args), args.source, progress=not args.quiet
+    )
     document = session.short_run(setting, threads, only=only, progress=not args.quiet)
     print(table.heading(document))
     print(table.table(document))

@@ -115,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
     sizes = "-".join(map(str, case.net.sizes))
     shares = [
         ("file", f"{args.file}, {n:,} images, {found.x_adv.dtype}{_made_by(found)}"),
-        ("digits", digits),
+        ("data", digits),
         ("network", f"{sizes}, {case.net.activation}, {case.net.dtype} ({origin})"),
         ("clean accuracy", share_text(clean, n).strip()),
         ("adversarial accuracy", share_text(right.sum(), n).strip()),
@@ -137,24 +137,23 @@ def _case(args: argparse.Namespace, found: Adversarial) -> tuple[Case, str, str]
     """
     import numpy as np
 
-    from fastnn import _checks, datasets
-    from fastnn.cli import _adversarial
+    from fastnn import _checks
+    from fastnn.cli import _adversarial, _data
 
     x_adv = found.x_adv
     if x_adv.dtype == np.uint8:
         x_adv = _adversarial.floats(x_adv, np.float32)
-    x, labels, digits = datasets.load_split(
-        "test", args.data, source=args.source, dtype=x_adv.dtype
-    )
+    data = _data.load(args)
+    x, labels, digits = data.x, data.labels, data.source
+    x = _adversarial.floats(x, x_adv.dtype) if x.dtype == np.uint8 else x.astype(x_adv.dtype)
     if found.samples is not None:
         if not len(x) > found.samples.max() >= found.samples.min() >= 0:
             raise ValueError(f"{args.file} is not of these {len(x):,} images: {digits}")
         x, labels = x[found.samples], labels[found.samples]
     if x.shape != x_adv.shape:
         raise ValueError(f"{args.file} has images of shape {x_adv.shape}, {digits}: {x.shape}")
-    net, origin = network_of(args)
-    if net.sizes[0] != x.shape[1]:
-        raise ValueError(f"{origin}: a network for {net.sizes[0]} pixels, not {x.shape[1]}")
+    net, origin = network_of(args, x.shape[1])
+    _data.in_type_of(net, origin, data)
     bounds = tuple(args.bounds) if args.bounds else found.bounds or (0.0, 1.0)
     limits = _checks.bounds(bounds)
     eps = found.eps if args.eps is None else float(args.eps)
@@ -170,16 +169,16 @@ def _case(args: argparse.Namespace, found: Adversarial) -> tuple[Case, str, str]
     )
 
 
-def network_of(args: argparse.Namespace) -> tuple[MLP, str]:
+def network_of(args: argparse.Namespace, width: int) -> tuple[MLP, str]:
     """Return the network that --weights names, or the one that is kept, and its origin."""
     from fastnn import io
-    from fastnn._recipe import cached_network
+    from fastnn.cli import _data
 
     if args.weights:
         return io.load_mlp(args.weights, activation=args.activation), args.weights
     if args.activation:
         raise ValueError("--activation needs --weights")
-    return cached_network(args.data, args.source, progress=not args.quiet)
+    return _data.kept_network(args, width)
 
 
 def _typed(x: Any, net: MLP) -> Any:
@@ -211,7 +210,7 @@ def _within_bounds(case: Case) -> Iterator[Finding]:
     """Compare every pixel with the bounds."""
     import numpy as np
 
-    from fastnn._checks import units_hint
+    from fastnn import _units
 
     lower, upper = case.bounds
     x_adv = case.finite
@@ -219,7 +218,7 @@ def _within_bounds(case: Case) -> Iterator[Finding]:
     text = f"pixels are {least:.9g} to {most:.9g}, the bounds [{lower:g}, {upper:g}]"
     kind = x_adv.dtype.type
     beyond = np.maximum(kind(lower) - x_adv, x_adv - kind(upper))
-    yield _beyond("bounds", text, beyond, case.tolerance, units_hint(least, most))
+    yield _beyond("bounds", text, beyond, case.tolerance, _units.hint(least, most))
 
 
 def _within_eps(case: Case) -> Iterator[Finding]:

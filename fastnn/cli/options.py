@@ -67,21 +67,34 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_data_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options that choose the digits."""
+def add_data_arguments(parser: argparse.ArgumentParser, *, labels: bool = True) -> None:
+    """Declare the options that choose the data."""
     parser.add_argument(
         "--data",
-        metavar="DIR",
-        help="folder with the files of MNIST, or images_test.npy and labels_test.npy (N x 784, "
-        "uint8 or floats in [0, 1]) of your own (default: $FASTNN_DATA, ./data or what "
-        "`fastnn fetch` downloaded)",
+        metavar="DATA",
+        help="a file: .npy, .npz, IDX or a table of text (CSV); a folder with the files of MNIST, "
+        "with images_test.npy and labels_test.npy, or with a folder of PNG pictures for each "
+        "class; or mnist, fashion-mnist, kmnist or emnist-digits, once `fastnn fetch` has "
+        "downloaded it (default: MNIST from $FASTNN_DATA, ./data or what `fastnn fetch` "
+        "downloaded, else the bundled sample)"
+        if labels
+        else "folder with the files of MNIST, or the name of a data set such as fashion-mnist "
+        "(default: $FASTNN_DATA, ./data or what `fastnn fetch` downloaded)",
     )
+    if labels:
+        parser.add_argument(
+            "--labels",
+            metavar="LABELS",
+            help="the labels of --data: a file, a key of an .npz file, or the name or position of "
+            "a column (default: a usual name such as Y.npy beside X.npy, y or label; else the "
+            "last column)",
+        )
     parser.add_argument(
         "--source",
         choices=("auto", "mnist", "sample"),
         default="auto",
-        help="mnist; the bundled sample; or MNIST where it is found, else the sample "
-        "(default: auto)",
+        help="without --data: mnist; the bundled sample; or MNIST where it is found, else the "
+        "sample (default: auto)",
     )
 
 

@@ -1,4 +1,4 @@
-"""``fastnn train``: train a network on digits and write its weights."""
+"""``fastnn train``: train a network and write its weights."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastnn.cli import _data
 from fastnn.cli.options import (
     Parser,
     add_activation_argument,
@@ -21,6 +22,7 @@ from fastnn.cli.options import (
 
 if TYPE_CHECKING:
     from fastnn._recipe import Recipe
+    from fastnn.datasets import Dataset
 
 _FIRST = 1000
 
@@ -29,6 +31,8 @@ _EXAMPLES = """\
 examples:
   fastnn train
   fastnn train --out net.npz --sizes 784 300 10 --activation sigmoid --epochs 20
+  fastnn train --data pictures --out net.npz --sizes 784 100 10
+  fastnn train --data flowers.csv --labels species --sizes 4 32 3 --epochs 50
   fastnn train --out weights --plot curves.png --threads 2 --force
 """
 # The options for settings of the recipe: type, form of the value, what it is.
@@ -55,7 +59,12 @@ def add_arguments(parser: Parser) -> None:
         "archive (default: weights)",
     )
     parser.add_argument(
-        "--sizes", type=int, nargs="+", metavar="N", help="widths of the layers, input first"
+        "--sizes",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="widths of the layers, input first; "
+        "without it, the first and the last are those of the data",
     )
     add_activation_argument(parser, "to train")
     for name, (kind, metavar, text) in _SETTINGS.items():
@@ -83,16 +92,15 @@ def _text(value: Any) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Train, write the weights, and print their accuracy."""
-    from fastnn import datasets
     from fastnn._runtime.threads import thread_count, threads
     from fastnn.io import networks
 
     _require_places(args)
     count = thread_count(args.threads)
-    data = datasets.load_mnist(args.data, source=args.source, dtype="uint8")
+    data, classes = _data.load_pair(args)
     if not len(data.x_train):
-        raise FileNotFoundError(f"{args.data}: no training digits")
-    recipe = _recipe(args, len(data.x_train))
+        raise FileNotFoundError(f"{args.data}: no training samples")
+    recipe = _recipe(args, data, classes)
     with threads(count):
         net, history = recipe.train(
             data.x_train, data.y_train, (data.x_test, data.y_test), progress=not args.quiet
@@ -103,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
         f"accuracy, first {_FIRST:,}": float(right[:_FIRST].mean()),
         f"accuracy, all {len(right):,}": float(right.mean()),
     }
-    print(f"digits                 {data.source}; trained on {len(data.x_train):,}")
+    print(f"data                   {data.source}; trained on {len(data.x_train):,}")
     print(f"network                {net!r}, written to {args.out}")
     for name, share in shares.items():
         print(f"{name:<22} {share:.2%}")
@@ -127,10 +135,14 @@ def _require_places(args: argparse.Namespace) -> None:
     require_plot(args.plot, args.force)
 
 
-def _recipe(args: argparse.Namespace, rows: int) -> Recipe:
-    """Return the recipe for `rows` digits, with the settings that were given."""
+def _recipe(args: argparse.Namespace, data: Dataset, classes: int) -> Recipe:
+    """Return the recipe for the data, with the settings that were given.
+
+    Its first and last width are those of the data, unless they were given.
+    """
     from fastnn._recipe import recipe_for
 
-    recipe = recipe_for(rows)
+    recipe = recipe_for(len(data.x_train))
+    recipe = replace(recipe, sizes=(data.x_train.shape[1], *recipe.sizes[1:-1], classes))
     given = {field.name: getattr(args, field.name, None) for field in fields(recipe)}
     return replace(recipe, **{name: value for name, value in given.items() if value is not None})

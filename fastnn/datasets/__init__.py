@@ -1,4 +1,4 @@
-"""Digits: MNIST from the user's files or a download, and the sample that comes with fastnn."""
+"""Data: inputs and labels of any form, data sets by name, and the digits that come with fastnn."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Download MNIST, check it, and resume a download that was interrupted."""
+"""Download data sets, check them, and resume a download that was interrupted."""
 
 from __future__ import annotations
 
@@ -12,120 +12,160 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from fastnn._runtime.files import publish, user_cache_dir
+from fastnn._runtime.files import publish
 from fastnn._runtime.progress import Progress
+from fastnn.datasets._named import DATA_SETS, DataSet, cache_folder, data_set_named
+from fastnn.datasets._unpack import is_unpacked, unpack
 
-MIRRORS = (
-    "https://ossci-datasets.s3.amazonaws.com/mnist/",
-    "https://storage.googleapis.com/cvdf-datasets/mnist/",
-)
-# Size in bytes and SHA-256. The test set comes last: without it a folder does not count as MNIST.
-_FILES = {
-    "train-images-idx3-ubyte.gz": (
-        9_912_422,
-        "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-    ),
-    "train-labels-idx1-ubyte.gz": (
-        28_881,
-        "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-    ),
-    "t10k-images-idx3-ubyte.gz": (
-        1_648_877,
-        "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-    ),
-    "t10k-labels-idx1-ubyte.gz": (
-        4_542,
-        "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
-    ),
-}
+MIRRORS = DATA_SETS["mnist"].mirrors
 _TIMEOUT_SECONDS = 20.0  # for each connection and each read
 _ATTEMPTS = 4  # for each mirror, while each attempt brings some data
 _CHUNK = 1 << 16
+_ALGORITHMS = {"sha256": "SHA-256", "md5": "MD5"}
+_WORDS = {"4 .gz files": "four .gz files"}
 
 
 class _TransferError(Exception):
     """What went wrong with one attempt, in a few words."""
 
 
-def fetch_mnist(
+def fetch(
+    name: str = "mnist",
     directory: str | os.PathLike[str] | None = None,
     *,
-    mirrors: Sequence[str] = MIRRORS,
+    mirrors: Sequence[str] | None = None,
     progress: bool = False,
 ) -> Path:
-    """Download the four files of MNIST, 11.6 MB, where `fastnn.load_mnist` finds them.
+    """Download a data set where `fastnn.load_data` finds it by its name.
 
     Parameters
     ----------
+    name : {"mnist", "fashion-mnist", "kmnist", "emnist-digits"}, optional
+        MNIST takes 11.6 MB, Fashion-MNIST 30.9 MB and KMNIST 21.2 MB. EMNIST is published as one
+        archive of 562 MB; its digits take 220 MB, and the archive is removed again.
     directory : path-like, optional
-        Folder for the files, created if needed. Default: ``mnist`` in the user's cache.
+        Folder for the files, created if needed. Default: a folder of that name in the user's cache.
     mirrors : sequence of str, optional
-        Addresses of folders that have the files, tried in this order.
+        Addresses of folders that have the files, tried in this order. Default: those in
+        ``fastnn.datasets.DATA_SETS``.
     progress : bool, optional
         Draw a progress bar on standard error.
 
     Returns
     -------
     Path
-        The folder. Files that exist and have the right SHA-256 are kept.
+        The folder. Files that exist and have the right sum are kept.
 
     Raises
     ------
     ConnectionError
-        No mirror delivered a file with the right SHA-256. An incomplete file is kept as ``*.part``,
-        and the next call resumes it. A file gets its name after its SHA-256 was checked.
+        No mirror delivered a file with the right sum. An incomplete file is kept as ``*.part``, and
+        the next call resumes it. A file gets its name after its sum was checked.
+    ValueError
+        There is no data set of that name.
     OSError
         The folder cannot be written.
+
+    Notes
+    -----
+    All have the four files and the names of MNIST's. The digits of EMNIST are published lying on
+    their side; they are turned when they are unpacked.
+
+    Examples
+    --------
+    >>> from fastnn.datasets import fetch
+    >>> folder = fetch("fashion-mnist")  # doctest: +SKIP
+    """
+    found = data_set_named(name)
+    folder = Path(directory) if directory is not None else cache_folder(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    if found.unpacked and is_unpacked(found, folder):
+        return folder
+    total = sum(size for size, _ in found.files.values())
+    behind = 0
+    with Progress(f"fetching {found.title}, kB", total // 1000, enabled=progress) as bar:
+        for file, known in found.files.items():
+
+            def report(done: int, *, file: str = file, behind: int = behind) -> None:
+                bar.update((behind + done) // 1000, file)
+
+            if not _is_right(folder / file, known):
+                sources = found.mirrors if mirrors is None else mirrors
+                _fetch_file(folder, found, file, sources, report)
+            report(known[0])
+            behind += known[0]
+    if found.unpacked:
+        (archive,) = found.files
+        unpack(found, folder / archive)
+        (folder / archive).unlink()
+    return folder
+
+
+def fetch_mnist(
+    directory: str | os.PathLike[str] | None = None,
+    *,
+    mirrors: Sequence[str] | None = None,
+    progress: bool = False,
+) -> Path:
+    """Download the four files of MNIST, 11.6 MB, where `fastnn.load_mnist` finds them.
+
+    Parameters
+    ----------
+    directory, mirrors, progress : optional
+        As for `fetch`.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    ConnectionError, OSError
+        As for `fetch`.
 
     Examples
     --------
     >>> from fastnn.datasets import fetch_mnist
     >>> folder = fetch_mnist()  # doctest: +SKIP
     """
-    folder = Path(directory) if directory is not None else user_cache_dir() / "mnist"
-    folder.mkdir(parents=True, exist_ok=True)
-    total = sum(size for size, _ in _FILES.values())
-    behind = 0
-    with Progress("fetching MNIST, kB", total // 1000, enabled=progress) as bar:
-        for name, (size, _) in _FILES.items():
-
-            def report(done: int, *, name: str = name, behind: int = behind) -> None:
-                bar.update((behind + done) // 1000, name)
-
-            if not _is_right(folder / name, name):
-                _fetch_file(folder, name, mirrors, report)
-            report(size)
-            behind += size
-    return folder
+    return fetch("mnist", directory, mirrors=mirrors, progress=progress)
 
 
 def _fetch_file(
-    folder: Path, name: str, mirrors: Sequence[str], report: Callable[[int], None]
+    folder: Path,
+    found: DataSet,
+    name: str,
+    mirrors: Sequence[str],
+    report: Callable[[int], None],
 ) -> None:
-    """Try each mirror until the SHA-256 of the file is right, then give it its name."""
-    part = folder / f"{name}.part"
+    """Try each mirror until the sum of the file is right, then give it its name."""
+    part, known = folder / f"{name}.part", found.files[name]
+    kind = _ALGORITHMS[known[1].partition(":")[0]]
     reasons = []
     for mirror in mirrors:
         for _ in range(_ATTEMPTS):
             before = _size(part)
             try:
-                _transfer(f"{mirror.rstrip('/')}/{name}", part, _FILES[name][0], report)
+                _transfer(f"{mirror.rstrip('/')}/{name}", part, known[0], report)
             except _TransferError as error:
                 reasons.append(str(error))
                 if _size(part) != before:  # some data came
                     continue
                 break
-            if _is_right(part, name):
+            if _is_right(part, known):
                 publish(part, folder / name)
                 return
             part.unlink()
-            reasons.append("wrong SHA-256")
+            reasons.append(f"wrong {kind}")
             if not before:  # after a resumed file, try once more from the start
                 break
     why = "; ".join(dict.fromkeys(reasons)) or "no mirrors"
+    files = f"{len(found.files)} .gz files" if len(found.files) > 1 else name
     raise ConnectionError(
-        f"could not download {name} ({why}): download the four .gz files of MNIST elsewhere and "
-        f"put them in {folder}, or set FASTNN_DATA to their folder"
+        f"could not download {name} ({why}): download the {_WORDS.get(files, files)} of "
+        f"{found.title} elsewhere and put them in {folder}"
+        + (", or set FASTNN_DATA to their folder" if found is DATA_SETS["mnist"] else "")
     )
 
 
@@ -167,12 +207,14 @@ def _attempt(call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         raise _TransferError(str(error) or type(error).__name__) from error
 
 
-def _is_right(path: Path, name: str) -> bool:
-    """Return whether the file has the size and the SHA-256 of MNIST's file `name`."""
-    size, expected = _FILES[name]
+def _is_right(path: Path, known: tuple[int, str]) -> bool:
+    """Return whether a file has the size and the sum that are known."""
+    size, text = known
     if _size(path) != size:
         return False
-    return hashlib.sha256(path.read_bytes()).hexdigest() == expected
+    algorithm, _, expected = text.partition(":")
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest() == expected
 
 
 def _size(path: Path) -> int:

@@ -7,27 +7,22 @@ archive is read as a whole, as it cannot be mapped into memory.
 from __future__ import annotations
 
 import contextlib
-import gzip
-import os
-import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn._checks import units_hint
+from fastnn import _units
 from fastnn._runtime.signals import numpy_errors
-from fastnn.io._archive import DEFLATE_LIMIT
+from fastnn.datasets._idx import open_idx
 from fastnn.io._npy import StoredArray, open_npy
 
 SIDE = 28
 PIXELS = SIDE * SIDE
 CLASSES = 10
 _BLOCK_ROWS = 1000
-_MAGIC = {2049: "labels", 2051: "images"}
 _BLOCK_LABELS = 1 << 20
 
 
@@ -108,8 +103,8 @@ def _checked_labels(blocks: Iterator[NDArray[Any]], count: int, path: Path) -> N
 def _label_blocks(path: Path) -> Iterator[tuple[int, Iterator[NDArray[Any]]]]:
     """Open a file of labels: their number, and blocks of labels (n,) or one-hot rows (n, 10)."""
     if not is_numpy_file(path):
-        with _open_idx(path, "labels") as (count, blocks):
-            yield count, blocks
+        with open_idx(path, "labels") as (shape, blocks):
+            yield shape[0], blocks
         return
     with open_npy(path) as stored:
         shape, dtype = stored.shape, stored.dtype
@@ -133,8 +128,11 @@ def _image_blocks(
 ) -> Iterator[tuple[int, np.dtype[Any], Iterator[NDArray[Any]]]]:
     """Open a file of images: their number, the dtype stored, and blocks of rows."""
     if not is_numpy_file(path):
-        with _open_idx(path, "images") as (count, blocks):
-            yield count, np.dtype(np.uint8), blocks
+        with open_idx(path, "images") as (shape, blocks):
+            if shape[1:] != (SIDE, SIDE):
+                size = " x ".join(map(str, shape[1:]))
+                raise ValueError(f"{path} has images of {size}, expected 28 x 28")
+            yield shape[0], np.dtype(np.uint8), blocks
         return
     with open_npy(path, mmap=True) as stored:
         shape, dtype = stored.shape, stored.dtype
@@ -163,72 +161,4 @@ def _check_unit_range(rows: NDArray[Any], start: int, path: Path) -> None:
     where = f"{path}: row {start + bad[0]}, pixel {bad[1]} is {rows[tuple(bad)]:.6g}"
     if not (np.isfinite(low) and np.isfinite(high)):
         raise ValueError(f"{where}, expected finite floats in [0, 1]")
-    raise ValueError(f"{where}, expected floats in [0, 1]{units_hint(low, high)}")
-
-
-@contextlib.contextmanager
-def _open_idx(path: Path, kind: str) -> Iterator[tuple[int, Iterator[NDArray[np.uint8]]]]:
-    """Open an IDX file of "images" or "labels": the number of rows, and blocks of rows.
-
-    The content decides whether the file is compressed, not the name, as browsers unpack downloads.
-    """
-    with contextlib.ExitStack() as stack:
-        raw = stack.enter_context(path.open("rb"))
-        packed = raw.read(2) == b"\x1f\x8b"
-        raw.seek(0)
-        file: BinaryIO = raw
-        limit = os.fstat(raw.fileno()).st_size
-        if packed:
-            file = stack.enter_context(gzip.GzipFile(fileobj=raw))  # type: ignore[assignment]
-            limit *= DEFLATE_LIMIT
-        item = (SIDE, SIDE) if kind == "images" else ()
-        count = _read_header(file, path, kind)
-        size = 8 + 4 * len(item) + count * (PIXELS if item else 1)
-        # Checked before memory is allocated: a damaged header may announce any size.
-        if size > limit:
-            found = "" if packed else f", found {limit:,}"
-            raise ValueError(f"{path} is truncated: {count:,} {kind} take {size:,} bytes{found}")
-        yield count, _idx_blocks(file, path, count, item)
-
-
-def _read_header(file: BinaryIO, path: Path, kind: str) -> int:
-    """Return the number of rows after checking the magic number and the size of an image."""
-    magic = struct.unpack(">I", _read(file, 4, path))[0]
-    if _MAGIC.get(magic) != kind:
-        expected = next(number for number, name in _MAGIC.items() if name == kind)
-        meaning = f" ({_MAGIC[magic]})" if magic in _MAGIC else ""
-        raise ValueError(
-            f"{path} has magic number {magic}{meaning}, expected {expected} (IDX {kind})"
-        )
-    count: int = struct.unpack(">I", _read(file, 4, path))[0]
-    if kind == "images":
-        height, width = struct.unpack(">II", _read(file, 8, path))
-        if (height, width) != (SIDE, SIDE):
-            raise ValueError(f"{path} has images of {height} x {width}, expected 28 x 28")
-    return count
-
-
-def _idx_blocks(
-    file: BinaryIO, path: Path, count: int, item: tuple[int, ...]
-) -> Iterator[NDArray[np.uint8]]:
-    """Yield the rows, 1000 at a time, and check that nothing follows the last."""
-    width = PIXELS if item else 1
-    for start in range(0, count, _BLOCK_ROWS):
-        rows = min(_BLOCK_ROWS, count - start)
-        content = _read(file, rows * width, path)
-        yield np.frombuffer(content, np.uint8).reshape(rows, *item)
-    if _read(file, 1, path, exactly=False):
-        raise ValueError(
-            f"{path} is too long: there is data after the {count:,} rows in its header"
-        )
-
-
-def _read(file: BinaryIO, size: int, path: Path, *, exactly: bool = True) -> bytes:
-    """Read `size` bytes; ValueError if the file is truncated or damaged."""
-    try:
-        content = file.read(size)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{path} is truncated or damaged, expected a whole gzip file") from error
-    if exactly and len(content) < size:
-        raise ValueError(f"{path} is truncated: expected {size:,} more bytes, found {len(content)}")
-    return content
+    raise ValueError(f"{where}, expected floats in [0, 1]{_units.hint(low, high)}")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fastnn.datasets import _named
 from fastnn.datasets._files import PIXELS, is_numpy_file, read_pair
 from fastnn.datasets._places import SPLITS, Pair, locate
 from fastnn.datasets._sample import SAMPLE_SHA256, load_sample
@@ -210,8 +212,13 @@ def _load_half(files: dict[str, Pair | None] | None, split: str, dtype: np.dtype
     if pair is None:
         return np.empty((0, PIXELS), dtype), np.empty(0, np.int64), f"no {split} files, 0 digits"
     images, labels = read_pair(*pair, dtype)
-    title = pair[0].name
-    if not is_numpy_file(pair[1]):
+    return images, labels, f"{title_of(labels, pair[0])}, {len(images):,} digits"
+
+
+def title_of(labels: NDArray[np.int64], images: Path) -> str:
+    """Return what samples are by their labels, in IDX files; else the name of their file."""
+    named = _named.title_of(images)
+    if named is None and not is_numpy_file(images) and labels.size and labels.max() < 256:
         digest = hashlib.sha256(labels.astype(np.uint8).tobytes()).hexdigest()
-        title = _MNIST_LABELS.get(digest, title)
-    return images, labels, f"{title}, {len(images):,} digits"
+        named = _MNIST_LABELS.get(digest)
+    return named or images.name

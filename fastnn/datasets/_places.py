@@ -59,14 +59,14 @@ def _find_splits(folder: Path) -> dict[str, Pair | None]:
     """Return the files of each split in a folder; FileNotFoundError if it has no test set."""
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder")
-    test = _find_pair(folder, "test")
+    test = find_pair(folder, "test")
     if test is None:
         wanted = ", or ".join(" and ".join(names) for names in _PAIRS["test"])
         raise FileNotFoundError(f"{folder}: no MNIST files, expected {wanted}")
-    return {"train": _find_pair(folder, "train"), "test": test}
+    return {"train": find_pair(folder, "train"), "test": test}
 
 
-def _find_pair(folder: Path, split: str) -> Pair | None:
+def find_pair(folder: Path, split: str) -> Pair | None:
     """Return the files of a split, None if there are none; FileNotFoundError if one is missing."""
     lonely = None
     for names in _PAIRS[split]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fastnn import attacks
+from fastnn.io import save_mlp
 from fastnn.networks import MLP
 
 pytestmark = pytest.mark.usefixtures("importable_benchmarks")
@@ -176,7 +177,7 @@ def test_what_a_tie_is(theirs, lead, cancels, verdict):
 def test_many_rows_are_cut_short_in_the_table_alone():
     from verdicts import Line, Row
 
-    rows = tuple(Row(i, 1.0, -1.0, 3.0) for i in range(25))
+    rows = tuple(Row(i, 1.0, -1.0 if i else np.inf, 3.0) for i in range(25))
     line = Line(
         method="pgd",
         against="other",
@@ -189,7 +190,8 @@ def test_many_rows_are_cut_short_in_the_table_alone():
         verdict="DIFFERENT",
     )
     assert line.text().splitlines()[-1] == "    and 5 other rows"
-    assert len(line.to_json()["rows"]) == 25
+    found = line.to_json()["rows"]
+    assert [row["theirs"] for row in found] == [None] + 24 * [-1.0]
     assert line.to_json()["beyond_ties"]
 
 
@@ -229,19 +231,20 @@ def test_the_formula_begins_where_ours_does():
 def test_the_program_ends_with_1_if_something_differs(planted, tmp_path, monkeypatch, capsys):
     import agreement
 
-    from fastnn.bench.setting import Setting
-
     net = MLP.random((16, 24, 5), rng=3)
+    save_mlp(net, tmp_path / "net.npz")
     x = np.random.default_rng(1).random((60, 16)).astype(np.float32)
     labels = net.predict(x)
-    setting = Setting("noise", net.weights, net.biases, x, labels, x, labels)
-    monkeypatch.setattr(agreement, "make_setting", lambda *_: setting)
+    monkeypatch.setattr(
+        agreement, "load_split", lambda *_, dtype: (x.astype(dtype), labels, "noise")
+    )
+    monkeypatch.setattr(agreement, "cached_network", lambda path, source: (net, None))
     file = tmp_path / "found.json"
     monkeypatch.setattr(agreement, "METHODS", (planted("same"),))
     assert agreement.main(["-n", "40", "--json", str(file)]) == 0
-    assert json.loads(file.read_text())["default"][-1]["n"] == 40
+    assert json.loads(file.read_text())["the network of fastnn attack"][-1]["n"] == 40
     monkeypatch.setattr(agreement, "METHODS", (planted("spares_one"),))
-    assert agreement.main(["--weights", "a", "--weights", "b"]) == 1
+    assert agreement.main(2 * ["--weights", str(tmp_path / "net.npz")]) == 1
     out = capsys.readouterr().out
     assert out.count("DIFFERENT") == 2
     assert agreement.main(["-k", "nothing of that name"]) == 0

@@ -246,11 +246,12 @@ def test_the_figure_has_a_digit_of_each_class_that_fell(attack, case, tmp_path, 
     status, _, err = attack("--eps", "1/255", 0.3, "--plot", "fell.png")
     assert status == 0
     assert (tmp_path / "fell.png").read_bytes().startswith(b"\x89PNG")
-    what = r"\d+ digits, the first of each class that fell, clipped to \[0, 1\]"
+    what = r"\d+ images, the first of each class that fell, clipped to \[0, 1\]"
     assert re.search(rf"wrote fell.png: {what}: fgsm, eps 1/255, fgsm, eps 0.3\n", err)
-    ((*_, falls, goal),) = drawn
+    ((*_, falls, goal, way),) = drawn
     assert [fall.eps for fall in falls] == [1 / 255, 0.3]
     assert goal == (None, 0)
+    assert way == ("clipped to [0, 1]", (0.0, 1.0))
     for fall in falls:
         report = adversarial_accuracy(net, x, labels, [1 / 255, 0.3], (0, 1))
         np.testing.assert_array_equal(
@@ -270,18 +271,19 @@ def test_which_digits_are_drawn(case, tmp_path, monkeypatch):
     clean[20] = 0  # wrong before the attack
     after[[4, 5, 20, 23]] = 1
     falls = [_digits.Fall(f"eps {k}", FGSM(), 0.1, after if k == 7 else labels) for k in range(8)]
-    text = _digits.draw(tmp_path / "a.png", net, x, labels, clean, falls, (None, 0))
+    way = ("clipped to [0, 1]", (0, 1))
+    text = _digits.draw(tmp_path / "a.png", net, x, labels, clean, falls, (None, 0), way)
     np.testing.assert_array_equal(seen[0][0], x[[4, 23]])
     np.testing.assert_array_equal(seen[0][1], [0, 6])
     titles, images, predictions = zip(*seen[0][3], strict=True)
     assert titles == ("eps 0", "eps 1", "eps 2", "eps 4", "eps 5", "eps 7")
     np.testing.assert_array_equal(images[0], FGSM().perturb(net, x[[4, 23]], [0, 6], 0.1, (0, 1)))
     np.testing.assert_array_equal(predictions[-1], [1, 1])
-    assert text.startswith("2 digits, the first of each class that fell, ")
+    assert text.startswith("2 images, the first of each class that fell, clipped to [0, 1]: ")
     assert text.endswith("; 2 more not drawn")
-    text = _digits.draw(tmp_path / "b.png", net, x, labels, labels, falls[:1], (None, 0))
+    text = _digits.draw(tmp_path / "b.png", net, x, labels, labels, falls[:1], (None, 0), way)
     np.testing.assert_array_equal(seen[1][0], x[[0, 10, 20]])
-    assert text.startswith("3 digits, the first of each; none fell, ")
+    assert text.startswith("3 images, the first of each; none fell, ")
 
 
 def test_the_figure_has_a_key(case):
@@ -302,15 +304,16 @@ def test_the_figure_has_a_key(case):
 
 
 def test_remarks_of_reports_are_printed(case):
-    from fastnn.cli.attack import _remarks
+    from fastnn.cli._table import remarks
     from fastnn.reports import Diagnostic
 
     net, x, labels = case
     report = adversarial_accuracy(net, x, labels, 0.1)
     signs = tuple(Diagnostic(n, "a sentence.", np.arange(2)) for n in ("saturated", "other"))
     odd = dataclasses.replace(report, diagnostics=signs)
-    assert _remarks({"pgd": [report, report]}) == []
-    (remark,) = _remarks({"pgd": [report, odd], "fgsm": [odd, report]})
+    ways = ("not clipped", None), ("clipped to [0, 1]", (0, 1))
+    assert remarks(ways, {"pgd": [report, report]}) == []
+    (remark,) = remarks(ways, {"pgd": [report, odd], "fgsm": [odd, report]})
     where = "pgd clipped to [0, 1]; fgsm not clipped"
     assert remark == f"other: a sentence. (Seen with: {where}.)"
 

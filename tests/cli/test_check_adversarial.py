@@ -256,5 +256,7 @@ def test_the_activation_needs_weights(fastnn, assert_refused, moved, tmp_path, d
 
 def test_a_network_of_another_width_is_refused(check, assert_refused, moved, make_net, tmp_path):
     save_mlp(make_net((100, 10)), tmp_path / "narrow.npz")
-    message = "narrow.npz: a network for 100 pixels, not 784"
+    message = (
+        "narrow.npz: the network takes 100 inputs, the data has 784: images_test.npy, 30 samples"
+    )
     assert_refused(check(moved, "--weights", "narrow.npz"), message)

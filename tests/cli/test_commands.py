@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,8 +15,8 @@ from fastnn import MLP, AdversarialReport, adversarial_accuracy, load_mlp, save_
 from fastnn._engine import masked, narrow
 from fastnn.attacks import evaluate
 from fastnn.cli import _table
+from fastnn.datasets import DATA_SETS, load_split
 from fastnn.datasets import _download as fetch
-from fastnn.datasets import load_split
 
 SIZES = (784, 128, 10)  # wide enough for the sparse kernels
 EPOCHS = 2  # of the recipe in conftest.py
@@ -56,7 +57,7 @@ def test_the_table_has_the_library_s_numbers(fastnn, tmp_path):
 
     assert plain.clean_correct > 500
     assert plain.adversarial_correct < plain.clean_correct
-    assert table["digits"] == ["bundled sample, 1,000 held-out digits"]
+    assert table["data"] == ["bundled sample, 1,000 held-out digits"]
     assert table["network"] == ["784-128-10, relu, float32 (trained now, kept for the next run)"]
     assert table["fgsm"] == ["not clipped", "clipped to [0, 1]"]
     assert table["clean accuracy"] == [share(plain.clean_correct)]
@@ -197,8 +198,14 @@ WRONG_OPTIONS = {
     ("attack", "--threads", "0"): "threads must .*0",
     ("attack", "--activation", "relu"): "--activation needs --weights",
     ("attack", "--source", "mnist"): "no MNIST files in .*: run `fastnn fetch`, or .*",
-    ("attack", "--data", "nowhere"): "nowhere: no such folder",
-    ("attack", "--data", ".", "--source", "sample"): "source='sample' .* takes no path, got .*",
+    ("attack", "--data", "nowhere"): "nowhere: no such file or folder, .*: mnist, .*",
+    (
+        "attack",
+        "--data",
+        ".",
+        "--source",
+        "sample",
+    ): "--source sample .* takes no --data .",
     ("attack", "--weights", "nowhere"): "nowhere: no such file",
     ("attack", "--plot", "x.xyz"): ".*xyz.*",
     ("attack", "--plot", "nowhere/x.png"): "nowhere: no such folder, cannot write x.png there",
@@ -254,7 +261,7 @@ def test_networks_that_do_not_fit_the_digits(fastnn, tmp_path, make_net, weights
     save_mlp(make_net((100, 64, 10)), tmp_path / "narrow")
     save_mlp(make_net((784, 64, 5)), tmp_path / "few")
     assert_refused(fastnn("attack", "--weights", "narrow"), ".*784.*")
-    assert_refused(fastnn("attack", "--weights", "few"), r"labels\[\d+\] is \d, outside \[0, 5\)")
+    assert_refused(fastnn("attack", "--weights", "few"), "few: the network has 5 classes, .*")
     (weights / "fc2.bias.npy").unlink()
     assert_refused(fastnn("attack", "--weights", weights), ".*fc2.bias is missing, found .*")
 
@@ -263,16 +270,17 @@ def test_digits_that_are_refused(fastnn, tmp_path, weights, assert_refused):
     np.save(tmp_path / "labels_test.npy", np.arange(3))
     np.save(tmp_path / "images_test.npy", np.full((3, 784), 255.0))
     attack = ("attack", "--weights", weights, "--data", ".")
-    assert_refused(fastnn(*attack), "images_test.npy: row 0, pixel 0 is 255, .* 0-255 pixels.*")
+    assert_refused(fastnn(*attack), "images_test.npy, 3 samples: .* pixels of 0 to 255; .*")
     np.save(tmp_path / "images_test.npy", np.zeros((2, 784)))
-    assert_refused(fastnn(*attack), "images_test.npy holds 2 images but labels_test.npy 3 labels")
+    assert_refused(fastnn(*attack), ".*: labels must have one entry a row: 2 rows, 3 labels")
 
 
 @pytest.mark.parametrize("command", ["attack", "train"])
 def test_without_training_digits(fastnn, tmp_path, command, assert_refused):
     np.save(tmp_path / "labels_test.npy", np.arange(3))
     np.save(tmp_path / "images_test.npy", np.zeros((3, 784), np.uint8))
-    assert_refused(fastnn(command, "--data", "."), ".*no training digits.*")
+    message = {"attack": ".*no training digits.*", "train": ".*no files .* for train"}[command]
+    assert_refused(fastnn(command, "--data", "."), message)
 
 
 def test_a_broken_cache_costs_a_training_and_a_line(fastnn, tmp_path):
@@ -347,11 +355,12 @@ def test_fetch_without_a_network(fastnn, tmp_path, monkeypatch):
 
 
 def test_fetch_says_where_the_files_are(fastnn, tmp_path, monkeypatch):
-    monkeypatch.setattr(fetch, "_FILES", {})
+    monkeypatch.setitem(DATA_SETS, "mnist", replace(DATA_SETS["mnist"], files={}))
     status, out, _ = fastnn("fetch", "--json", "out.json")
     folder = str(tmp_path / "cache" / "mnist")
-    assert (status, out) == (0, f"MNIST is in {folder}\n")
-    assert json.loads((tmp_path / "out.json").read_text(encoding="utf-8")) == {"folder": folder}
+    assert (status, out) == (0, f"MNIST is in {folder}; licence: CC BY-SA 3.0\n")
+    found = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert found == {"folder": folder, "licence": "CC BY-SA 3.0"}
 
 
 def test_help_and_version(fastnn):
@@ -368,7 +377,7 @@ def test_a_process_of_its_own(tmp_path, weights):
         "attack", "--weights", weights, "--plot", "digits.png", FASTNN_DATA=str(tmp_path / "typo")
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("digits ")
+    assert done.stdout.startswith("data ")
     assert "attack: " not in done.stdout  # the progress bar
     (warning,) = own_lines(done.stderr)
     assert re.fullmatch("fastnn: FASTNN_DATA is ignored: .*typo: no such folder", warning)

@@ -160,7 +160,7 @@ def test_the_status_of_an_interrupt(fastnn, weights, monkeypatch):
     def interrupt(*_arguments, **_options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(attack, "_load", interrupt)
+    monkeypatch.setattr(attack, "load_job", interrupt)
     result = fastnn("attack", "--weights", weights)
     assert result == (130, "", "fastnn attack: interrupted\n")
 

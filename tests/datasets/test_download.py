@@ -3,17 +3,21 @@
 import contextlib
 import gzip
 import hashlib
+import io
 import re
 import struct
 import threading
+import zipfile
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 
+from fastnn import datasets
 from fastnn._runtime import progress
+from fastnn.datasets import DATA_SETS, fetch_mnist, load_data, load_mnist
 from fastnn.datasets import _download as fetch
-from fastnn.datasets import fetch_mnist, load_mnist
 
 
 def idx(magic, array):
@@ -29,9 +33,9 @@ def contents(rng, monkeypatch):
         images = rng.integers(0, 256, (n, 784), dtype=np.uint8)
         files[f"{split}-images-idx3-ubyte.gz"] = idx(2051, images)
         files[f"{split}-labels-idx1-ubyte.gz"] = idx(2049, np.arange(n, dtype=np.uint8) % 10)
-    known = {name: (len(c), hashlib.sha256(c).hexdigest()) for name, c in files.items()}
-    assert list(known) == list(fetch._FILES)
-    monkeypatch.setattr(fetch, "_FILES", known)
+    known = {n: (len(c), f"sha256:{hashlib.sha256(c).hexdigest()}") for n, c in files.items()}
+    assert list(known) == list(DATA_SETS["mnist"].files)
+    monkeypatch.setitem(DATA_SETS, "mnist", replace(DATA_SETS["mnist"], files=known))
     monkeypatch.setattr(fetch, "_TIMEOUT_SECONDS", 5.0)
     return files
 
@@ -272,6 +276,151 @@ def test_progress_is_drawn_on_request(tmp_path, contents, mirror, capsys, monkey
 
 
 def test_the_files_of_mnist_are_those_published():
-    assert sum(size for size, _ in fetch._FILES.values()) == 11_594_722
-    assert all(re.fullmatch("[0-9a-f]{64}", digest) for _, digest in fetch._FILES.values())
+    assert sum(size for size, _ in DATA_SETS["mnist"].files.values()) == 11_594_722
+    assert all(
+        re.fullmatch("sha256:[0-9a-f]{64}", known) for _, known in DATA_SETS["mnist"].files.values()
+    )
     assert all(mirror.startswith("https://") for mirror in fetch.MIRRORS)
+
+
+# --- other data sets
+
+
+def served(monkeypatch, name, files, **changes):
+    """Let small files be a data set, and return its definition."""
+    known = {n: (len(c), f"sha256:{hashlib.sha256(c).hexdigest()}") for n, c in files.items()}
+    assert list(known) == list(DATA_SETS[name].files)
+    monkeypatch.setitem(DATA_SETS, name, replace(DATA_SETS[name], files=known, **changes))
+
+
+@pytest.mark.parametrize(
+    ("name", "title"), [("fashion-mnist", "Fashion-MNIST"), ("kmnist", "KMNIST")]
+)
+def test_data_sets_like_mnist(tmp_path, contents, mirror, monkeypatch, name, title):
+    monkeypatch.setenv("FASTNN_CACHE", str(tmp_path / "cache"))
+    served(monkeypatch, name, contents)
+    with pytest.raises(FileNotFoundError, match=f"{title} is not there: run `fastnn fetch {name}`"):
+        load_data(name)
+    folder = datasets.fetch(name, mirrors=[mirror.url])
+    assert folder == tmp_path / "cache" / name == datasets.folder_of(name)
+    found = load_data(name)
+    assert found.source == f"{title} test set, 150 samples"
+    assert found.x.shape == (150, 784)
+    assert load_data(name, split="train").source == f"{title} training set, 300 samples"
+    assert datasets.has_splits(name)
+    monkeypatch.delenv("FASTNN_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert load_mnist().source.startswith("bundled sample")  # MNIST is not found in its place
+
+
+def test_a_wrong_sum_of_another_data_set_is_told(tmp_path, contents, mirror, monkeypatch):
+    served(monkeypatch, "kmnist", contents)
+    name = "t10k-labels-idx1-ubyte.gz"
+    mirror.files[name] = mirror.files[name][:-1] + b"x"
+    with pytest.raises(ConnectionError, match=rf"could not download {name} \(wrong SHA-256\)") as e:
+        datasets.fetch("kmnist", tmp_path / "k", mirrors=[mirror.url])
+    assert "FASTNN_DATA" not in str(e.value)
+    assert not (tmp_path / "k" / name).exists()
+
+
+def emnist(images, labels, *, change=lambda files: files):
+    """Return an archive as that of EMNIST: images on their side, with files of other parts."""
+    files = {"gzip/emnist-letters-train-images-idx3-ubyte.gz": b"of another part"}
+    for split in ("train", "test"):
+        turned = images[split].reshape(-1, 28, 28).transpose(0, 2, 1).reshape(-1, 784)
+        start = f"gzip/emnist-digits-{split}"
+        files[f"{start}-images-idx3-ubyte.gz"] = idx(2051, turned)
+        files[f"{start}-labels-idx1-ubyte.gz"] = idx(2049, labels[split])
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in change(files).items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def digits(rng):
+    images = {s: rng.integers(0, 256, (n, 784), dtype=np.uint8) for s, n in SPLIT_SIZES.items()}
+    return images, {s: np.arange(n, dtype=np.uint8) % 10 for s, n in SPLIT_SIZES.items()}
+
+
+SPLIT_SIZES = {"train": 2100, "test": 30}
+
+
+def serve_emnist(monkeypatch, mirror, content):
+    known = {"gzip.zip": (len(content), f"md5:{hashlib.md5(content).hexdigest()}")}
+    found = replace(DATA_SETS["emnist-digits"], files=known, counts=tuple(SPLIT_SIZES.values()))
+    monkeypatch.setitem(DATA_SETS, "emnist-digits", found)
+    mirror.files["gzip.zip"] = content
+
+
+def test_the_digits_of_emnist_are_unpacked_and_turned(tmp_path, digits, mirror, monkeypatch):
+    images, labels = digits
+    serve_emnist(monkeypatch, mirror, emnist(images, labels))
+    monkeypatch.setenv("FASTNN_CACHE", str(tmp_path))
+    folder = datasets.fetch("emnist-digits", mirrors=[mirror.url])
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "t10k-images-idx3-ubyte",
+        "t10k-labels-idx1-ubyte",
+        "train-images-idx3-ubyte",
+        "train-labels-idx1-ubyte",
+    ]
+    for split in ("train", "test"):
+        found = load_data("emnist-digits", split=split)
+        np.testing.assert_array_equal(found.x, images[split])
+        np.testing.assert_array_equal(found.labels, labels[split])
+    assert found.source == "EMNIST digits test set, 30 samples"
+    asked = len(mirror.requests)
+    assert datasets.fetch("emnist-digits", mirrors=[mirror.url]) == folder
+    assert len(mirror.requests) == asked  # nothing is downloaded again
+
+
+def without(files):
+    return {name: content for name, content in files.items() if "test-labels" not in name}
+
+
+def shorter(files):
+    name = "gzip/emnist-digits-test-images-idx3-ubyte.gz"
+    return files | {name: idx(2051, np.zeros((29, 784), np.uint8))}
+
+
+def longer(files):
+    name = "gzip/emnist-digits-train-labels-idx1-ubyte.gz"
+    return files | {name: gzip.compress(gzip.decompress(files[name]) + b"x")}
+
+
+def cut(files):
+    name = "gzip/emnist-digits-train-images-idx3-ubyte.gz"
+    return files | {name: files[name][:-100]}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (without, "lacks gzip/emnist-digits-test-labels-idx1-ubyte.gz"),
+        (shorter, "has other contents in gzip/emnist-digits-test-images-idx3-ubyte.gz"),
+        (longer, "has other contents in gzip/emnist-digits-train-labels-idx1-ubyte.gz"),
+        (cut, "has a damaged gzip/emnist-digits-train-images-idx3-ubyte.gz"),
+    ],
+)
+def test_an_archive_with_other_digits_is_refused(
+    tmp_path, digits, mirror, monkeypatch, change, message
+):
+    serve_emnist(monkeypatch, mirror, emnist(*digits, change=change))
+    with pytest.raises(ValueError, match=rf"gzip.zip {message}, expected the archive of EMNIST\Z"):
+        datasets.fetch("emnist-digits", tmp_path, mirrors=[mirror.url])
+
+
+def test_a_name_that_is_none_is_told(tmp_path):
+    with pytest.raises(ValueError, match="no data set is named 'cifar', expected one of mnist, fa"):
+        datasets.fetch("cifar", tmp_path)
+
+
+def test_what_is_published_of_every_data_set():
+    for found in DATA_SETS.values():
+        assert all(mirror.startswith("https://") for mirror in found.mirrors)
+        assert found.title
+        assert found.licence
+        for size, known in found.files.values():
+            assert size > 0
+            assert re.fullmatch("sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}", known)

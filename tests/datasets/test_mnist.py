@@ -437,8 +437,8 @@ def zeros(n, fill=0):
 
 IMAGE_DAMAGE = {
     "empty": (b"", "is truncated: expected 4 more bytes, found 0"),
-    "no count": (idx_images(zeros(0))[:6], "is truncated: expected 4 more bytes, found 2"),
-    "no size": (idx_images(zeros(0))[:12], "is truncated: expected 8 more bytes, found 4"),
+    "no count": (idx_images(zeros(0))[:6], "is truncated: expected 12 more bytes, found 2"),
+    "no size": (idx_images(zeros(0))[:12], "is truncated: expected 12 more bytes, found 8"),
     "labels": (
         idx_labels(np.zeros(9, np.uint8)),
         r"has magic number 2049 \(labels\), expected 2051 \(IDX images\)",
