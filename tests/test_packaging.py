@@ -37,7 +37,7 @@ CLASSES = {
     "adversarial_accuracy clean_prediction adversarial_prediction zero_gradient_rows "
     "saturated_rows seconds to_dict adversarial_accuracy_among_correct success_rate intervals "
     "per_class confusion attribution origins labels targets attacks diagnostics adversarial save "
-    "load plot to_pandas digests compile_seconds lattice",
+    "load plot to_html to_pandas digests compile_seconds lattice",
     "Dataset": "x_train y_train x_test y_test source",
     "History": "train_loss train_accuracy val_loss val_accuracy",
     "Recipe": "sizes train network",

@@ -173,8 +173,9 @@ def control_of(measurement: Measurement, job: str, asked: int, threads: int) -> 
 
 
 def to_json(document: Document) -> dict[str, Any]:
-    """Return a document as dicts, for JSON."""
-    return asdict(document)
+    """Return a document as dicts, for JSON; an unknown date is left out."""
+    found = asdict(document)
+    return found if document.date else {k: v for k, v in found.items() if k != "date"}
 
 
 def read(path: Path) -> Document:

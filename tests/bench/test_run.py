@@ -1,6 +1,7 @@
 """The harness with real processes, and the results that are made of their times."""
 
 import argparse
+import itertools
 import json
 import os
 from dataclasses import asdict, replace
@@ -8,10 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from fastnn._runtime.processors import available_threads
 from fastnn.bench import comparison, figures, results, session, table
 from fastnn.bench.ceilings import Ceilings, measure_ceilings
+from fastnn.bench.figures._roofline import rate_text
 from fastnn.bench.harness import Effort, Measurement
 from fastnn.bench.jobs import WrongAnswerError
 from fastnn.bench.machine import machine_info, peak_memory, reset_peak_memory
@@ -340,12 +344,56 @@ def test_the_roofline_shows_and_numbers_all_jobs_however_fast():
         replace(document.cases[1], job=job, title=job, gflops=gflops)
         for job, gflops in (("fast", above), ("as fast", 1.1 * above))  # their marks touch
     ]
-    ax = figures.roofline(replace(document, cases=(*document.cases, *more))).axes[0]
+    figure = figures.roofline(replace(document, cases=(*document.cases, *more)))
+    ax = figure.axes[0]
     low, high = ax.get_ylim()
     rates = [float(y) for line in ax.lines if line.get_marker() == "o" for y in line.get_ydata()]
     assert len(rates) == 3
     assert all(low < rate < high for rate in rates)
-    assert {"1", "2  3"} < {text.get_text() for text in ax.texts}
+    numbers = [text for text in ax.texts if text.get_text().isdigit()]
+    assert sorted(text.get_text() for text in numbers) == ["1", "2", "3"]
+    assert overlapping(figure, numbers) == []
+    for text in numbers:  # points between the number and its mark
+        assert np.hypot(*text.get_position()) < 45
+    on_each_other = Figure().subplots()
+    twice = [on_each_other.text(0.5, 0.5, "1"), on_each_other.text(0.5, 0.5, "2")]
+    assert overlapping(on_each_other.figure, twice) == [("1", "2")]
+
+
+def overlapping(figure, texts):
+    """Return the pairs of texts that cover each other."""
+    figure.draw_without_rendering()
+    boxes = [(text.get_text(), Text.get_window_extent(text)) for text in texts]
+    return [(a, b) for (a, one), (b, two) in itertools.combinations(boxes, 2) if one.overlaps(two)]
+
+
+def test_small_rates_are_not_rounded_to_nothing():
+    assert [rate_text(rate) for rate in (0.0042, 0.24, 9.6, 31.4, 1234.5)] == [
+        "0.0042 GFLOP/s",
+        "0.24 GFLOP/s",
+        "9.6 GFLOP/s",
+        "31 GFLOP/s",
+        "1,234 GFLOP/s",
+    ]
+
+
+def test_numbers_of_speedups_are_inside_of_the_frame():
+    document = a_document()
+    base, ours = document.cases[:2]
+    wide = Speedup(1.2, 0.004, 90.0, base="numpy", control=Ratio(1, 0.5, 2), resolved=False)
+    slow = Speedup(0.002, 0.001, 0.003, base="numpy", control=Ratio(1, 0.9, 1.1), resolved=True)
+    cases = (base, replace(ours, speedup=wide), replace(ours, job="b", speedup=slow))
+    figure = figures.speedups(replace(document, cases=cases))
+    figure.draw_without_rendering()
+    box = figure.axes[0].get_window_extent()
+    texts = figure.axes[0].texts
+    assert len(texts) == 2
+    for text in texts:
+        extent = text.get_window_extent()
+        assert box.x0 < extent.x0 < extent.x1 < box.x1
+    for label in figure.axes[0].get_yticklabels():
+        assert label.get_window_extent().x0 > 5  # pixels from the edge of the figure
+    assert "two runs of the same program" in figure.axes[0].get_xlabel()
 
 
 def test_throughput_has_axes_for_threads():
@@ -436,3 +484,35 @@ def test_a_network_with_another_activation_is_refused(tmp_path):
     save_mlp(net, tmp_path / "tanh.npz")
     with pytest.raises(ValueError, match="the activation must be relu, got tanh"):
         session.make_setting(tmp_path / "tanh.npz", None, "sample")
+
+
+def test_the_command_writes_a_page_with_the_history(monkeypatch, tmp_path):
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    for name, date in (("later", "2026-05-02 10:00"), ("a", "2026-05-01 10:00"), ("b", None)):
+        kept = replace(a_document(), date=date)
+        (runs / f"{name}.json").write_text(json.dumps(as_json(kept)))
+    monkeypatch.setattr(session, "make_setting", lambda *_, **__: None)
+    monkeypatch.setattr(session, "short_run", lambda *_, **__: a_document())
+    place = tmp_path / "bench.html"
+    assert cli.run(arguments(html=place, history=[runs], quiet=True)) == 0
+    text = place.read_text(encoding="utf-8")
+    places = [text.index(f">{name}") for name in ("b<", "a<br>2026-05-01", "later<br>2026-05-02")]
+    assert places == sorted(places)
+    assert [name for name, _ in results.read_runs([runs / "a.json", runs])] == [
+        "b",
+        "a",
+        "a",
+        "later",
+    ]
+
+
+def test_a_history_needs_a_page_and_files(monkeypatch, tmp_path):
+    monkeypatch.setattr(session, "make_setting", lambda *_, **__: pytest.fail("work was done"))
+    with pytest.raises(ValueError, match="--history needs --html"):
+        cli.run(arguments(history=[tmp_path]))
+    with pytest.raises(ValueError, match=r"no \.json files are in this folder"):
+        cli.run(arguments(history=[tmp_path], html=tmp_path / "a.html"))
+    (tmp_path / "a.html").touch()
+    with pytest.raises(FileExistsError, match=r"a\.html exists already"):
+        cli.run(arguments(html=tmp_path / "a.html"))

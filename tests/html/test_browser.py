@@ -4,7 +4,7 @@ import functools
 
 import pytest
 
-from fastnn.bench import page, results
+from fastnn.bench import page
 from fastnn.reports import to_html
 
 WIDTHS = (390, 1280)
@@ -178,19 +178,11 @@ def test_numbers_sort_as_numbers_in_the_benchmark(opened, bench_page, document):
 
 def test_what_is_folded_is_printed_but_long_tables(opened, report_page):
     one = opened(report_page)
-    closed = functools.partial(
-        one.window.evaluate, "document.querySelectorAll('details:not([open])').length"
-    )
+    script = "document.querySelectorAll('details:not([open])').length"
+    closed = functools.partial(one.window.evaluate, script)
     before = closed()
     one.window.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert closed() == one.window.locator("details.long").count()
     one.window.evaluate("dispatchEvent(new Event('afterprint'))")
     assert closed() == before
     assert one.window.pdf(format="A4").startswith(b"%PDF")
-
-
-@pytest.fixture
-def document():
-    from pathlib import Path
-
-    return results.read(Path(__file__).parents[1] / "bench" / "results_1.json")
