@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from importlib.resources import files
 
 from fastnn._html._elements import Markup, join, tag
 from fastnn._html._tables import scrolled
-from fastnn._version import __version__
 
 
 def page(title: str, *content: object) -> str:
@@ -16,6 +14,10 @@ def page(title: str, *content: object) -> str:
 
     Its security policy allows the one script of fastnn, by its digest, and no other.
     """
+    from importlib.resources import files
+
+    from fastnn._version import __version__
+
     folder = files("fastnn._html")
     style = (folder / "page.css").read_text(encoding="utf-8")
     script = (folder / "page.js").read_text(encoding="utf-8")

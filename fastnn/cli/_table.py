@@ -30,7 +30,7 @@ def heading(
     digits: str, net: MLP, origin: str, targets: str | None, report: AdversarialReport
 ) -> str:
     """Return the rows that are the same for all attacks."""
-    from fastnn.reports import share_text
+    from fastnn.reports._shares import share_text
 
     sizes, sure = "-".join(map(str, net.sizes)), report.saturated_rows
     rows = [
@@ -96,7 +96,7 @@ def accuracy_rows(
     """Return a row for every eps, with a cell for each way."""
     import numpy as np
 
-    from fastnn.reports import share_text
+    from fastnn.reports._shares import share_text
 
     unit = "" if norm == "linf" else f" ({norm})"
     return [

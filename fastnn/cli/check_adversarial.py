@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
 
     from fastnn.cli import _adversarial
-    from fastnn.reports import share_text
+    from fastnn.reports._shares import share_text
 
     if not 0 <= args.tolerance < np.inf:
         raise ValueError(f"--tolerance must be 0 or more, got {args.tolerance}")

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn._runtime.files import atomic_write
-from fastnn._version import __version__
 from fastnn.reports._counts import Counts
 from fastnn.reports._diagnostics import Diagnostic
 from fastnn.reports._sources import Digests, digest
@@ -33,6 +32,8 @@ _MANY = ("eps", "eps_used", "adversarial_correct")  # a number, or an array for 
 
 def write(report: Counts, path: str | os.PathLike[str]) -> None:
     """Write a report; an old file is replaced when the new one is complete."""
+    from fastnn._version import __version__  # reading the metadata of packages takes milliseconds
+
     arrays = {name: getattr(report, name) for name in _ARRAYS}
     arrays = {name: array for name, array in arrays.items() if array is not None}
     for i, found in enumerate(report.diagnostics):

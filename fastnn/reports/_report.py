@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from fastnn.reports import _files, _frame, _page, _words
+from fastnn.reports import _words
 from fastnn.reports._counts import Counts
 
 
@@ -150,6 +150,8 @@ class AdversarialReport(Counts):
         >>> again.digests == report.digests
         True
         """
+        from fastnn.reports import _files
+
         _files.write(self, path)
 
     @classmethod
@@ -179,6 +181,8 @@ class AdversarialReport(Counts):
         Traceback (most recent call last):
         FileNotFoundError: report.npz: no such file
         """
+        from fastnn.reports import _files
+
         return cls(**_files.read(Path(path)))
 
     def plot(self, ax: Any = None) -> Any:
@@ -243,7 +247,9 @@ class AdversarialReport(Counts):
         >>> "Accuracy with 95 % Wilson intervals." in report.to_html(x=x, net=net)
         True
         """
-        return _page.to_html(self, path, **settings)
+        from fastnn.reports._page import to_html
+
+        return to_html(self, path, **settings)
 
     def to_pandas(self) -> Any:
         """Return a DataFrame with a row for each eps and sample.
@@ -270,6 +276,8 @@ class AdversarialReport(Counts):
         >>> report = fastnn.adversarial_accuracy(net, x, [0], eps=[0.1, 0.2])
         >>> report.to_pandas().groupby("eps").fooled.mean()  # doctest: +SKIP
         """
+        from fastnn.reports import _frame
+
         return _frame.data_frame(self)
 
     def __str__(self) -> str:
