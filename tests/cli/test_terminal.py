@@ -282,7 +282,7 @@ def test_a_benchmark_makes_the_folder_of_its_figures(fastnn, monkeypatch, tmp_pa
 
     @dataclasses.dataclass
     class Empty:
-        pass
+        date: str = ""
 
     def drawn(document, folder):
         (folder / "speedups.png").write_bytes(b"drawn")

@@ -114,6 +114,7 @@ def test_a_last_batch_below_the_packing_threshold_uses_the_weights_of_its_step(
     assert history.val_loss[-1] == pytest.approx(net.loss(*held_out), rel=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:the training diverged")
 @pytest.mark.parametrize("rows", [5, 130])  # in one part, and in two that are added
 def test_parameters_longer_than_a_piece_move_as_a_whole(make_net, rng, rows):
     net = make_net((300, 300, 2), dtype=np.float64)  # 90,000 weights, pieces of 65,536
@@ -141,6 +142,7 @@ def test_float32_follows_float64(make_net, samples, activation):
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:the training diverged")
 def test_a_weight_that_overflows_behind_zeros_is_noticed(make_net, rng):
     """Products leave it out, so that no logit tells."""
     net = make_net((8, 300, 3))
