@@ -103,8 +103,9 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights",
         metavar="PATH",
-        help="folder with fc1.weight.npy, fc1.bias.npy, ..., or an .npz file "
-        "(default: a network that is trained once for your digits and kept)",
+        help="a folder with fc1.weight.npy, fc1.bias.npy, ..., or a file: .npz, .pth of PyTorch, "
+        ".safetensors, .onnx, .keras or .h5 (default: a network that is trained once for your "
+        "digits and kept)",
     )
     add_activation_argument(parser, "in --weights (default: the one saved with them, else relu)")
 
