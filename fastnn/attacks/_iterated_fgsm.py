@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fastnn import _checks
 from fastnn.attacks._base import Attack
+from fastnn.attacks._steps import Steps
 from fastnn.attacks._tile import Tile
 
 
@@ -62,6 +63,8 @@ class IteratedFGSM(Attack):
         if self.step_size and not size:
             raise ValueError(f"step_size {self.step_size} is 0 in {kind}")
         x, out = tile.x, tile.buffer("adversarial")
+        steps = Steps(tile, x)
         for _ in range(self.steps):
-            x = tile.step(x, tile.gradient(x), size, eps, out)
+            gradient = tile.gradient(x, products=None if x is tile.x else steps.products(x))
+            x = tile.step(x, gradient, size, eps, out)
         return x

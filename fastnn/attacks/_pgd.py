@@ -12,6 +12,7 @@ from fastnn import _checks
 from fastnn.attacks import _norms as norms
 from fastnn.attacks import _objectives as objectives
 from fastnn.attacks._search import Search, Standing
+from fastnn.attacks._steps import Steps
 from fastnn.attacks._tile import Residual, Tile
 from fastnn.networks import MLP
 
@@ -152,8 +153,10 @@ class PGD(Search):
             norms.start(tile, eps, self.norm, number, x)
         sizes = self._sizes(tile, eps)
         velocity = np.zeros_like(x if self.momentum else x[:0])
+        signed = Steps(tile, x) if self.norm == "linf" else None
         for _ in range(self.steps):
-            logits, gradient = tile.logits_and_gradient(x, self._residual(tile))
+            products = None if signed is None else signed.products(x)
+            logits, gradient = tile.logits_and_gradient(x, self._residual(tile), products=products)
             fooled = standing.see(x, logits)
             if self.momentum:
                 gradient = self._with_momentum(velocity, gradient)
@@ -164,9 +167,11 @@ class PGD(Search):
                     return
                 standing = standing.some(left)
                 tile, eps = standing.tile, standing.eps
+                signed = None if signed is None else signed.some(tile, left)
                 x, sizes = x[left], sizes[left]
                 velocity = velocity[left] if self.momentum else velocity
-        standing.see(x, tile.logits(x))
+        products = None if signed is None else signed.products(x)
+        standing.see(x, tile.logits(x, products=products))
 
     def _residual(self, tile: Tile) -> Residual | None:
         """Return the derivative of the loss by the logits; None: that of the cross-entropy."""

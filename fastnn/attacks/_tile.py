@@ -120,7 +120,8 @@ class Tile:
         if products is None:
             out = layers.forward(ws)
         else:
-            np.copyto(ws.h[1], products)
+            if not np.may_share_memory(products, ws.h[1]):  # perhaps they are there already
+                np.copyto(ws.h[1], products)
             layers.activate(ws, 0)
             out = layers.forward(ws, first=1)
         layers.require_finite(out, self.numbers, "logits")
@@ -136,7 +137,9 @@ class Tile:
         assert self._clean_logits is not None
         return self._clean_logits.copy()
 
-    def gradient(self, x: Array, residual: Residual | None = None) -> Array:
+    def gradient(
+        self, x: Array, residual: Residual | None = None, *, products: Array | None = None
+    ) -> Array:
         """Return a positive multiple of every row's gradient of a loss, shape (n, D).
 
         By default that of the cross-entropy. To follow it leads away from the true class or, where
@@ -150,6 +153,8 @@ class Tile:
             As for `logits`.
         residual : callable, optional
             Returns the gradient of another loss by the logits, shape (n, C), from the logits.
+        products : ndarray, optional
+            As for `logits`.
 
         Raises
         ------
@@ -158,7 +163,7 @@ class Tile:
         """
         ws = self.workspace
         if not (x is self.x and self._at_clean):
-            self.logits(x)
+            self.logits(x, products=products)
         # Not from the layers: an attack may have overwritten the logits that it got.
         logits = self._clean_logits if self._at_clean else ws.h[-1]
         assert logits is not None
@@ -176,10 +181,10 @@ class Tile:
         return gradient
 
     def logits_and_gradient(
-        self, x: Array, residual: Residual | None = None
+        self, x: Array, residual: Residual | None = None, *, products: Array | None = None
     ) -> tuple[Array, Array]:
         """Return the logits of a forward pass, and the `gradient` from them."""
-        gradient = self.gradient(x, residual)
+        gradient = self.gradient(x, residual, products=products)
         return (self.clean_logits() if self._at_clean else self.workspace.h[-1]), gradient
 
     def derivatives(self, x: Array, residuals: Iterable[Array]) -> Iterator[tuple[Array, Array]]:
