@@ -78,6 +78,9 @@ def launch(command):
     """Return seconds and peak memory in KiB of one command."""
     paths = [str(HERE.parent), os.environ.get("PYTHONPATH")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    # An installed package comes with its bytecode. A checkout has it after the first run, if that
+    # may write.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     launcher = [sys.executable, "-S", "-c", LAUNCH, *command]
     done = subprocess.run(
         launcher, capture_output=True, text=True, env=environment, check=True, cwd=HERE
