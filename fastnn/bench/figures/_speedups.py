@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from fastnn._drawing import STYLE
 from fastnn.bench.figures._style import FAINT, color_of, frame, in_order, main_cases, sign
@@ -40,6 +40,7 @@ def speedups(document: Document) -> Figure | None:
     ax.axvline(1, color=FAINT, linewidth=1)
     ax.set(xscale="log", ylim=(y - 0.7, -0.7), yticks=[at for at, _ in ticks])
     ax.set_yticklabels([text for _, text in ticks], fontsize=9.5)
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.margins(x=0.02)
