@@ -13,6 +13,7 @@ from fastnn.bench.figures._style import FAINT, color_of, frame, in_order, main_c
 from fastnn.bench.results import BASE, Document, Speedup
 
 _GAP = 6.0  # pixels between a number and the frame
+_FEW_DECADES = 2.5  # on the axis, so that there is room for the numbers 1, 2, 5, 10
 _FAINT = "\nfaint: not resolved, two runs of the same program can differ as much"
 
 
@@ -40,7 +41,6 @@ def speedups(document: Document) -> Figure | None:
     ax.axvline(1, color=FAINT, linewidth=1)
     ax.set(xscale="log", ylim=(y - 0.7, -0.7), yticks=[at for at, _ in ticks])
     ax.set_yticklabels([text for _, text in ticks], fontsize=9.5)
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.margins(x=0.02)
@@ -50,6 +50,8 @@ def speedups(document: Document) -> Figure | None:
     frame(ax, "x")
     sign(figure, document)
     _make_room(ax)
+    low, high = np.log10(ax.get_xlim())
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high - low < _FEW_DECADES else (1,)))
     return figure
 
 
