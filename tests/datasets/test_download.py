@@ -242,8 +242,8 @@ def test_without_a_network_one_line_says_what_to_do(tmp_path, contents, dead_url
         fetch_mnist(tmp_path, mirrors=[dead_url, empty.url])
     text = str(caught.value)
     assert re.fullmatch(
-        rf"could not download {TRAIN} \([^\[]*refused; HTTP 404 Not Found\): download the four \.gz "
-        rf"files of MNIST elsewhere and put them in {re.escape(str(tmp_path))}, or set FASTNN_DATA "
+        rf"could not download {TRAIN} \([^\[]*refused; HTTP 404 Not Found\): download the four "
+        rf"\.gz files of MNIST elsewhere and put them in {re.escape(str(tmp_path))}, or set FASTNN_DATA "
         "to their folder",
         text,
     )
