@@ -243,8 +243,8 @@ def test_without_a_network_one_line_says_what_to_do(tmp_path, contents, dead_url
     text = str(caught.value)
     assert re.fullmatch(
         rf"could not download {TRAIN} \([^\[]*refused; HTTP 404 Not Found\): download the four "
-        rf"\.gz files of MNIST elsewhere and put them in {re.escape(str(tmp_path))}, or set FASTNN_DATA "
-        "to their folder",
+        rf"\.gz files of MNIST elsewhere and put them in {re.escape(str(tmp_path))}, or set "
+        "FASTNN_DATA to their folder",
         text,
     )
     with pytest.raises(ConnectionError, match=r"\(no mirrors\)"):
