@@ -69,13 +69,13 @@ def require_square(found: Samples) -> None:
         )
 
 
-def require_units(found: Samples) -> None:
+def require_units(x: Any, source: str) -> None:
     """Raise if floats look like pixels of 0 to 255, where no bounds were given."""
     from fastnn import _units
 
-    if _units.like_pixels(found.x):
+    if _units.like_pixels(x):
         raise ValueError(
-            f"{found.source}: these floats look like pixels of 0 to 255; divide them by 255 or "
+            f"{source}: these floats look like pixels of 0 to 255; divide them by 255 or "
             "save them as uint8, or give --bounds 0 255 and eps in these units if the network was "
             "trained on them"
         )
@@ -107,10 +107,16 @@ def in_type_of(net: MLP, origin: str, found: Samples) -> Any:
     return x if x.dtype == np.uint8 else np.ascontiguousarray(x)
 
 
-def kept_network(args: argparse.Namespace, width: int) -> tuple[MLP, str]:
-    """Return the network that is trained once for these digits, and its origin."""
+def network_of(args: argparse.Namespace, place: str | None, width: int) -> tuple[MLP, str]:
+    """Return the network at a place, else the one that is kept for these digits, and its origin."""
+    from fastnn import io
     from fastnn._recipe import cached_network
 
+    if place is not None:
+        return io.load_mlp(place, activation=args.activation, layout=args.layout), place
+    for option in ("activation", "layout"):
+        if getattr(args, option) is not None:
+            raise ValueError(f"--{option} needs --weights")
     if width != 784 or not is_of_digits(args):
         raise ValueError(
             f"no network was given, and fastnn trains one by itself for digits alone: "
@@ -121,7 +127,10 @@ def kept_network(args: argparse.Namespace, width: int) -> tuple[MLP, str]:
 
 def is_of_digits(args: argparse.Namespace) -> bool:
     """Return whether the data is that of `load_mnist`, or in a folder with files as it takes."""
-    return args.data is None or Path(str(folder(args))).is_dir()
+    from fastnn.datasets._places import find_pair
+
+    where = folder(args)
+    return where is None or (Path(where).is_dir() and find_pair(Path(where), "test") is not None)
 
 
 def folder(args: argparse.Namespace) -> str | None:

@@ -30,22 +30,15 @@ class Job:
 
 def load_job(args: argparse.Namespace) -> Job:
     """Load the network and the digits, and choose targets."""
-    from fastnn import io
-
     if args.network and args.weights:
         raise ValueError(f"two networks: {args.network} and --weights {args.weights}")
     place = args.network or args.weights
-    if args.activation and not place:
-        raise ValueError("--activation needs --weights")
     data = _data.load(args)
     if args.plot is not None:
         _data.require_square(data)
     if args.bounds is None:
-        _data.require_units(data)
-    if place:
-        net, origin = io.load_mlp(place, activation=args.activation), place
-    else:
-        net, origin = _data.kept_network(args, data.x.shape[1])
+        _data.require_units(data.x, data.source)
+    net, origin = _data.network_of(args, place, data.x.shape[1])
     x, labels, digits = _data.in_type_of(net, origin, data), data.labels, data.source
     ways = _table.ways_of(x, args.bounds)
     if args.targets is None:

@@ -50,12 +50,18 @@ def ways_of(x: Any, bounds: Sequence[float] | None) -> Ways:
 
     Without `bounds`, one way has no clipping; another clips to [0, 1] if all inputs are within it.
     """
+    every: list[tuple[float, float] | None] = [None]
     if bounds is not None:
         lower, upper = bounds
-        return ((f"clipped to [{lower:g}, {upper:g}]", (lower, upper)),)
-    if x.dtype == "uint8" or (x.min() >= 0 and x.max() <= 1):
-        return ("not clipped", None), ("clipped to [0, 1]", (0.0, 1.0))
-    return (("not clipped", None),)
+        every = [(lower, upper)]
+    elif x.dtype == "uint8" or (x.min() >= 0 and x.max() <= 1):
+        every.append((0.0, 1.0))
+    return tuple((way(limits), limits) for limits in every)
+
+
+def way(bounds: tuple[float, float] | None) -> str:
+    """Return what running an attack within bounds is called."""
+    return "not clipped" if bounds is None else f"clipped to [{bounds[0]:g}, {bounds[1]:g}]"
 
 
 def block(

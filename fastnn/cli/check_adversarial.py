@@ -152,7 +152,7 @@ def _case(args: argparse.Namespace, found: Adversarial) -> tuple[Case, str, str]
         x, labels = x[found.samples], labels[found.samples]
     if x.shape != x_adv.shape:
         raise ValueError(f"{args.file} has images of shape {x_adv.shape}, {digits}: {x.shape}")
-    net, origin = network_of(args, x.shape[1])
+    net, origin = _data.network_of(args, args.weights, x.shape[1])
     _data.in_type_of(net, origin, data)
     bounds = tuple(args.bounds) if args.bounds else found.bounds or (0.0, 1.0)
     limits = _checks.bounds(bounds)
@@ -167,18 +167,6 @@ def _case(args: argparse.Namespace, found: Adversarial) -> tuple[Case, str, str]
         digits,
         origin,
     )
-
-
-def network_of(args: argparse.Namespace, width: int) -> tuple[MLP, str]:
-    """Return the network that --weights names, or the one that is kept, and its origin."""
-    from fastnn import io
-    from fastnn.cli import _data
-
-    if args.weights:
-        return io.load_mlp(args.weights, activation=args.activation), args.weights
-    if args.activation:
-        raise ValueError("--activation needs --weights")
-    return _data.kept_network(args, width)
 
 
 def _typed(x: Any, net: MLP) -> Any:

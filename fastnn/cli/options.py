@@ -108,6 +108,12 @@ def add_network_arguments(parser: argparse.ArgumentParser) -> None:
         "digits and kept)",
     )
     add_activation_argument(parser, "in --weights (default: the one saved with them, else relu)")
+    parser.add_argument(
+        "--layout",
+        choices=("in-out", "out-in"),
+        help="axes of the weights in --weights: in-out as NumPy and Keras have them, out-in as "
+        "PyTorch has them (default: what the kind of file has, else the one that fits)",
+    )
 
 
 def add_activation_argument(parser: argparse.ArgumentParser, summary: str) -> None:

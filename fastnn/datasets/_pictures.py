@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn.datasets._png import require_whole
 from fastnn.io._archive import DEFLATE_LIMIT, RefusalError, one_line_errors, short
 
 _PICTURE = "a PNG picture of 8 bits, in grey or in colours"
@@ -74,7 +75,8 @@ def read_pictures(folder: Path) -> Pictures:
     x = np.empty((len(files), *shape), np.uint8)
     for file, out in zip(files, x, strict=True):
         with _opened(file) as picture:
-            out[...] = np.asarray(picture.convert(mode))
+            require_whole(file.read_bytes())
+            out[...] = _pixels(picture, mode)
     return Pictures(x, np.array(labels, np.int64), classes)
 
 
@@ -142,6 +144,13 @@ def _mode(picture: Any) -> str:
             return "L" if (colours == colours[:, :1]).all() else "RGB"
         return "L" if mode in {"1", "L", "LA"} else "RGB"
     raise RefusalError(f"has the mode {short(mode)}")
+
+
+def _pixels(picture: Any, mode: str) -> NDArray[np.uint8]:
+    """Return the pixels in grey or in colours."""
+    if picture.mode == "P" and np.asarray(picture).max() >= len(picture.getpalette("RGB")) // 3:
+        raise RefusalError("has pixels of no colour in its palette")
+    return np.asarray(picture.convert(mode))
 
 
 @contextlib.contextmanager

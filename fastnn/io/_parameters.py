@@ -159,8 +159,8 @@ def _layout_of(saved: Saved, place: Path, asked: str | None) -> str:
         return fitting[0]
     if saved.usual_layout is None:
         raise ValueError(
-            f"{place}: the layers chain both as (in, out) and as (out, in); say which: "
-            "layout='in-out' (NumPy, Keras) or layout='out-in' (PyTorch)"
+            f"{place}: the layers chain both as (in, out) and as (out, in); say which by layout "
+            "(--layout in a command): 'in-out' (NumPy, Keras) or 'out-in' (PyTorch)"
         )
     return saved.usual_layout
 

@@ -236,6 +236,19 @@ def test_files_that_are_no_results(tmp_path):
     document = a_document()
     file.write_text(json.dumps(as_json(document)))
     assert results.read(file) == document
+    for text in ("\x1b[2J", "numpy\nfastnn float32   0.001"):  # printed as if it were a result
+        changed = as_json(document)
+        changed["source"] = text
+        file.write_text(json.dumps(changed))
+        with pytest.raises(ValueError, match=r"old\.json: damaged, .*no line of text: '") as caught:
+            results.read(file)
+        assert str(caught.value).isprintable()
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no /dev/zero here")
+def test_a_device_without_an_end_is_no_result():
+    with pytest.raises(ValueError, match="/dev/zero is no file"):
+        results.read(Path("/dev/zero"))
 
 
 def changed(document, places, value):
@@ -394,6 +407,25 @@ def test_numbers_of_speedups_are_inside_of_the_frame():
     for label in figure.axes[0].get_yticklabels():
         assert label.get_window_extent().x0 > 5  # pixels from the edge of the figure
     assert "two runs of the same program" in figure.axes[0].get_xlabel()
+
+
+@pytest.mark.parametrize(("median", "least"), [(2.5, 2), (5.6, 3), (0.004, 3), (3000.0, 3)])
+def test_the_axis_of_speedups_has_numbers_beside_each_other(median, least):
+    document = a_document()
+    base, ours = document.cases[:2]
+    interval = {"low": 0.9 * median, "median": median, "high": 1.1 * median}
+    found = Speedup(**interval, base="numpy", control=Ratio(1, 0.9, 1.1), resolved=True)
+    figure = figures.speedups(replace(document, cases=(base, replace(ours, speedup=found))))
+    figure.draw_without_rendering()
+    ax = figure.axes[0]
+    low, high = ax.get_xlim()
+    labels = [
+        label.get_window_extent()
+        for at, label in zip(ax.get_xticks(), ax.get_xticklabels(), strict=True)
+        if low <= at <= high and label.get_text()
+    ]
+    assert len(labels) >= least
+    assert all(one.x1 < other.x0 for one, other in itertools.pairwise(labels))
 
 
 def test_throughput_has_axes_for_threads():

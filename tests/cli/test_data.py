@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fastnn import adversarial_accuracy, load_mlp, save_mlp
+from fastnn import MLP, adversarial_accuracy, load_mlp, load_mnist, save_mlp, train
 from fastnn.datasets import DATA_SETS
 
 WIDTH = 66  # of images of 6 x 11
@@ -159,6 +159,7 @@ def test_adversarial_images_of_any_data_are_checked(fastnn, net, pixels, labels)
 
 REFUSED = {
     ("attack", "--data", "X.npy"): "no network was given, and fastnn trains one by itself .*",
+    ("attack", "--data", "digits"): "no network was given, .*`fastnn train --data digits --out .*",
     ("attack", "wide.npz", "--data", "X.npy"): "wide.npz: the network takes 784 .* has 66.*",
     ("attack", "few.npz", "--data", "X.npy"): "few.npz: the network has 2 classes, .* label 2: .*",
     ("attack", "net.npz", "--labels", "Y.npy"): "--labels needs --data",
@@ -176,6 +177,8 @@ def test_what_is_refused(fastnn, net, make_net, pixels, labels, words, assert_re
     as_npy(pixels, labels)
     save_mlp(make_net((784, 8, 3)), "wide.npz")
     save_mlp(make_net((WIDTH, 8, 2)), "few.npz")
+    Path("digits/0").mkdir(parents=True)
+    Image.fromarray(np.zeros((28, 28), np.uint8)).save("digits/0/a.png")
     Path("two.csv").write_text("1.5,0\n2.5,1\n", encoding="utf-8")
     assert_refused(fastnn(*words), REFUSED[words])
 
@@ -207,6 +210,20 @@ def test_a_training_that_diverges_says_so(fastnn, pixels, labels):
         status, _, err = fastnn("train", "--data", *words, *settings, "-q")
     assert status == 0
     assert err.startswith("fastnn: the training diverged: the last loss is ")
+    assert err.count("\n") == 1
+
+
+def test_a_network_for_0_to_255_is_warned_of_once(fastnn):
+    data = load_mnist(source="sample", dtype="uint8")
+    net = MLP.random((784, 32, 10))
+    train(net, data.x_train, data.y_train, epochs=3, batch_size=50, learning_rate=0.1)
+    save_mlp(net.with_input(scale=1 / 255), "bytes.npz")
+    words = ("attack", "bytes.npz", "--source", "sample", "--attack", "fgsm", "-q")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        status, _, err = fastnn(*words, "--attack", "pgd(steps=2)")
+    assert status == 0
+    assert err.startswith("fastnn: the network is right about ")
     assert err.count("\n") == 1
 
 

@@ -56,9 +56,11 @@ def test_the_help_of_train_has_the_recipe_s_defaults(fastnn):
         if field.name not in options:
             continue
         full, sample = (getattr(r, field.name) for r in (_recipe.FULL, _recipe.SAMPLE))
+        if full is None:  # an attack, its eps and bounds
+            continue
         if field.name == "sizes":
             full, sample = (" ".join(map(str, sizes)) for sizes in (full, sample))
-        few = "" if full == sample else f"; {sample} for 20,000 digits or fewer"
+        few = "" if full == sample else f"; {sample} for 20,000 samples or fewer"
         assert f"(default: {full}{few})" in text, field.name
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from fastnn import load_data
 from fastnn.datasets import has_splits
+from fastnn.datasets._png import require_whole
 
 
 @pytest.fixture(autouse=True)
@@ -123,6 +124,63 @@ def png(width, height, depth=8, colour=0, data=b"", more=b""):
     )
 
 
+def with_filters(rows):
+    """Return rows of pixels as a PNG file has them: each begins with its filter, none."""
+    return b"".join(b"\0" + row.tobytes() for row in rows)
+
+
+ROWS = with_filters(np.arange(36, dtype=np.uint8).reshape(6, 6))
+WHOLE = png(6, 6, data=zlib.compress(ROWS))
+PALETTE = chunk(b"PLTE", bytes(range(105)))  # 35 colours
+PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2))
+
+
+def interlaced(pixels):
+    """Return a picture whose rows come in seven passes."""
+    parts = [pixels[y::down, x::across] for x, y, across, down in (*PASSES, (0, 1, 1, 2))]
+    return b"".join(with_filters(part) for part in parts if part.size)
+
+
+def header(width, height, interlace):
+    content = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, interlace)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", content)
+
+
+@pytest.mark.parametrize("shape", [(6, 11), (1, 1), (3, 2), (8, 9), (2, 30)])
+def test_interlaced_pictures(rng, shape):
+    pixels = rng.integers(0, 256, shape, dtype=np.uint8)
+    packed = interlaced(pixels)
+    Path("p/a").mkdir(parents=True)
+    for length in (len(packed), len(packed) - 1 - shape[1], 0):
+        data = chunk(b"IDAT", zlib.compress(packed[: max(length, 0)])) + chunk(b"IEND", b"")
+        Path("p/a/1.png").write_bytes(header(*shape[::-1], 1) + data)
+        if length == len(packed):
+            np.testing.assert_array_equal(load_data("p").x, pixels.reshape(1, -1))
+        else:
+            with pytest.raises(ValueError, match=r"1.png is truncated or damaged"):
+                load_data("p")
+
+
+def test_a_picture_that_is_cut_anywhere_is_refused():
+    Path("p/a").mkdir(parents=True)
+    Path("p/a/1.png").write_bytes(WHOLE)
+    assert load_data("p").x.tolist() == [[*range(36)]]
+    for end in range(len(WHOLE)):
+        Path("p/a/1.png").write_bytes(WHOLE[:end])
+        with pytest.raises(ValueError, match=r"\Ap.a.1.png .*, expected a PNG picture of 8 bits"):
+            load_data("p")
+
+
+def test_very_many_chunks_take_no_memory():
+    content = png(6, 6, data=zlib.compress(ROWS), more=chunk(b"teST", b"x") * 100_000)
+    tracemalloc.start()
+    try:
+        require_whole(content)
+        assert tracemalloc.get_traced_memory()[1] < len(content)
+    finally:
+        tracemalloc.stop()
+
+
 BOMB = chunk(b"zTXt", b"comment\0\0" + zlib.compress(bytes(5_000_000)))
 HOSTILE = {
     "empty": b"",
@@ -130,6 +188,11 @@ HOSTILE = {
     "header alone": png(6, 6)[:33],
     "no pixels": png(6, 6),
     "cut": png(6, 6, data=zlib.compress(bytes(range(42))))[:60],
+    "rows are missing": png(6, 6, data=zlib.compress(ROWS[:21])),
+    "no sum of the pixels": png(6, 6, data=zlib.compress(ROWS)[:-4]),
+    "another sum of a chunk": WHOLE[:-13] + bytes([WHOLE[-13] ^ 1]) + WHOLE[-12:],
+    "no palette": png(6, 6, colour=3, data=zlib.compress(ROWS)),
+    "beyond the palette": png(6, 6, colour=3, data=zlib.compress(ROWS), more=PALETTE),
     "damaged": png(6, 6, data=b"x" * 30),
     "a large header": png(30_000, 30_000, data=zlib.compress(bytes(100))),
     "the largest header": png(2**31 - 1, 2**31 - 1, data=zlib.compress(bytes(100))),

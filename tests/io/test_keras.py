@@ -33,7 +33,9 @@ def same(net, activation, dtype="float32"):
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
-@pytest.mark.parametrize(("kind", "activation"), [("sequential", "relu"), ("functional", "tanh")])
+@pytest.mark.parametrize(
+    ("kind", "activation"), [("sequential", "relu"), ("functional", "tanh"), ("keras2", "relu")]
+)
 def test_what_keras_saved_is_read(h5py, tmp_path, kind, activation, suffix):
     same(load_mlp(DATA / f"{kind}{suffix}"), activation)
     (tmp_path / "net").write_bytes((DATA / f"{kind}{suffix}").read_bytes())

@@ -6,13 +6,14 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from fastnn._drawing import STYLE
 from fastnn.bench.figures._style import FAINT, color_of, frame, in_order, main_cases, sign
 from fastnn.bench.results import BASE, Document, Speedup
 
 _GAP = 6.0  # pixels between a number and the frame
+_FEW_DECADES = 2.5  # on the axis, so that there is room for the numbers 1, 2, 5, 10
 _FAINT = "\nfaint: not resolved, two runs of the same program can differ as much"
 
 
@@ -49,6 +50,8 @@ def speedups(document: Document) -> Figure | None:
     frame(ax, "x")
     sign(figure, document)
     _make_room(ax)
+    low, high = np.log10(ax.get_xlim())
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high - low < _FEW_DECADES else (1,)))
     return figure
 
 
