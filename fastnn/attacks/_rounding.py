@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn.networks import MLP
+
 Array = NDArray[Any]
 
 SURE = 8.0  # so many deviations are never an accident
@@ -37,6 +39,15 @@ class Rounding(NamedTuple):
     activation: str
     unit: float
     tiny: float
+
+    @classmethod
+    def of(cls, net: MLP) -> Rounding:
+        """Return that of a network, with copies of its weights."""
+        info = np.finfo(net.dtype)
+        weights, biases = (
+            [array.astype(np.float64) for array in arrays] for arrays in (net.weights, net.biases)
+        )
+        return cls(weights, biases, net.activation, float(info.eps) / 2, float(info.tiny))
 
     def of_outputs(self, inputs: list[Array], first: Array) -> list[Array]:
         """Return the deviations of every layer's output before activation.

@@ -20,6 +20,7 @@ from fastnn.reference.residuals import attack_residual
 Array = NDArray[Any]
 Rows = NDArray[np.int64]
 
+_AT_ONCE = 64  # samples whose layers are kept in memory
 _PLACE = 0x5EC0  # of the random numbers that choose samples
 
 
@@ -126,32 +127,33 @@ class Verification:
             return
         if self._kept is not None:
             self._tally.inputs = None
-        judge = _Judge(self._net, self._x[self._rows], self._rows, self._task)
-        judge.require_clean(self._tally.clean[self._rows])
+        rounding = Rounding.of(self._net)
+        for start in range(0, len(self._rows), _AT_ONCE):
+            self._require_some(rounding, slice(start, start + _AT_ONCE))
+
+    def _require_some(self, rounding: Rounding, some: slice) -> None:
+        """Count some of the chosen samples again."""
+        tally, rows = self._tally, self._rows[some]
+        judge = _Judge(rounding, self._net.dtype, self._x[rows], rows, self._task)
+        judge.require_clean(tally.clean[rows])
         for k in range(len(self._task.eps)):
-            counted = self._tally.adversarial[k, self._rows]
             if self._kept is not None:
-                moved, known = self._kept.inputs[k], self._kept.known[k]
+                moved, known = self._kept.inputs[k, some], self._kept.known[k, some]
             else:
-                assert self._tally.inputs is not None
-                moved, known = self._tally.inputs[k, self._rows], np.ones(len(self._rows), bool)
-            judge.require_attacked(k, counted, moved, known)
+                assert tally.inputs is not None  # the caller keeps them
+                moved, known = tally.inputs[k, rows], np.ones(len(rows), bool)
+            judge.require_attacked(k, tally.adversarial[k, rows], moved, known)
 
 
 class _Judge:
-    """The samples that are counted again, in float64."""
+    """Some samples that are counted again, in float64."""
 
-    def __init__(self, net: MLP, x: Array, rows: Rows, task: Task) -> None:
-        info = np.finfo(net.dtype)
-        self._rounding = Rounding(
-            [w.astype(np.float64) for w in net.weights],
-            [b.astype(np.float64) for b in net.biases],
-            net.activation,
-            float(info.eps) / 2,
-            float(info.tiny),
-        )
+    def __init__(
+        self, rounding: Rounding, dtype: np.dtype[Any], x: Array, rows: Rows, task: Task
+    ) -> None:
+        self._rounding, self._dtype = rounding, dtype
         self._x = x / 255.0 if x.dtype == np.uint8 else x.astype(np.float64)
-        self._rows, self._task, self._dtype = rows, task, net.dtype
+        self._rows, self._task = rows, task
         self._clean = self._passes(self._x, self._unit(self._x))
         self._way: tuple[Array, NDArray[np.bool_]] | None = None
 
@@ -161,7 +163,7 @@ class _Judge:
 
     def require_clean(self, counted: Rows) -> None:
         """Raise for the first prediction of a clean input that is another one."""
-        self._require(counted, self._clean, np.ones(len(counted), bool), None)
+        self._require(counted, self._clean, None)
 
     def require_attacked(
         self, k: int, counted: Rows, moved: Array, known: NDArray[np.bool_]
@@ -179,8 +181,9 @@ class _Judge:
             self._require_inputs(expected, doubt, inputs, known, eps)
             inputs = np.where(known[:, None], inputs, expected)
             spread = np.where(known[:, None], spread, doubt + self._unit(expected))
-            known = np.ones(len(known), bool)
-        self._require(counted, self._passes(inputs, spread), known, eps)
+        else:
+            assert known.all()  # only FGSM's sweeps are counted without inputs
+        self._require(counted, self._passes(inputs, spread), eps)
 
     def _passes(self, x: Array, spread: Array) -> _Passes:
         """Send samples through the network, one after another."""
@@ -236,15 +239,13 @@ class _Judge:
                 eps,
             )
 
-    def _require(
-        self, counted: Rows, passes: _Passes, known: NDArray[np.bool_], eps: float | None
-    ) -> None:
+    def _require(self, counted: Rows, passes: _Passes, eps: float | None) -> None:
         """Raise for the first prediction that is neither float64's nor a tie."""
         logits, spread = passes.outputs[-1], passes.spreads[-1]
         rows, best = np.arange(len(logits)), logits.argmax(axis=1)
         lead = logits[rows, best] - logits[rows, counted]
         allowed = SURE * np.hypot(spread[rows, best], spread[rows, counted])
-        wrong = known & (counted != best) & ~(lead <= allowed)
+        wrong = (counted != best) & ~(lead <= allowed)
         if wrong.any():
             i = int(np.argmax(wrong))
             raise VerificationError(

@@ -91,11 +91,12 @@ def test_a_confident_network_passes():
 def test_the_errors_that_float32_makes_are_within_what_is_allowed(net, batch):
     """And not far below it, so that what is allowed is no excuse."""
     x = batch[0]
-    weights, biases = ([a.astype(np.float64) for a in some] for some in (net.weights, net.biases))
-    info = np.finfo(net.dtype)
-    rounding = Rounding(weights, biases, net.activation, info.eps / 2, float(info.tiny))
+    rounding = Rounding.of(net)
     inputs, outputs = zip(
-        *(forward(weights, biases, row.astype(np.float64), net.activation) for row in x),
+        *(
+            forward(rounding.weights, rounding.biases, row.astype(np.float64), net.activation)
+            for row in x
+        ),
         strict=True,
     )
     each = [np.array(layer) for layer in zip(*inputs, strict=True)]
