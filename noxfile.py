@@ -18,6 +18,7 @@ nox.options.download_python = "never"
 nox.options.sessions = ["tests", "lint", "types", "coverage", "docs", "wheel"]
 
 HERE = Path(__file__).parent
+LOCK = "requirements-dev.txt"
 WORKFLOWS = ".github/workflows/*.yml"
 FILES = {  # schemas that come with check-jsonschema, and what has to follow them
     "vendor.github-workflows": WORKFLOWS,
@@ -100,13 +101,15 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def wheel(session: nox.Session) -> None:
-    """Build the wheel, into a folder if one is given; run the main job with it in an empty home."""
+    """Build the wheel twice, into a folder if one is given; run the main job with it alone."""
     temporary = Path(session.create_tmp()).resolve()
     shutil.rmtree(temporary)
     home = temporary / "home"
     home.mkdir(parents=True)
     folder = Path(*session.posargs or [temporary / "dist"]).resolve()
-    session.run("uv", "build", "--quiet", "--out-dir", str(folder), external=True)
+    for out in (folder, temporary / "again"):
+        session.run("uv", "build", "--quiet", "--out-dir", str(out), external=True)
+    session.run("python", ".ci/check_same.py", str(folder), str(temporary / "again"))
     (built,) = map(str, folder.glob("*.whl"))
     session.run("python", ".ci/check_wheel.py", built)
     session.install(built)
@@ -116,6 +119,35 @@ def wheel(session: nox.Session) -> None:
         for run in ("first", "second"):
             session.run("fastnn", "attack", "--json", f"{run}.json", env={**environment, **unset})
         session.run("python", str(HERE / ".ci" / "check_attack.py"), "first.json", "second.json")
+
+
+@nox.session(default=False)
+def lock(session: nox.Session) -> None:
+    """Renew requirements-dev.txt: the newest versions of all that development installs."""
+    groups = ("--extra", "test", "--group", "dev", "--group", "docs")
+    options = ("--universal", "--generate-hashes", "--no-emit-index-url", "--upgrade", "--quiet")
+    python = ("--python-version", "3.11", "--custom-compile-command", "nox -s lock")
+    place = ("--output-file", LOCK, "pyproject.toml")
+    session.run("uv", "pip", "compile", *options, *python, *groups, *place, external=True)
+
+
+@nox.session(default=False)
+def audit(session: nox.Session) -> None:
+    """Look for known vulnerabilities in the versions of requirements-dev.txt."""
+    session.install("pip-audit>=2.9")
+    session.run("python", ".ci/audit.py")
+
+
+@nox.session(default=False)
+def sbom(session: nox.Session) -> None:
+    """Write a CycloneDX list of what an installation consists of, fastnn.cdx.json by default."""
+    session.install("cyclonedx-bom>=7")
+    place = Path(session.create_tmp()).resolve() / "installed"
+    session.run("uv", "venv", "--quiet", "--clear", str(place), external=True)
+    session.run("uv", "pip", "install", "--quiet", "--python", str(place), ".", external=True)
+    target = (session.posargs or ["fastnn.cdx.json"])[0]
+    options = ("--pyproject", "pyproject.toml", "--output-reproducible", "--output-file", target)
+    session.run("cyclonedx-py", "environment", str(place), *options)
 
 
 @nox.session(default=False)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-_LINE_BYTES = 64
+from fastnn._kernels.vectors import LINE_BYTES
+
 _SHARED_BYTES = 1 << 20
 
 # malloc should keep the memory that a call frees for the next call: to get it from the system again
@@ -22,10 +23,10 @@ np.empty(33 * 10**6, np.uint8)
 def empty(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     """Return an array that begins at a cache line: vectors across two lines cost twice."""
     kind = np.dtype(dtype)
-    spare = _LINE_BYTES // kind.itemsize
+    spare = LINE_BYTES // kind.itemsize
     size = math.prod(shape)
     buffer = np.empty(size + spare, kind)
-    first = -buffer.ctypes.data % _LINE_BYTES // kind.itemsize
+    first = -buffer.ctypes.data % LINE_BYTES // kind.itemsize
     return buffer[first : first + size].reshape(shape)
 
 
@@ -35,7 +36,7 @@ def empties(shapes: Sequence[tuple[int, ...]], dtype: DTypeLike) -> list[NDArray
     Large ones have blocks of their own, as malloc keeps no block above 32 MiB.
     """
     kind = np.dtype(dtype)
-    line = _LINE_BYTES // kind.itemsize
+    line = LINE_BYTES // kind.itemsize
     sizes = [math.prod(shape) for shape in shapes]
     begins = list(itertools.accumulate((-(-size // line) * line for size in sizes), initial=0))
     if begins[-1] * kind.itemsize > _SHARED_BYTES:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -83,11 +84,13 @@ class SharedProducts:
     def on(self, team: Team, *, helped: bool = True) -> Iterator[None]:
         """Share the products of the block with all threads of a team, or with none."""
         self._board[:] = 0
+        _at_work.add(self)
         self._threads = team.size if helped else 1
         with team.beside(self._serve, most=None if helped else 0):
             try:
                 yield
             finally:
+                _at_work.discard(self)
                 narrow_jobs._dismiss(self._board)
 
     def fit(self, rows: int, width: int) -> bool:
@@ -149,3 +152,16 @@ class SharedProducts:
             velocity,
             settings,
         )
+
+
+_at_work: set[SharedProducts] = set()
+
+
+def _after_fork_in_child() -> None:
+    """Forget the threads that were inside of a job: the child lacks them, and would wait."""
+    for shared in list(_at_work):
+        shared._board[narrow_jobs._INSIDE] = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

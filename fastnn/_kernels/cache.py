@@ -27,6 +27,7 @@ from typing import Any
 
 from fastnn._runtime.files import atomic_write
 from fastnn._runtime.processors import target
+from fastnn._runtime.signals import DeferredSignals
 
 SUFFIX = ".kernel"
 _MAGIC = b"fastnn kernel 1\n"
@@ -93,6 +94,10 @@ class KernelCache:
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
         """Return the kernel compiled for `signature`, None if it must be compiled."""
+        with DeferredSignals():  # what a handler raises is no damage
+            return self._load(signature, target_context)
+
+    def _load(self, signature: Any, target_context: Any) -> Any:
         target_context.refresh()
         if not self._enabled:
             return None
@@ -112,8 +117,11 @@ class KernelCache:
 
     def save_overload(self, signature: Any, compiled: Any) -> None:
         """Write a kernel that was compiled for `signature`."""
-        if not self._enabled:
-            return
+        if self._enabled:
+            with DeferredSignals():
+                self._save(signature, compiled)
+
+    def _save(self, signature: Any, compiled: Any) -> None:
         try:
             if self._check_cachable(compiled):
                 self._ensure_folder()

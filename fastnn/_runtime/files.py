@@ -118,13 +118,13 @@ def _remove_if_stale(path: Path) -> None:
 
 if sys.platform == "win32":
 
-    def _lock(file: BinaryIO, *, wait: bool = True) -> bool | None:
+    def _lock(file: BinaryIO | int, *, wait: bool = True) -> bool | None:
         """Return None: files have no locks of this kind."""
         return None
 
 else:
 
-    def _lock(file: BinaryIO, *, wait: bool = True) -> bool | None:
+    def _lock(file: BinaryIO | int, *, wait: bool = True) -> bool | None:
         """Lock a file until it is closed: False if another has, None if files have no locks."""
         try:
             fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -133,6 +133,22 @@ else:
         except OSError:  # some network file systems
             return None
         return True
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Let one process at a time run the block for a folder; others wait, where there are locks."""
+    descriptor = None
+    with contextlib.suppress(OSError):  # Windows opens no folders
+        descriptor = os.open(folder, os.O_RDONLY)
+    if descriptor is None:
+        yield
+        return
+    try:
+        _lock(descriptor)
+        yield
+    finally:
+        os.close(descriptor)  # which ends the lock
 
 
 @contextlib.contextmanager

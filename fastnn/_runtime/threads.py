@@ -73,10 +73,15 @@ class threads(contextlib.ContextDecorator):  # noqa: N801 - used like a function
             _asked_for.reset(token)
 
     def __del__(self) -> None:
-        # A signal's handler that raises may run just before the first line of `__exit__`.
-        while self._held:
-            with contextlib.suppress(ValueError):  # the token is of another thread
-                self._leave()
+        # A signal's handler that raises may run just before the first line of `__exit__`, and
+        # another one here.
+        try:
+            while self._held:
+                with contextlib.suppress(ValueError):  # the token is of another thread
+                    self._leave()
+        finally:
+            if self._held:
+                self.__del__()
 
 
 def thread_count(asked: int | None = None) -> int:

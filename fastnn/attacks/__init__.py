@@ -16,6 +16,7 @@ from fastnn.attacks._minimal_norm import MinimalNorm
 from fastnn.attacks._pgd import PGD, pgd
 from fastnn.attacks._square import Square
 from fastnn.attacks._tile import Tile
+from fastnn.attacks._verification import VerificationError
 
 ATTACKS: dict[str, type[Attack]] = {
     "fgsm": FGSM,
@@ -43,6 +44,7 @@ __all__ = [
     "Square",
     "Standard",
     "Tile",
+    "VerificationError",
     "fgsm",
     "first_flip",
     "pgd",

@@ -27,6 +27,7 @@ from fastnn.attacks._lattice import Lattice
 from fastnn.attacks._names import names_of, norms_of, stages_of
 from fastnn.attacks._summary import report_of
 from fastnn.attacks._tally import Tally, Task
+from fastnn.attacks._verification import Verification, share_of
 from fastnn.networks import MLP
 from fastnn.reports import AdversarialReport
 
@@ -48,6 +49,7 @@ def adversarial_accuracy(
     recount: bool = False,
     keep_adversarial: bool = False,
     lattice: int | None = None,
+    verify: float = 0,
 ) -> AdversarialReport:
     """Attack every sample, by default with FGSM, and count those that the network still gets right.
 
@@ -89,6 +91,10 @@ def adversarial_accuracy(
         Allow only inputs that are whole multiples of ``1 / lattice``, such as 255 for images of 8
         bits: in L-infinity, eps is rounded down to such a multiple; adversarial inputs are rounded
         to them within eps and bounds (in L2 and L1 towards the clean input), and then counted.
+    verify : float, optional
+        Share of the samples, chosen by the seed of `rng`, that are counted again one at a time in
+        float64 by `fastnn.reference`, from the inputs that were counted; FGSM in L-infinity is made
+        again, too. Only ties may differ: see the notes. It takes twice the weights in float64.
 
     Returns
     -------
@@ -99,10 +105,12 @@ def adversarial_accuracy(
     Raises
     ------
     TypeError, ValueError, FloatingPointError
-        As `Attack.perturb`; `threads` is not a positive integer; `attack` is neither a name on the
-        list nor an attack nor a function; what an attack returns has another shape, is beyond eps
-        in the norm of the attack, or is outside the bounds; an entry of `x` is no multiple of
-        ``1 / lattice``, up to rounding.
+        As `Attack.perturb`; `threads` is not a positive integer; `verify` is no share; `attack`
+        is neither a name on the list nor an attack nor a function; what an attack returns has
+        another shape, is beyond eps in the norm of the attack, or is outside the bounds; an entry
+        of `x` is no multiple of ``1 / lattice``, up to rounding.
+    VerificationError
+        A sample that was counted again differs. The message names the row.
 
     Warns
     -----
@@ -123,6 +131,10 @@ def adversarial_accuracy(
     rounded in another order than in a call for one eps. Where two logits are equal up to rounding,
     the predictions may therefore differ.
 
+    With `verify`, a prediction is a tie if the largest logit in float64 leads the predicted one by
+    no more than 8 standard deviations of the rounding errors that both have in the network's type,
+    each sum of n products taken to be off by ``u * sqrt(n + 2) * sum |products|``.
+
     Examples
     --------
     >>> import numpy as np
@@ -133,7 +145,7 @@ def adversarial_accuracy(
     >>> report.clean_correct, report.adversarial_correct.tolist()
     (4, [4, 2, 0])
     """
-    count = thread_count(threads)
+    count, share = thread_count(threads), share_of(verify)
     limits, rows, truth = checked(net, x, labels, bounds, _spread(count))
     budget = _checks.eps(eps)
     goal = goal_of(targets, rng, truth, net.sizes[-1])
@@ -148,6 +160,7 @@ def adversarial_accuracy(
     stages = stages_of(begun, net.sizes[-1], targeted=targets is not None)
     task = Task(begun, stages, truth, in_type, limits, goal, recount, keep_adversarial, grid)
     tally = Tally(task, net.sizes[0])
+    second_count = Verification(share, net, rows, task, tally)
     with Clock() as time:
         run = _Run(count, progress)
         _attack_all(net, rows, task, tally, run)
@@ -157,6 +170,7 @@ def adversarial_accuracy(
     units.warn_of_shares(net, rows, truth, right, level=3)
     asked = budget, None if bounds is None else (limits.lower, limits.upper)
     with numpy_errors():
+        second_count.require()
         return report_of(task, tally, net, rows, asked, used, time, chosen)
 
 

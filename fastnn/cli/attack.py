@@ -39,6 +39,7 @@ examples:
   fastnn attack --attack standard --eps 0.3 --quiet > table.txt
   fastnn attack --attack pgd --targets next
   fastnn attack --eps 0.05 0.1 0.2 --html report.html
+  fastnn attack --attack pgd --verify 0.01
   fastnn attack --attack pgd --eps 0.3 --save-adversarial adversarial.npz
 
 """
@@ -75,6 +76,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--rng", metavar="SEED", type=int, default=0, help="seed of random numbers (default: 0)"
     )
+    _add_verify_argument(parser)
     add_threads_argument(parser)
     add_plot_argument(
         parser,
@@ -90,12 +92,26 @@ def add_arguments(parser: Parser) -> None:
     )
 
 
+def _add_verify_argument(parser: Parser) -> None:
+    """Declare the option for a second count."""
+    parser.add_argument(
+        "--verify",
+        metavar="SHARE",
+        type=number,
+        default=0.0,
+        help="count this share of the images again, one at a time in float64, and fail if one "
+        "differs beyond ties: 0.01 is one of a hundred (default: 0)",
+    )
+
+
 def run(args: argparse.Namespace) -> int:
     """Run the attacks, print the table, and write the files that were asked for."""
     from fastnn import _checks
     from fastnn._runtime.threads import thread_count
+    from fastnn.attacks._verification import chosen_rows, share_of
 
     _checks.eps(args.eps)
+    share_of(args.verify)
     attacks = _attacks.attacks_of(args)
     threads = thread_count(args.threads)
     _require_places(args, attacks)
@@ -110,6 +126,9 @@ def run(args: argparse.Namespace) -> int:
         counts = [_standing(job, [reports[way] for reports in found.values()]) for way in every]
         block = _table.worst(job.ways, norms.pop(), args.eps, len(job.labels), counts, len(attacks))
         print(f"\n{block}")
+    if args.verify:
+        rows = len(chosen_rows(len(job.labels), args.verify, job.seed))
+        print(f"\ncounted again in float64, the same but for ties: {rows:,} images at every eps")
     for remark in _table.remarks(job.ways, found):
         print(f"\n{remark}")
     if args.plot is not None:
@@ -159,6 +178,7 @@ def _attacked(
             attack=attack,
             targets=job.targets,
             rng=job.seed,
+            verify=args.verify,
             keep_adversarial=args.save_adversarial is not None and bounds == job.ways[-1][1],
         )
         for _, bounds in job.ways

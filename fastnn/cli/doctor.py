@@ -24,8 +24,15 @@ _SIDE = 512
 def add_arguments(parser: Parser) -> None:
     """Declare the options of ``fastnn doctor``."""
     parser.epilog = (
-        "examples:\n  fastnn doctor\n  fastnn doctor --clear-cache\n\n"
+        "examples:\n  fastnn doctor\n  fastnn doctor --check\n  fastnn doctor --clear-cache\n\n"
         "Exit status: 0, nothing is wrong; 1, something is."
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="ask every compiled kernel for known answers, in float32 and float64 and at every "
+        "width of vectors that this processor has; takes seconds, or minutes where kernels have to "
+        "be compiled (default: no)",
     )
     parser.add_argument(
         "--clear-cache",
@@ -44,6 +51,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     machine = machine_info()
     found = diagnose(machine)
+    if args.check:
+        found += check_kernels(quiet=args.quiet)
     print(report(found))
     findings = [asdict(finding) for finding in found]
     write_json(args, {"findings": findings, "machine": asdict(machine)})
@@ -101,6 +110,36 @@ def diagnose(machine: Machine) -> list[Finding]:
         _digits,
     )
     return [finding for check in checks for finding in check(machine)]
+
+
+def check_kernels(*, quiet: bool = True) -> list[Finding]:
+    """Ask every kernel for known answers, at every width of vectors.
+
+    Returns
+    -------
+    list of Finding
+        One for each group of kernels and each width.
+    """
+    from fastnn._runtime.progress import Progress
+    from fastnn.cli._answers._widths import GROUPS, ask_all, widths
+
+    found, every = [], widths()
+    with Progress("check", len(every) * len(GROUPS), enabled=not quiet) as bar:
+        for bits, settings in every.items():
+            for answers in ask_all(settings):
+                found.append(judge_answers(answers, bits))
+                bar.update(len(found))
+    return found
+
+
+def judge_answers(answers: dict[str, Any], bits: int) -> Finding:
+    """Tell what a group of kernels has answered, with vectors of so many bits."""
+    name, wrong = f"{answers['group']}, {bits} bits", answers["wrong"]
+    if wrong:
+        more = f"; {len(wrong) - 1} more are wrong" if len(wrong) > 1 else ""
+        return Finding(name, "wrong", f"{wrong[0]}{more}")
+    share = f"the largest error is {answers['error']:.2g} of what rounding explains"
+    return Finding(name, "ok", f"{answers['answers']} answers are right, {share}")
 
 
 def _versions(machine: Machine) -> Iterator[Finding]:

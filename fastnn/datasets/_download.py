@@ -12,7 +12,7 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from fastnn._runtime.files import publish
+from fastnn._runtime.files import alone_in, publish
 from fastnn._runtime.progress import Progress
 from fastnn.datasets._named import DATA_SETS, DataSet, cache_folder, data_set_named
 from fastnn.datasets._unpack import is_unpacked, unpack
@@ -78,8 +78,17 @@ def fetch(
     found = data_set_named(name)
     folder = Path(directory) if directory is not None else cache_folder(name)
     folder.mkdir(parents=True, exist_ok=True)
+    with alone_in(folder):  # so that two processes do not write one file
+        _fetch_all(found, folder, mirrors, progress=progress)
+    return folder
+
+
+def _fetch_all(
+    found: DataSet, folder: Path, mirrors: Sequence[str] | None, *, progress: bool
+) -> None:
+    """Download the files that a folder lacks."""
     if found.unpacked and is_unpacked(found, folder):
-        return folder
+        return
     total = sum(size for size, _ in found.files.values())
     behind = 0
     with Progress(f"fetching {found.title}, kB", total // 1000, enabled=progress) as bar:
@@ -97,7 +106,6 @@ def fetch(
         (archive,) = found.files
         unpack(found, folder / archive)
         (folder / archive).unlink()
-    return folder
 
 
 def fetch_mnist(

@@ -144,12 +144,28 @@ def _image_blocks(
 
 
 def _image_blocks_of(stored: StoredArray) -> Iterator[NDArray[Any]]:
-    """Yield blocks of images."""
+    """Yield blocks of images.
+
+    Raises
+    ------
+    ValueError
+        The file has become shorter since it was opened.
+    """
     array = stored.read()
-    # Mapped again for every block: the pages of a map take memory until it is released.
-    again = isinstance(array, np.memmap)
     for start in range(0, len(array), _BLOCK_ROWS):
-        yield (stored.read() if again else array)[start : start + _BLOCK_ROWS]
+        block = array[start : start + _BLOCK_ROWS]
+        if isinstance(array, np.memmap) and array.flags.c_contiguous:
+            # Read, as a process dies where it reads a map beyond the end of its file.
+            before = array.offset + start * array.strides[0]
+            path = Path(array.filename or "")
+            found = np.fromfile(path, array.dtype, block.size, offset=before)
+            if found.size != block.size:
+                raise ValueError(f"{path} is truncated: its end was cut off while it was read")
+            block = found.reshape(block.shape)
+        elif isinstance(array, np.memmap):
+            # Mapped again for every block: the pages of a map take memory until it is released.
+            block = stored.read()[start : start + _BLOCK_ROWS]
+        yield block
 
 
 def _check_unit_range(rows: NDArray[Any], start: int, path: Path) -> None:

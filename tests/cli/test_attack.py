@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fastnn import adversarial_accuracy, attacks, load_mlp
+from fastnn._engine import layers
 from fastnn.attacks import APGD, ATTACKS, FGSM, PGD, InTurn, MinimalNorm, Square, Standard
 from fastnn.cli import _attacks, _digits
 from fastnn.cli._targets import targets_of
@@ -329,3 +330,25 @@ def test_an_attack_that_is_added_needs_no_change(monkeypatch):
     monkeypatch.setitem(ATTACKS, "nothing", Nothing)
     assert _attacks.made(*_attacks.form("nothing(speed=3)")) == Nothing(3)
     assert "  nothing(speed=1)" in _attacks.defaults()
+
+
+# --- a second count
+
+
+def test_a_share_is_counted_again(attack, monkeypatch):
+    words = ("--eps", "0.1", "0.2", "--quiet")
+    line = "counted again in float64, the same but for ties: 30 images at every eps"
+    assert line in attack(*words, "--verify", "1")[1]
+    assert "counted again" not in attack(*words)[1]
+    right = layers.activate
+
+    def wrong(ws, i):
+        right(ws, i)
+        if i == len(ws.net.weights) - 1:
+            ws.h[-1][4] *= -1
+
+    monkeypatch.setattr(layers, "activate", wrong)
+    status, _, err = attack(*words, "--verify", "1")
+    assert status == 1
+    assert re.match(r"fastnn attack: row 4: float32 predicts \d, float64 \d, whose logit is", err)
+    assert attack("--verify", "2")[0] == 2

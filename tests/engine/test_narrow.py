@@ -1,5 +1,8 @@
 """A few rows: all threads share the products, and nothing of the result depends on that."""
 
+import os
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -132,3 +135,35 @@ def test_a_network_that_is_small_has_no_helpers(monkeypatch, rng):
         with Team(2) as team, steps.on(team):
             time.sleep(0.2)
         assert bool(served) is helped
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_a_child_does_not_wait_for_a_thread_that_was_inside_when_it_was_forked():
+    script = """
+import os, signal
+import numpy as np
+from fastnn import MLP
+from fastnn._engine import narrow
+from fastnn._kernels import narrow_jobs
+from fastnn._runtime.team import Team
+
+net = MLP.random((20, 300))
+a, out = np.ones((2, 20), np.float32), np.zeros((2, 300), np.float32)
+shared = narrow.SharedProducts(net, 2)
+assert shared.fit(2, 300)
+with Team(1) as team, shared.on(team):
+    shared.multiply(a, net.weights[0], out)
+    shared._board[narrow_jobs._INSIDE] = 1  # a thread that is late
+    child = os.fork()
+    if child == 0:
+        signal.alarm(30)
+        shared.multiply(a, net.weights[0], out)
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    shared._board[narrow_jobs._INSIDE] = 0
+print(status)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=True
+    )
+    assert done.stdout == "0\n"

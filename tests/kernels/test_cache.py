@@ -5,6 +5,7 @@ import os
 import pickle
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import textwrap
@@ -272,6 +273,32 @@ def test_too_little_memory_is_not_taken_for_damage(make, folder, monkeypatch):
     with pytest.raises(MemoryError):
         make()(3)
     assert len(files_in(folder)) == 1
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the system has no such timers")
+@pytest.mark.parametrize("moment", ["unseal", "seal"])
+def test_a_time_out_is_not_taken_for_damage(make, folder, monkeypatch, moment):
+    def time_out(*_):
+        raise TimeoutError("a handler's")
+
+    if moment == "unseal":
+        assert make()(3) == 7
+    right = getattr(cache, moment)
+
+    def slow(*arguments):
+        signal.raise_signal(signal.SIGALRM)
+        return right(*arguments)
+
+    old = signal.signal(signal.SIGALRM, time_out)
+    try:
+        monkeypatch.setattr(cache, moment, slow)
+        with pytest.raises(TimeoutError, match="a handler's"):
+            make()(3)
+    finally:
+        signal.signal(signal.SIGALRM, old)
+    monkeypatch.undo()
+    assert len(files_in(folder)) == 1
+    assert make()(3) == 7
 
 
 def test_a_file_open_elsewhere_on_windows_is_left_alone(make, folder, monkeypatch):

@@ -357,6 +357,23 @@ def test_threads_that_are_never_left_end_with_their_object():
     assert state() == before
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_signals_that_raise_while_threads_end_with_their_object_leave_no_limit(monkeypatch):
+    before, block, right, raised = state(), fastnn.threads(1), fastnn.threads._leave, []
+
+    def leave(self):
+        if len(raised) < 3:
+            raised.append(1)
+            raise HandlerError("another signal")
+        right(self)
+
+    block.__enter__()
+    monkeypatch.setattr(fastnn.threads, "_leave", leave)
+    del block
+    assert len(raised) == 3
+    assert state() == before
+
+
 def test_one_object_may_be_entered_twice_and_used_as_a_decorator():
     before, block = state(), fastnn.threads(1)
     with block, block:
