@@ -12,7 +12,7 @@ from fastnn._engine.descent import Samples
 from fastnn._engine.tiles import numbers_of
 from fastnn._engine.workspace import Rows
 from fastnn.attacks import Attack
-from fastnn.attacks.evaluate import attack_of
+from fastnn.attacks._plan import attack_of
 from fastnn.networks import MLP
 
 

@@ -15,7 +15,7 @@ from fastnn._adversary import Adversary, Moves, adversary_of
 from fastnn._engine.descent import Result, Samples, Settings, descend
 from fastnn._history import History
 from fastnn._parameters import require_network
-from fastnn.attacks.evaluate import AttackLike
+from fastnn.attacks._plan import AttackLike
 from fastnn.networks import MLP
 
 _SOME = 1000  # samples by which a loss is estimated

@@ -20,7 +20,7 @@ PROJECT = ROOT / "pyproject.toml"
 # Other people's scripts call these.
 SIGNATURES = {
     "adversarial_accuracy": "net x labels eps bounds threads progress attack targets rng recount "
-    "keep_adversarial lattice",
+    "keep_adversarial lattice results",
     "fgsm": "net x labels eps bounds",
     "first_flip": "net x labels bounds",
     "load_data": "data labels inputs split",

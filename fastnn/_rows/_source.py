@@ -1,0 +1,121 @@
+"""Rows that can be sliced: memory maps, datasets, arrays of other libraries, arrays in memory."""
+
+from __future__ import annotations
+
+import math
+import mmap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn._rows._block import Block, InFile, Later, height_of, stamp_of
+
+Array = NDArray[Any]
+
+_ONLY_READ = ("r", "r+", "w+")  # modes in which a memory map shows what is in its file
+
+
+class Source:
+    """Rows that can be sliced, and perhaps labels of them.
+
+    Attributes
+    ----------
+    rows : int or None
+        None: not known before all are read.
+    height : int or None
+        Rows of a block; None where the chunks of a `dask.array` say how many.
+    """
+
+    def __init__(self, x: Any, labels: Any = None, *, name: str = "x") -> None:
+        if len(x.shape) != 2:
+            width = math.prod(x.shape[1:])
+            raise ValueError(
+                f"{name} must have shape (N, D), got {x.shape}; use {name}.reshape(N, {width})"
+            )
+        if math.isnan(x.shape[0]):
+            raise ValueError(f"{name} has chunks of unknown size: {name}.compute_chunk_sizes()")
+        self.x, self.labels = x, labels
+        self.rows: int | None = int(x.shape[0])
+        if labels is not None and labels.shape[0] != self.rows:
+            raise ValueError(
+                f"labels must have one entry a row: {self.rows} rows, {labels.shape[0]} labels"
+            )
+        height = height_of(int(x.shape[1]) * np.dtype(x.dtype).itemsize)
+        self.height: int | None = height
+        self._file = _in_file(x) if isinstance(x, np.memmap) else None
+        self._edges = _edges(x, self.rows, height)
+        if hasattr(x, "dask"):
+            self.height = None
+
+    def digested(self) -> Source | None:
+        """Return what digests of the inputs are made from: something like an array of them."""
+        return self
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the rows."""
+        kind: np.dtype[Any] = np.dtype(self.x.dtype)
+        return kind
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows and columns."""
+        return tuple(self.x.shape)
+
+    def __len__(self) -> int:
+        return int(self.x.shape[0])
+
+    def __getitem__(self, some: slice) -> Array:
+        rows: Array = self.some(*some.indices(len(self))[:2]).read()
+        return rows
+
+    def some(self, first: int, stop: int) -> Any:
+        """Return rows to be read later."""
+        if self._file is None:
+            return Later(self.x, first, stop)
+        skipped = first * self._file.width * np.dtype(self._file.dtype).itemsize
+        return self._file._replace(offset=self._file.offset + skipped, rows=stop - first)
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield all blocks, not read yet."""
+        for number, (first, stop) in enumerate(self._edges):
+            labels = self.labels
+            if labels is not None:
+                labels = Later(labels, first, stop)
+            yield Block(number, first, self.some(first, stop), labels)
+
+
+def map_of(array: Array) -> mmap.mmap | None:
+    """Return the memory map that an array is a view of."""
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return base if isinstance(base, mmap.mmap) else None
+
+
+def _edges(x: Any, rows: int, height: int) -> list[tuple[int, int]]:
+    """Return the first and the last row but one of every block."""
+    chunks = (rows,)
+    if hasattr(x, "dask"):
+        chunks = x.chunks[0]
+    edges, begin = [], 0
+    for size in chunks:
+        edges += [(a, min(a + height, begin + size)) for a in range(begin, begin + size, height)]
+        begin += size
+    return edges or [(0, 0)]
+
+
+def _in_file(x: Any) -> InFile | None:
+    """Return where the rows of a memory map are in its file; None where they are not together."""
+    mapped = map_of(x)
+    if mapped is None or x.filename is None or x.mode not in _ONLY_READ or not x.flags.c_contiguous:
+        return None
+    begin = np.frombuffer(mapped, np.uint8).__array_interface__["data"][0]
+    skipped = x.__array_interface__["data"][0] - begin
+    start = x.offset - x.offset % mmap.ALLOCATIONGRANULARITY  # where the map begins
+    path = str(Path(x.filename).resolve())
+    rows, width = x.shape
+    return InFile(path, start + skipped, rows, width, x.dtype.str, stamp_of(path))
