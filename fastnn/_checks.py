@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -257,7 +257,7 @@ def _from_one_hot(array: NDArray[Any], classes: int, name: str) -> NDArray[np.in
     return columns
 
 
-def some_rows(array: Sequence[Any] | NDArray[Any], name: str = "x") -> None:
+def some_rows(array: Sized, name: str = "x") -> None:
     """Raise if there are no rows, which have no mean."""
     if len(array) == 0:
         raise ValueError(f"{name} has no rows")

@@ -50,9 +50,17 @@ class Source:
         if hasattr(x, "dask"):
             self.height = None
 
+    def words(self) -> str:
+        """Return size, type and blocks in words, which differ where the blocks do."""
+        text = f"{self.rows} rows of {self.shape[1]} {self.dtype}, {len(self._edges)} blocks"
+        return text if self.height is not None else f"{text} of {self.x.chunks[0]}"
+
     def digested(self) -> Source | None:
-        """Return what digests of the inputs are made from: something like an array of them."""
-        return self
+        """Return what digests of the inputs are made from: something like an array of them.
+
+        None for chunks that may be on other machines, which to hash would bring here.
+        """
+        return None if self.height is None else self
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -81,11 +89,13 @@ class Source:
 
     def blocks(self) -> Iterator[Block]:
         """Yield all blocks, not read yet."""
-        for number, (first, stop) in enumerate(self._edges):
-            labels = self.labels
-            if labels is not None:
-                labels = Later(labels, first, stop)
-            yield Block(number, first, self.some(first, stop), labels)
+        for number, edges in enumerate(self._edges):
+            yield self.block(*edges)._replace(number=number)
+
+    def block(self, first: int, stop: int) -> Block:
+        """Return some rows with their labels, not read yet."""
+        labels = None if self.labels is None else Later(self.labels, first, stop)
+        return Block(0, first, self.some(first, stop), labels)
 
 
 def map_of(array: Array) -> mmap.mmap | None:

@@ -23,6 +23,10 @@ class Stream:
         self.height: int | None = None
         self._items, self._labels, self._pairs, self._name = items, labels, pairs, name
 
+    def words(self) -> str:
+        """Return what is known before the rows are read."""
+        return "an iterator"
+
     def digested(self) -> None:
         """Return None: what is read once has no digest."""
 

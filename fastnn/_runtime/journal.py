@@ -41,7 +41,7 @@ class Journal(Mapping[int, bytes]):
     """
 
     def __init__(self, path: Path, about: dict[str, Any]) -> None:
-        self._path = path
+        self.path = path
         require_file_place(path)
         with named_errors(path):
             if not path.exists():
@@ -57,11 +57,11 @@ class Journal(Mapping[int, bytes]):
 
     def __getitem__(self, number: int) -> bytes:
         place, length, digest = self._places[number]
-        with named_errors(self._path):
+        with named_errors(self.path):
             self._file.seek(place)
             content = self._file.read(length)
         if _digest(number, content) != digest:
-            raise OSError(f"{self._path}: record {number} is not as it was written")
+            raise OSError(f"{self.path}: record {number} is not as it was written")
         return content
 
     def __iter__(self) -> Iterator[int]:
@@ -85,7 +85,7 @@ class Journal(Mapping[int, bytes]):
         """Append a record, and have it on the disk."""
         digest = _digest(number, content)
         frame = _FRAME.pack(number, len(content), digest)
-        with named_errors(self._path):
+        with named_errors(self.path):
             self._file.seek(self._end)
             self._file.write(frame + content)
             self._file.flush()
@@ -96,13 +96,13 @@ class Journal(Mapping[int, bytes]):
     def _begin(self, about: dict[str, Any]) -> None:
         """Lock the file, compare what it is about, and find the whole records."""
         if lock(self._file, wait=False) is False:
-            raise OSError(f"{self._path} is in use by another process")
+            raise OSError(f"{self.path} is in use by another process")
         found = self._header()
         differs = [name for name in about if found.get(name) != about[name]]
         if differs or found.keys() != about.keys():
             what = differs[0] if differs else "format"
             raise ValueError(
-                f"{self._path} is the checkpoint of another run: its {what} is "
+                f"{self.path} is the checkpoint of another run: its {what} is "
                 f"{found.get(what)!r}, this run's is {about.get(what)!r}"
             )
         self._places: dict[int, tuple[int, int, bytes]] = {}
@@ -124,7 +124,7 @@ class Journal(Mapping[int, bytes]):
                 found = None
             if isinstance(found, dict):
                 return found
-        raise ValueError(f"{self._path} is no checkpoint of fastnn, or is damaged")
+        raise ValueError(f"{self.path} is no checkpoint of fastnn, or is damaged")
 
     def _next(self) -> tuple[int, int, bytes] | None:
         """Return number, length and digest of the next record; None where no whole one is left."""

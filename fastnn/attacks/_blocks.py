@@ -5,90 +5,176 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastnn import _checks, _rows
-from fastnn._errors import counted_from
+from fastnn._runtime.executors import Pool
 from fastnn._runtime.journal import Journal
 from fastnn._runtime.progress import Progress
-from fastnn.attacks._batch import Batch, Run, attack_batch
+from fastnn.attacks._batch import Batch, Run
 from fastnn.attacks._folder import Folder
+from fastnn.attacks._names import name_of, parts_of
 from fastnn.attacks._outcome import Outcome, Whole, together
+from fastnn.attacks._piece import Piece, attack_piece, digest_of, pieces_of
 from fastnn.attacks._plan import Plan
+from fastnn.attacks._remote import Remote
 from fastnn.attacks._store import InFile, InMemory, Store
 from fastnn.networks import MLP
+from fastnn.reports._sources import digest
 
-Path_ = str | os.PathLike[str]
+Place = str | os.PathLike[str] | None
 
-
-class Piece(NamedTuple):
-    """A block with what an attack is to reach for its samples."""
-
-    block: _rows.Block
-    targets: Any
-    rng: Any
-
-    def read(self) -> Piece:
-        """Return the piece with its block in memory."""
-        return self._replace(block=self.block.read())
+_DIGITS = 16  # of a digest
 
 
-def attack_blocks(
-    net: MLP, plan: Plan, batch: Batch, run: Run, results: Path_ | None = None
-) -> Whole:
-    """Attack all samples of a source, ``batch.x``, and return what comes of them.
+class Ways(NamedTuple):
+    """How blocks are attacked, and what is kept of them.
 
-    With `results`, arrays of all samples are in files of this folder.
+    Attributes
+    ----------
+    results : path-like or None
+        The folder for arrays of all samples.
+    checkpoint : path-like or None
+        The file for the outcomes of finished blocks.
+    executor : Executor, Client or None
+        What attacks the blocks; None: this process.
+    threads : int or None
+        As it was asked for.
     """
+
+    results: Place = None
+    checkpoint: Place = None
+    executor: Any = None
+    threads: int | None = None
+
+    @property
+    def any(self) -> bool:
+        """Whether samples in memory are to be attacked in blocks, too."""
+        return not (self.results is self.checkpoint is self.executor is None)
+
+
+def attack_blocks(net: MLP, plan: Plan, batch: Batch, run: Run, ways: Ways) -> Whole:
+    """Attack all samples of a source, ``batch.x``, and return what comes of them."""
     source = batch.x
     if source.rows is not None:  # errors early, not after hours
         _require_fitting(batch, source.rows, net.sizes[-1])
+    hashed = ways.checkpoint is not None
     with contextlib.ExitStack() as stack:
-        store, folder = _places(stack, results)
-        with Progress("attack", source.rows, enabled=run.progress) as bar:
-            for piece in _rows.ahead(piece.read() for piece in _pieces(batch)):
-                store.add(piece.block.number, attack_piece(net, plan, piece, run), "")
-                bar.update(piece.block.first + len(piece.block.x))
+        folder = None
+        if ways.results is not None:
+            folder = Folder(Path(ways.results))
+            stack.callback(folder.discard)
+        store = _store(stack, net, plan, batch, ways, folder)
+        numbers = _Unfinished(batch, store, hashed=hashed)
+        if ways.executor is None:
+            found = _here(net, plan, iter(numbers), run, hashed=hashed)
+        else:
+            pool = Pool(ways.executor)
+            remote = Remote(net, plan, pool, threads=ways.threads, hashed=hashed)
+            found = ((piece, *done) for piece, done in remote.attacked(iter(numbers)))
+        with (
+            Progress("attack", source.rows, enabled=run.progress) as bar,
+            contextlib.closing(found),
+        ):
+            done = 0
+            for piece, outcome, of in found:
+                store.add(piece.block.number, outcome, of)
+                done += piece.block.rows
+                bar.update(done + numbers.finished)
+        numbers.require_no_more()
         if folder is None:
             return together(store, plan.eps, lambda _, shape, kind: np.empty(shape, kind))
         return folder.finish(together(store, plan.eps, folder.make))
 
 
-def attack_piece(net: MLP, plan: Plan, piece: Piece, run: Run) -> Outcome:
-    """Attack the samples of a block, which has been read."""
-    block = piece.block
-    with counted_from(block.first):
-        batch = Batch(block.x, block.labels, piece.targets, piece.rng)
-        outcome, _ = attack_batch(
-            net, plan, batch, run._replace(progress=False), first=not block.number
-        )
-    return outcome.packed()
+class _Unfinished:
+    """The pieces that are not in a store yet.
+
+    Attributes
+    ----------
+    finished : int
+        Samples that are in the store from an earlier run, as far as they were met.
+    """
+
+    def __init__(self, batch: Batch, store: Store, *, hashed: bool) -> None:
+        self._batch, self._store, self._hashed = batch, store, hashed
+        self._before = set(store.numbers())
+        self.finished = 0
+
+    def __iter__(self) -> Iterator[Piece]:
+        for piece in pieces_of(self._batch):
+            number = piece.block.number
+            if number not in self._before:
+                yield piece
+                continue
+            if digest_of(piece.read()) != self._store.digest(number):
+                first = piece.block.first
+                raise ValueError(
+                    f"{self._store.name} is the checkpoint of other data: rows {first} to "
+                    f"{first + piece.block.rows - 1} have changed"
+                )
+            self._before.discard(number)
+            self.finished += piece.block.rows
+
+    def require_no_more(self) -> None:
+        """Raise if the store has blocks that the data has not."""
+        if self._before:
+            raise ValueError(
+                f"{self._store.name} is the checkpoint of other data, which has more rows"
+            )
 
 
-def _pieces(batch: Batch) -> Iterator[Piece]:
-    """Yield every block of a source with its targets and the numbers of its samples."""
-    targets = None if batch.targets is None else _checks.array_of(batch.targets, "targets")
-    for block in batch.x.blocks():
-        some = slice(block.first, block.first + block.rows)
-        seed, numbers = batch.rng, np.arange(some.start, some.stop)
-        if isinstance(seed, tuple) and len(seed) == 2:
-            seed, numbers = seed[0], _checks.array_of(seed[1], "rng[1]")[some]
-        yield Piece(block, None if targets is None else targets[some], (seed, numbers))
+def _here(
+    net: MLP, plan: Plan, pieces: Iterator[Piece], run: Run, *, hashed: bool
+) -> Generator[tuple[Piece, Outcome, str]]:
+    """Attack pieces in this process, while the next one is read."""
+    quiet = run._replace(progress=False)
+    for piece in _rows.ahead(piece.read() for piece in pieces):
+        outcome = attack_piece(net, plan, piece, quiet)
+        yield piece, outcome, digest_of(piece) if hashed else ""
 
 
-def _places(stack: contextlib.ExitStack, results: Path_ | None) -> tuple[Store, Folder | None]:
-    """Return where the outcomes of blocks are kept, and where arrays of all samples go."""
-    if results is None:
-        return InMemory(), None
-    folder = Folder(Path(results))
-    stack.callback(folder.discard)
+def _store(
+    stack: contextlib.ExitStack,
+    net: MLP,
+    plan: Plan,
+    batch: Batch,
+    ways: Ways,
+    folder: Folder | None,
+) -> Store:
+    """Return where the outcomes of blocks are kept."""
+    if ways.checkpoint is not None:
+        return InFile(stack.enter_context(Journal(Path(ways.checkpoint), _about(net, plan, batch))))
+    if folder is None:
+        return InMemory()
     path = folder.path / f".blocks.{secrets.token_hex(4)}.tmp"  # removed as stale after a kill
     stack.callback(path.unlink, missing_ok=True)
-    return InFile(stack.enter_context(Journal(path, {}))), folder
+    return InFile(stack.enter_context(Journal(path, {})))
+
+
+def _about(net: MLP, plan: Plan, batch: Batch) -> dict[str, Any]:
+    """Return what a checkpoint is of; the samples of each block have a digest of their own."""
+    from fastnn._version import __version__
+
+    every = parts_of(plan.attack)
+    kinds = [f"{type(one).__module__}.{type(one).__qualname__}" for one in every]
+    seed, numbers = batch.rng, None
+    if isinstance(seed, tuple) and len(seed) == 2:
+        seed, numbers = seed
+    steps = None if plan.lattice is None else plan.lattice.steps
+    words = [kinds, [name_of(one) for one in every], plan.bounds, repr(seed), steps]
+    words += [plan.recount, plan.keep, batch.targets is None, numbers is None]
+    given = [np.asarray(one) for one in (batch.targets, numbers) if one is not None]
+    return {
+        "fastnn": __version__,
+        "network": digest(net.activation, (*net.weights, *net.biases))[:_DIGITS],
+        "settings": digest(words, [np.atleast_1d(plan.asked), *given])[:_DIGITS],
+        "data": batch.x.words(),
+    }
 
 
 def _require_fitting(batch: Batch, rows: int, classes: int) -> None:

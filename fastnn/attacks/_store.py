@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,9 +20,18 @@ _SIGN = "sign "
 
 
 class Store(Protocol):
-    """Outcomes by the numbers of their blocks; iterated in the order of the blocks."""
+    """Outcomes by the numbers of their blocks; iterated in the order of the blocks.
 
-    def __contains__(self, number: object) -> bool: ...
+    Attributes
+    ----------
+    name : str
+        Of the file, for messages.
+    """
+
+    name: str
+
+    def numbers(self) -> Iterable[int]:
+        """Return the numbers of the blocks that are there."""
 
     def __iter__(self) -> Iterator[Outcome]: ...
 
@@ -36,11 +45,14 @@ class Store(Protocol):
 class InMemory:
     """Outcomes in memory."""
 
+    name = ""
+
     def __init__(self) -> None:
         self._found: dict[int, Outcome] = {}
 
-    def __contains__(self, number: object) -> bool:
-        return number in self._found
+    def numbers(self) -> Iterable[int]:
+        """Return the numbers of the blocks that are there."""
+        return self._found
 
     def __iter__(self) -> Iterator[Outcome]:
         return (self._found[number] for number in sorted(self._found))
@@ -58,10 +70,11 @@ class InFile:
     """Outcomes in a journal."""
 
     def __init__(self, journal: Journal) -> None:
-        self._journal = journal
+        self._journal, self.name = journal, str(journal.path)
 
-    def __contains__(self, number: object) -> bool:
-        return number in self._journal
+    def numbers(self) -> Iterable[int]:
+        """Return the numbers of the blocks that are there."""
+        return self._journal
 
     def __iter__(self) -> Iterator[Outcome]:
         return (_unpacked(self._journal[number])[0] for number in sorted(self._journal))

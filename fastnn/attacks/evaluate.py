@@ -16,7 +16,7 @@ from fastnn._runtime.threads import thread_count
 from fastnn.attacks import Attack
 from fastnn.attacks._base import goal_of
 from fastnn.attacks._batch import Batch, Run, attack_batch
-from fastnn.attacks._blocks import attack_blocks
+from fastnn.attacks._blocks import Ways, attack_blocks
 from fastnn.attacks._outcome import alone
 from fastnn.attacks._plan import AttackLike, plan_of
 from fastnn.attacks._summary import report_of
@@ -40,6 +40,8 @@ def adversarial_accuracy(
     keep_adversarial: bool = False,
     lattice: int | None = None,
     results: str | os.PathLike[str] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    executor: Any = None,
 ) -> AdversarialReport:
     """Attack every sample, by default with FGSM, and count those that the network still gets right.
 
@@ -87,6 +89,13 @@ def adversarial_accuracy(
     results : path-like, optional
         A folder. The report's arrays of all samples are then ``.npy`` files there, mapped into
         memory, and old ones of these names are replaced when all are complete.
+    checkpoint : path-like, optional
+        A file for what comes of finished blocks. The same call after an interrupt or a kill goes on
+        from there. It is not removed at the end.
+    executor : concurrent.futures.Executor or distributed.Client, optional
+        What attacks the blocks: a pool of processes, or a cluster. Rows in a file are read by its
+        workers, and those of a ``dask.array`` where its chunks are; others are sent. `threads` is
+        then the number for each worker; default: its machine's processors, shared by its workers.
 
     Returns
     -------
@@ -102,8 +111,12 @@ def adversarial_accuracy(
         list nor an attack nor a function; what an attack returns has another shape, is beyond eps
         in the norm of the attack, or is outside the bounds; an entry of `x` is no multiple of
         ``1 / lattice``, up to rounding. Rows are numbered as in all of `x`.
+    ValueError
+        `checkpoint` is that of another network, other settings or other data.
     OSError
-        A file cannot be read or written, or is shorter than it was when it was opened.
+        A file cannot be read or written, is in use, or is shorter than when it was opened.
+    RuntimeError
+        The executor has lost a block several times, or runs nothing any more.
 
     Notes
     -----
@@ -138,13 +151,14 @@ def adversarial_accuracy(
     run = Run(thread_count(threads), progress)
     plan = plan_of(attack, eps, bounds, recount=recount, keep=keep_adversarial, lattice=lattice)
     seen: Any
-    source = _rows.samples_of(x, labels, always=results is not None)
+    ways = Ways(results, checkpoint, executor, threads)
+    source = _rows.samples_of(x, labels, always=ways.any)
     if source is None:
         outcome, seen = attack_batch(net, plan, Batch(x, labels, targets, rng), run)
         whole, time = alone(outcome, plan.eps), (outcome.seconds, outcome.compiling)
     else:
         with Clock() as clock:
-            whole = attack_blocks(net, plan, Batch(source, None, targets, rng), run, results)
+            whole = attack_blocks(net, plan, Batch(source, None, targets, rng), run, ways)
         seen, time = source.digested(), (clock.working, clock.compiling)
     goal = goal_of(targets, rng, whole.labels, net.sizes[-1])
     return report_of(net, plan, whole, goal, seen, time)
