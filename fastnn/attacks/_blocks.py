@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn import _checks, _rows
+from fastnn._errors import counted_from
 from fastnn._runtime.executors import Pool
 from fastnn._runtime.journal import Journal
 from fastnn._runtime.progress import Progress
@@ -29,6 +30,7 @@ from fastnn.reports._sources import digest
 Place = str | os.PathLike[str] | None
 
 _DIGITS = 16  # of a digest
+_CHECKED = 1 << 20  # labels that are checked at a time
 
 
 class Ways(NamedTuple):
@@ -179,8 +181,12 @@ def _about(net: MLP, plan: Plan, batch: Batch) -> dict[str, Any]:
 
 def _require_fitting(batch: Batch, rows: int, classes: int) -> None:
     """Raise for labels in memory as an attack would, and for targets or numbers that are not N."""
-    if isinstance(batch.x.labels, np.ndarray):
-        _checks.labels(batch.x.labels, rows, classes)
+    labels = batch.x.labels
+    if isinstance(labels, np.ndarray):
+        for first in range(0, rows, _CHECKED):
+            some = labels[first : first + _CHECKED]
+            with counted_from(first):
+                _checks.labels(some, len(some), classes)
     numbers = batch.rng[1] if isinstance(batch.rng, tuple) and len(batch.rng) == 2 else None
     for name, values in (("targets", batch.targets), ("rng[1]", numbers)):
         if values is not None and (size := len(_checks.array_of(values, name))) != rows:
