@@ -1,6 +1,7 @@
 """Samples that are read block by block are counted as those in memory."""
 
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -272,3 +273,43 @@ def test_all_arguments_have_their_place():
 
     names = list(inspect.signature(fastnn.adversarial_accuracy).parameters)
     assert names[:7] == ["net", "x", "labels", "eps", "bounds", "threads", "progress"]
+
+
+def test_numbers_of_the_block_would_be_noticed(net, x, labels, outside, monkeypatch):
+    """A violation: random numbers that follow from the position in the block."""
+    from fastnn.attacks import _blocks
+
+    def wrong(batch, pieces=_blocks.pieces_of):
+        for piece in pieces(batch):
+            yield piece._replace(rng=(piece.rng[0], np.arange(piece.block.rows)))
+
+    settings = {"attack": attacks.PGD(steps=1), "keep_adversarial": True}
+    expected = adversarial_accuracy(net, x, labels, 0.1, (0, 1), **settings).adversarial
+    found = adversarial_accuracy(net, outside, labels, 0.1, (0, 1), **settings).adversarial
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    monkeypatch.setattr(_blocks, "pieces_of", wrong)
+    found = adversarial_accuracy(net, outside, labels, 0.1, (0, 1), **settings).adversarial
+    np.testing.assert_allclose(found[:HEIGHT], expected[:HEIGHT], atol=1e-6)
+    assert not np.allclose(found[HEIGHT:], expected[HEIGHT:], atol=1e-3)
+
+
+def test_memory_does_not_follow_the_rows(make_net, rng, tmp_path, monkeypatch):
+    monkeypatch.setattr(_block, "_MOST_ROWS", 1280)
+    net = make_net((400, 16, 5))
+    x = rng.integers(0, 256, (60_000, 400), dtype=np.uint8)
+    np.save(tmp_path / "x.npy", x)
+    labels = np.zeros(len(x), np.uint8)
+    outside = np.load(tmp_path / "x.npy", mmap_mode="r")
+
+    def peak(read):
+        tracemalloc.start()
+        try:
+            rows = read(outside)
+            adversarial_accuracy(net, rows, labels[: len(rows)], 0.1, (0, 1), threads=1)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(lambda rows: rows[:1000])  # loads what is loaded once
+    assert peak(lambda rows: rows) < x.nbytes / 2
+    assert peak(np.array) > x.nbytes  # which would be noticed
