@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import struct
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -42,6 +43,7 @@ class Journal(Mapping[int, bytes]):
 
     def __init__(self, path: Path, about: dict[str, Any]) -> None:
         self.path = path
+        self._using = threading.Lock()  # one thread reads records while another adds one
         require_file_place(path)
         with named_errors(path):
             if not path.exists():
@@ -57,7 +59,7 @@ class Journal(Mapping[int, bytes]):
 
     def __getitem__(self, number: int) -> bytes:
         place, length, digest = self._places[number]
-        with named_errors(self.path):
+        with self._using, named_errors(self.path):
             self._file.seek(place)
             content = self._file.read(length)
         if _digest(number, content) != digest:
@@ -85,13 +87,13 @@ class Journal(Mapping[int, bytes]):
         """Append a record, and have it on the disk."""
         digest = _digest(number, content)
         frame = _FRAME.pack(number, len(content), digest)
-        with named_errors(self.path):
+        with self._using, named_errors(self.path):
             self._file.seek(self._end)
             self._file.write(frame + content)
             self._file.flush()
             os.fsync(self._file.fileno())
-        self._places[number] = self._end + len(frame), len(content), digest
-        self._end += len(frame) + len(content)
+            self._places[number] = self._end + len(frame), len(content), digest
+            self._end += len(frame) + len(content)
 
     def _begin(self, about: dict[str, Any]) -> None:
         """Lock the file, compare what it is about, and find the whole records."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import operator
 import os
 import secrets
 from collections.abc import Generator, Iterator
@@ -23,7 +24,7 @@ from fastnn.attacks._outcome import Outcome, Whole, together
 from fastnn.attacks._piece import Piece, attack_piece, digest_of, pieces_of
 from fastnn.attacks._plan import Plan
 from fastnn.attacks._remote import Remote
-from fastnn.attacks._store import InFile, InMemory, Store
+from fastnn.attacks._store import InMemory, Journaled, Store
 from fastnn.networks import MLP
 from fastnn.reports._sources import digest
 
@@ -71,13 +72,13 @@ def attack_blocks(net: MLP, plan: Plan, batch: Batch, run: Run, ways: Ways) -> W
             folder = Folder(Path(ways.results))
             stack.callback(folder.discard)
         store = _store(stack, net, plan, batch, ways, folder)
-        numbers = _Unfinished(batch, store, hashed=hashed)
+        pieces = _Unfinished(batch, store)
         if ways.executor is None:
-            found = _here(net, plan, iter(numbers), run, hashed=hashed)
+            found = _here(net, plan, iter(pieces), run, hashed=hashed)
         else:
             pool = Pool(ways.executor)
             remote = Remote(net, plan, pool, threads=ways.threads, hashed=hashed)
-            found = ((piece, *done) for piece, done in remote.attacked(iter(numbers)))
+            found = ((piece, *done) for piece, done in remote.attacked(iter(pieces)))
         with (
             Progress("attack", source.rows, enabled=run.progress) as bar,
             contextlib.closing(found),
@@ -86,8 +87,8 @@ def attack_blocks(net: MLP, plan: Plan, batch: Batch, run: Run, ways: Ways) -> W
             for piece, outcome, of in found:
                 store.add(piece.block.number, outcome, of)
                 done += piece.block.rows
-                bar.update(done + numbers.finished)
-        numbers.require_no_more()
+                bar.update(done + pieces.finished)
+        pieces.require_no_more()
         if folder is None:
             return together(store, plan.eps, lambda _, shape, kind: np.empty(shape, kind))
         return folder.finish(together(store, plan.eps, folder.make))
@@ -102,8 +103,8 @@ class _Unfinished:
         Samples that are in the store from an earlier run, as far as they were met.
     """
 
-    def __init__(self, batch: Batch, store: Store, *, hashed: bool) -> None:
-        self._batch, self._store, self._hashed = batch, store, hashed
+    def __init__(self, batch: Batch, store: Store) -> None:
+        self._batch, self._store = batch, store
         self._before = set(store.numbers())
         self.finished = 0
 
@@ -150,12 +151,14 @@ def _store(
 ) -> Store:
     """Return where the outcomes of blocks are kept."""
     if ways.checkpoint is not None:
-        return InFile(stack.enter_context(Journal(Path(ways.checkpoint), _about(net, plan, batch))))
+        return Journaled(
+            stack.enter_context(Journal(Path(ways.checkpoint), _about(net, plan, batch)))
+        )
     if folder is None:
         return InMemory()
     path = folder.path / f".blocks.{secrets.token_hex(4)}.tmp"  # removed as stale after a kill
     stack.callback(path.unlink, missing_ok=True)
-    return InFile(stack.enter_context(Journal(path, {})))
+    return Journaled(stack.enter_context(Journal(path, {})))
 
 
 def _about(net: MLP, plan: Plan, batch: Batch) -> dict[str, Any]:
@@ -168,7 +171,8 @@ def _about(net: MLP, plan: Plan, batch: Batch) -> dict[str, Any]:
     if isinstance(seed, tuple) and len(seed) == 2:
         seed, numbers = seed
     steps = None if plan.lattice is None else plan.lattice.steps
-    words = [kinds, [name_of(one) for one in every], plan.bounds, repr(seed), steps]
+    seed = operator.index(seed) if hasattr(seed, "__index__") else repr(seed)
+    words = [kinds, [name_of(one) for one in every], plan.bounds, seed, steps]
     words += [plan.recount, plan.keep, batch.targets is None, numbers is None]
     given = [np.asarray(one) for one in (batch.targets, numbers) if one is not None]
     return {

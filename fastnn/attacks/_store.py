@@ -66,7 +66,7 @@ class InMemory:
         return ""
 
 
-class InFile:
+class Journaled:
     """Outcomes in a journal."""
 
     def __init__(self, journal: Journal) -> None:

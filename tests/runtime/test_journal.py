@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -120,3 +121,24 @@ def test_a_full_disk_is_an_error_that_names_the_file(path, monkeypatch):
         journal._file = whole
     assert path.read_bytes() == before
     assert read(path) == {0: b"zero"}
+
+
+def test_a_thread_reads_while_another_adds(path):
+    records = {k: bytes([k]) * 5000 for k in range(60)}
+    wrong = []
+    with Journal(path, ABOUT) as journal:
+        journal.add(0, records[0])
+        ended = threading.Event()
+
+        def read_on():
+            while not ended.is_set():
+                wrong.extend(k for k in list(journal) if journal[k] != records[k])
+
+        reader = threading.Thread(target=read_on)
+        reader.start()
+        for k in range(1, 60):
+            journal.add(k, records[k])
+        ended.set()
+        reader.join()
+    assert wrong == []
+    assert read(path) == records
