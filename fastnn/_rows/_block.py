@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -40,7 +41,7 @@ class InFile(NamedTuple):
     path: str
     offset: int
     rows: int
-    width: int
+    row: tuple[int, ...]  # the shape of one, empty for labels
     dtype: str
     stamp: tuple[int, int]  # of the file: its size, and when it was last changed
 
@@ -52,7 +53,7 @@ class InFile(NamedTuple):
         OSError
             The file cannot be read, or is shorter than it was.
         """
-        out = np.empty((self.rows, self.width), self.dtype)
+        out = np.empty((self.rows, *self.row), self.dtype)
         with open(self.path, "rb", buffering=0) as file:  # noqa: PTH123 - as fast for a string
             file.seek(self.offset)
             view, done = memoryview(cast(Any, out.reshape(-1).view(np.uint8))), 0
@@ -62,6 +63,11 @@ class InFile(NamedTuple):
                     raise OSError(f"{self.path}: the file ends in the middle of the rows")
                 done += count
         return out
+
+    def some(self, first: int, stop: int) -> InFile:
+        """Return some of the rows."""
+        row_bytes = math.prod(self.row) * np.dtype(self.dtype).itemsize
+        return self._replace(offset=self.offset + first * row_bytes, rows=stop - first)
 
     def is_here(self) -> bool:
         """Say whether this machine has the file, as large and as old as where it was named."""
@@ -79,7 +85,7 @@ class Block(NamedTuple):
     number, first : int
         Of the block, and of its first row in the whole.
     x : ndarray, shape (n, D), or Later or InFile
-    labels : ndarray, or Later, or None
+    labels : ndarray, or Later or InFile, or None
     """
 
     number: int

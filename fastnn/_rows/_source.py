@@ -45,7 +45,7 @@ class Source:
             )
         height = height_of(int(x.shape[1]) * np.dtype(x.dtype).itemsize)
         self.height: int | None = height
-        self._file = _in_file(x) if isinstance(x, np.memmap) else None
+        self._file, self._label_file = _in_file(x), _in_file(labels)
         self._edges = _edges(x, self.rows, height)
         if hasattr(x, "dask"):
             self.height = None
@@ -82,10 +82,7 @@ class Source:
 
     def some(self, first: int, stop: int) -> Any:
         """Return rows to be read later."""
-        if self._file is None:
-            return Later(self.x, first, stop)
-        skipped = first * self._file.width * np.dtype(self._file.dtype).itemsize
-        return self._file._replace(offset=self._file.offset + skipped, rows=stop - first)
+        return _some(self.x, self._file, first, stop)
 
     def blocks(self) -> Iterator[Block]:
         """Yield all blocks, not read yet."""
@@ -94,7 +91,9 @@ class Source:
 
     def block(self, first: int, stop: int) -> Block:
         """Return some rows with their labels, not read yet."""
-        labels = None if self.labels is None else Later(self.labels, first, stop)
+        labels = None
+        if self.labels is not None:
+            labels = _some(self.labels, self._label_file, first, stop)
         return Block(0, first, self.some(first, stop), labels)
 
 
@@ -120,12 +119,16 @@ def _edges(x: Any, rows: int, height: int) -> list[tuple[int, int]]:
 
 def _in_file(x: Any) -> InFile | None:
     """Return where the rows of a memory map are in its file; None where they are not together."""
-    mapped = map_of(x)
+    mapped = map_of(x) if isinstance(x, np.memmap) else None
     if mapped is None or x.filename is None or x.mode not in _ONLY_READ or not x.flags.c_contiguous:
         return None
     begin = np.frombuffer(mapped, np.uint8).__array_interface__["data"][0]
     skipped = x.__array_interface__["data"][0] - begin
     start = x.offset - x.offset % mmap.ALLOCATIONGRANULARITY  # where the map begins
     path = str(Path(x.filename).resolve())
-    rows, width = x.shape
-    return InFile(path, start + skipped, rows, width, x.dtype.str, stamp_of(path))
+    return InFile(path, start + skipped, len(x), x.shape[1:], x.dtype.str, stamp_of(path))
+
+
+def _some(array: Any, file: InFile | None, first: int, stop: int) -> Later | InFile:
+    """Return some rows to be read later: from the file, if all are in one."""
+    return Later(array, first, stop) if file is None else file.some(first, stop)

@@ -183,8 +183,7 @@ def _name(job: Job) -> str:
 
 def _read_labels(piece: Piece) -> Any:
     """Return the labels of a piece."""
-    labels = piece.block.labels
-    return labels.read() if isinstance(labels, _rows.Later) else labels
+    return piece.block._replace(x=None).read().labels
 
 
 def _sendable(error: Exception) -> Exception:
