@@ -23,8 +23,7 @@ class Source:
 
     Attributes
     ----------
-    rows : int or None
-        None: not known before all are read.
+    rows : int
     height : int or None
         Rows of a block; None where the chunks of a `dask.array` say how many.
     """
@@ -38,7 +37,7 @@ class Source:
         if math.isnan(x.shape[0]):
             raise ValueError(f"{name} has chunks of unknown size: {name}.compute_chunk_sizes()")
         self.x, self.labels = x, labels
-        self.rows: int | None = int(x.shape[0])
+        self.rows = int(x.shape[0])
         if labels is not None and labels.shape[0] != self.rows:
             raise ValueError(
                 f"labels must have one entry a row: {self.rows} rows, {labels.shape[0]} labels"
@@ -106,7 +105,7 @@ def map_of(array: Array) -> mmap.mmap | None:
 
 
 def _edges(x: Any, rows: int, height: int) -> list[tuple[int, int]]:
-    """Return the first and the last row but one of every block."""
+    """Return where each block begins and ends."""
     chunks = (rows,)
     if hasattr(x, "dask"):
         chunks = x.chunks[0]
@@ -126,7 +125,22 @@ def _in_file(x: Any) -> InFile | None:
     skipped = x.__array_interface__["data"][0] - begin
     start = x.offset - x.offset % mmap.ALLOCATIONGRANULARITY  # where the map begins
     path = str(Path(x.filename).resolve())
-    return InFile(path, start + skipped, len(x), x.shape[1:], x.dtype.str, stamp_of(path))
+    try:
+        stamp = stamp_of(path)
+        file = InFile(path, start + skipped, len(x), x.shape[1:], x.dtype.str, stamp)
+        return file if _shows(x, file) else None
+    except OSError:  # the map outlives its file
+        return None
+
+
+def _shows(x: Any, file: InFile) -> bool:
+    """Say whether a map shows its file, and not one that has lost its name to another since."""
+    if file.offset + x.nbytes > file.stamp[0]:
+        return True  # to look at a part of the map that the file has lost would end the process
+    return all(
+        x[k : k + 1].tobytes() == file.some(k, k + 1).read().tobytes()
+        for k in {0, len(x) // 2, len(x) - 1}
+    )
 
 
 def _some(array: Any, file: InFile | None, first: int, stop: int) -> Later | InFile:

@@ -132,6 +132,15 @@ def test_changes_that_are_in_memory_alone_are_not_read_from_the_file(x, tmp_path
     assert not _rows.Source(shared)[0:10][3].any()
 
 
+def test_a_map_whose_file_was_replaced_or_removed_shows_what_it_did(net, x, tmp_path):
+    outside = mapped(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", x[::-1])
+    (tmp_path / "y.npy").replace(tmp_path / "x.npy")
+    np.testing.assert_array_equal(net.predict(outside), net.predict(x))
+    (tmp_path / "x.npy").unlink()
+    np.testing.assert_array_equal(net.predict(outside), net.predict(x))
+
+
 def test_what_is_in_memory_stays_there(x, tmp_path):
     assert _rows.source_of(x) is None
     assert _rows.source_of(x.tolist()) is None
