@@ -51,6 +51,15 @@ def models(session: nox.Session) -> None:
     session.run("pytest", *own, *session.posargs, env={"KERAS_BACKEND": "jax"})
 
 
+@nox.session(default=False)
+def scale(session: nox.Session) -> None:
+    """Run the tests of large sets with Dask, Zarr and loky installed, and many more kills."""
+    session.install("-e", ".[test,dask]", "--group", "scale")
+    own = ["tests/rows", "tests/attacks/test_dask.py", "tests/attacks/test_executor.py"]
+    own += ["tests/attacks/test_checkpoint.py", "tests/test_kept.py", "tests/cli/test_attack.py"]
+    session.run("pytest", *own, *session.posargs, env={"FASTNN_KILLS": "100"})
+
+
 @nox.session(python="3.11", venv_backend="uv")
 def lowest(session: nox.Session) -> None:
     """Run the tests on the oldest versions that pyproject.toml admits."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastnn import _units
+from fastnn._errors import row_error
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -191,13 +192,14 @@ def _require_within(array: NDArray[Any], limits: Bounds, name: str) -> None:
         wrong = ~(np.isfinite(block) & (block >= lower) & (block <= upper))
         row, column = (int(i) for i in np.argwhere(wrong)[0])
         value = block[row, column]
-        place = f"{name}[{start + row}, {column}]"
+        place = ValueError, f"{name}[", start + row
         if not np.isfinite(value):
-            raise ValueError(f"{place} is {value}; every entry must be finite")
+            raise row_error(*place, f", {column}] is {value}; every entry must be finite")
         hint = ""
         if tuple(limits) == (0.0, 1.0):
             hint = _units.hint(np.nanmin(array), np.nanmax(array), ", or give bounds in its units")
-        raise ValueError(f"{place} is {value:g}, outside the bounds {tuple(limits)}{hint}")
+        what = f"{value:g}, outside the bounds {tuple(limits)}{hint}"
+        raise row_error(*place, f", {column}] is {what}")
 
 
 def labels(
@@ -225,7 +227,7 @@ def labels(
         kept = kept.copy()
     if kept.view(np.uint64).max(initial=0) >= classes:  # where a negative number is a large one
         row = int(np.argmax((array < 0) | (array >= classes)))
-        raise ValueError(f"{name}[{row}] is {array[row]}, outside [0, {classes})")
+        raise row_error(ValueError, f"{name}[", row, f"] is {array[row]}, outside [0, {classes})")
     return kept
 
 
@@ -234,8 +236,10 @@ def _whole(array: NDArray[Any], name: str) -> NDArray[np.int64]:
     wide = array.astype(np.float64)
     wrong = ~((wide == np.round(wide)) & (np.abs(wide) < 2**53))
     if wrong.any():
-        place = tuple(int(k) for k in np.argwhere(wrong)[0])
-        raise ValueError(f"{name}{list(place)} is {array[place]}, expected a whole number")
+        row, *others = (int(k) for k in np.argwhere(wrong)[0])
+        place = "".join(f", {k}" for k in others)
+        what = f"{place}] is {array[row, *others]}, expected a whole number"
+        raise row_error(ValueError, f"{name}[", row, what)
     return wide.astype(np.int64)
 
 
@@ -248,12 +252,12 @@ def _from_one_hot(array: NDArray[Any], classes: int, name: str) -> NDArray[np.in
     wrong = ((array != 0).sum(axis=1) != 1) | ((array == 1).sum(axis=1) != 1)
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise ValueError(f"{name}[{row}] is not one-hot: {array[row].tolist()}")
+        raise row_error(ValueError, f"{name}[", row, f"] is not one-hot: {array[row].tolist()}")
     columns: NDArray[np.int64] = array.argmax(axis=1).astype(np.int64)
     return columns
 
 
-def some_rows(array: NDArray[Any], name: str = "x") -> None:
+def some_rows(array: Sized, name: str = "x") -> None:
     """Raise if there are no rows, which have no mean."""
     if len(array) == 0:
         raise ValueError(f"{name} has no rows")

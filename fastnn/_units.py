@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn._errors import row_error
+
 _BLOCK = 512  # rows that are looked at, or converted, at a time
 _SMALLEST_IMAGE = 64  # entries: 8 x 8 pixels
 _DARK = 127  # images have brighter pixels, other numbers seldom stop between this and 255
@@ -38,11 +40,12 @@ def converted(array: NDArray[Any], dtype: np.dtype[Any], name: str) -> NDArray[A
             wrong = np.isfinite(block) & ((block > limit) | (block < -limit))
             if wrong.any():
                 row, column = (int(k) for k in np.argwhere(wrong)[0])
-                raise ValueError(
-                    f"{name}[{start + row}, {column}] is {block[row, column]:g}: {dtype} has not "
-                    f"all numbers beyond {limit:,.0f}; subtract an offset, or use a network of more"
-                    " digits (net.astype(np.float64))"
+                what = (
+                    f", {column}] is {block[row, column]:g}: {dtype} has not all numbers beyond "
+                    f"{limit:,.0f}; subtract an offset, or use a network of more digits "
+                    "(net.astype(np.float64))"
                 )
+                raise row_error(ValueError, f"{name}[", start + row, what)
         out[start : start + len(block)] = block
     return out
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _checks
-from fastnn._engine import gradients, passes, units
+from fastnn._engine import gradients, passes, sets, units
 from fastnn._parameters import Parameters
 
 
@@ -110,12 +109,12 @@ class MLP(Parameters):
         rows = units.checked(self, x)
         return _checks.as_given(x, passes.logits(self, rows))
 
-    def predict(self, x: ArrayLike) -> Any:
+    def predict(self, x: Any) -> Any:
         """Return the class with the largest logit, the lowest one if several are equal.
 
         Parameters
         ----------
-        x : ndarray, shape (N, D) or (D,), real numbers or uint8
+        x : ndarray, shape (N, D) or (D,), real numbers or uint8; or sliceable, or iterator
 
         Returns
         -------
@@ -134,8 +133,7 @@ class MLP(Parameters):
         >>> net.predict(np.array([[2.0, 3.0], [5.0, 4.0]]))
         array([1, 0])
         """
-        rows = units.checked(self, x)
-        return _checks.as_given(x, passes.predictions(self, rows))
+        return sets.predictions(self, x)
 
     def predict_proba(self, x: ArrayLike) -> NDArray[Any]:
         """Return the softmax of the logits.
@@ -165,14 +163,14 @@ class MLP(Parameters):
         rows = units.checked(self, x)
         return _checks.as_given(x, passes.probabilities(self, rows))
 
-    def loss(self, x: ArrayLike, labels: ArrayLike) -> float:
+    def loss(self, x: Any, labels: Any = None) -> float:
         """Return the mean cross-entropy, ``mean_i(log sum_k e**z_ik - z_i,label)``.
 
         Parameters
         ----------
-        x : ndarray, shape (N, D) or (D,), real numbers or uint8
+        x : ndarray, shape (N, D) or (D,), real numbers or uint8; or sliceable, or iterator
         labels : ndarray of int, shape (N,), or int
-            True classes, each in [0, C).
+            True classes, each in [0, C). None where an iterator has them.
 
         Raises
         ------
@@ -188,17 +186,16 @@ class MLP(Parameters):
         >>> round(net.loss(np.array([[5.0, 4.0]]), [0]), 3)
         0.693
         """
-        rows, truth = units.samples(self, x, labels)
-        return float(passes.sample_losses(self, rows, truth).mean(dtype=np.float64))
+        return sets.mean_loss(self, x, labels)
 
-    def accuracy(self, x: ArrayLike, labels: ArrayLike) -> float:
+    def accuracy(self, x: Any, labels: Any = None) -> float:
         """Return the share of rows whose predicted class is the label.
 
         Parameters
         ----------
-        x : ndarray, shape (N, D) or (D,), real numbers or uint8
+        x : ndarray, shape (N, D) or (D,), real numbers or uint8; or sliceable, or iterator
         labels : ndarray of int, shape (N,), or int
-            True classes, each in [0, C).
+            True classes, each in [0, C). None where an iterator has them.
 
         Raises
         ------
@@ -213,8 +210,7 @@ class MLP(Parameters):
         >>> net.accuracy(np.array([[2.0, 3.0], [5.0, 4.0]]), [1, 1])
         0.5
         """
-        rows, truth = units.samples(self, x, labels)
-        return int(np.count_nonzero(passes.predictions(self, rows) == truth)) / len(rows)
+        return sets.accuracy(self, x, labels)
 
     def gradients(self, x: ArrayLike, labels: ArrayLike, l2: float = 0.0) -> Gradients:
         """Return the derivatives of the mean loss by every weight and bias.

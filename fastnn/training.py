@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +16,12 @@ from fastnn import _checks, _units
 from fastnn._adversary import Adversary, Moves, adversary_of
 from fastnn._engine.descent import Result, Samples, Settings, descend
 from fastnn._history import History
+from fastnn._kept import Kept, about_training
 from fastnn._parameters import require_network
-from fastnn.attacks.evaluate import AttackLike
+from fastnn._shuffled import Shuffled, count_of, like_of, parts_of, some_of, taken
+from fastnn.attacks._plan import AttackLike
 from fastnn.networks import MLP
 
-_SOME = 1000  # samples by which a loss is estimated
 _NEAR = 0.05  # share of a loss
 
 __all__ = ["History", "run_epochs", "train"]
@@ -26,8 +29,8 @@ __all__ = ["History", "run_epochs", "train"]
 
 def train(
     net: MLP,
-    x: ArrayLike,
-    labels: ArrayLike,
+    x: Any,
+    labels: Any,
     *,
     epochs: int,
     batch_size: int,
@@ -40,6 +43,7 @@ def train(
     attack: AttackLike | None = None,
     eps: float | None = None,
     bounds: tuple[float, float] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> History:
     """Train a network in place by minibatch stochastic gradient descent.
 
@@ -48,8 +52,9 @@ def train(
     net : MLP
         Its weights and biases are replaced after every epoch. If an error or an interrupt ends the
         training, the network keeps those of the last complete epoch.
-    x : ndarray, shape (N, D), real numbers or uint8
-    labels : ndarray of int, shape (N,)
+    x : ndarray, shape (N, D), real numbers or uint8; or sliceable
+        More than memory holds, such as an ``np.memmap``, is read in every epoch; see the notes.
+    labels : ndarray of int, shape (N,); or sliceable
         True classes, each in [0, C).
     epochs : int
         Passes over the samples, at least 1.
@@ -76,6 +81,11 @@ def train(
         The budget of the attack, >= 0, in the units of `x`.
     bounds : tuple (lower, upper), optional
         Valid range of an input, for the attack; the inputs must be within it.
+    checkpoint : path-like, optional
+        A file for the training as it is after every epoch: parameters, velocities, the generator
+        and the history. The same call after an interrupt or a kill goes on from there, with the
+        network of the start or that of the file, and ends with the bits of an undisturbed training.
+        With more `epochs` than before, it goes on, too. It is not removed at the end.
 
     Returns
     -------
@@ -87,7 +97,9 @@ def train(
     TypeError, ValueError
         As `MLP.loss` for `x`, `labels` and `validation`; a setting is out of its range; as
         `adversarial_accuracy` for `attack`, `eps` and `bounds`; one of `attack` and `eps` is given
-        without the other, or `bounds` without both.
+        without the other, or `bounds` without both; `checkpoint` is that of another training.
+    OSError
+        A file cannot be read or written.
     FloatingPointError
         The training diverges: a logit, a weight or a bias overflows.
 
@@ -102,6 +114,11 @@ def train(
     -----
     ``v = momentum * v + mean gradient + l2 * W``; ``W = W - learning_rate * v``. The sums over a
     batch are added up in an order that does not depend on the number of threads.
+
+    Samples in memory are shuffled as a whole. Of those outside of it, runs of 512 neighbours are
+    put into a random order; some of them, up to 20,480 rows, are read together, shuffled and cut
+    into batches, while the next ones are read. So a file that is sorted by class should be shuffled
+    first. Memory beyond two such groups: 4 or 8 bytes for each sample, for its loss.
 
     With an attack, each step lowers the loss at the worst inputs within eps that the attack finds:
     Madry et al. (2018), arXiv:1706.06083, equation 2.1. Every epoch has new random starts, and a
@@ -126,29 +143,35 @@ def train(
     True
     """
     require_network(net)
-    samples = _checks.samples(x, labels, net.sizes, net.dtype)
-    judged = [samples]
+    judged = [taken(x, labels, net, "x")]
     if validation is not None:
-        pair = _pair(validation)
-        judged.append(_checks.samples(*pair, net.sizes, net.dtype, name="validation x"))
+        judged.append(taken(*_pair(validation), net, "validation x"))
     epochs = _checks.positive_integer(epochs, "epochs")
-    settings = _settings(len(samples[0]), batch_size, learning_rate, momentum, l2)
-    adversary = adversary_of(attack, eps, bounds, net, samples)
-    before = net.loss(*_some(samples))
-    history = run_epochs(net, settings, judged, epochs, rng, adversary=adversary, progress=progress)
-    _warn_of_failure(history, before, math.log(net.sizes[-1]), samples[0])
+    settings = _settings(count_of(judged[0]), batch_size, learning_rate, momentum, l2)
+    some = some_of(judged[0])
+    adversary = adversary_of(attack, eps, bounds, net, like_of(judged[0]))
+    before, kept = net.loss(*some), None
+    if checkpoint is not None:
+        about = about_training(net, judged, settings, adversary, rng)
+        kept = Kept(Path(checkpoint), about, before)
+    history = run_epochs(
+        net, settings, judged, epochs, rng, adversary=adversary, kept=kept, progress=progress
+    )
+    before = before if kept is None else kept.before
+    _warn_of_failure(history, before, math.log(net.sizes[-1]), like_of(judged[0]))
     return history
 
 
 def run_epochs(
     net: MLP,
     settings: Settings,
-    judged: Sequence[Samples],
+    judged: Sequence[Samples | Shuffled],
     epochs: int,
     rng: int | np.random.Generator | None,
     *,
     adversary: Adversary | None = None,
     enough: Callable[[History], bool] = lambda _: False,
+    kept: Kept | None = None,
     progress: bool = False,
 ) -> History:
     """Train as `train` does, on the first of the checked samples that are `judged`.
@@ -159,8 +182,10 @@ def run_epochs(
     samples = judged[0]
     generator = np.random.default_rng(rng)
     work = MLP(net.weights, net.biases, net.activation)
-    moves = None if adversary is None else Moves(adversary, work, samples, generator)
+    moves = None if adversary is None else Moves(adversary, work, generator)
     history = History()
+    if kept is not None:
+        kept.attach(generator, history, epochs, lambda: _take_over(net, work))
 
     def after(results: list[Result]) -> str:
         _append(history, results)
@@ -170,23 +195,18 @@ def run_epochs(
     descend(
         work,
         settings,
-        samples,
+        lambda: parts_of(samples, generator, settings.batch_size),
         judged,
+        like=like_of(samples),
         epochs=epochs,
-        order=lambda: generator.permutation(len(samples[0])),
         after=after,
         before=None if moves is None else moves.begin_epoch,
         moved=moves,
         enough=lambda: enough(history),
+        keeper=kept,
         progress=progress,
     )
     return history
-
-
-def _some(samples: Samples) -> Samples:
-    """Return some hundred of the samples, from all parts of the set."""
-    every = -(-len(samples[0]) // _SOME)
-    return samples[0][::every], samples[1][::every]
 
 
 def _warn_of_failure(history: History, before: float, guess: float, x: NDArray[Any]) -> None:

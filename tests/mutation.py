@@ -42,6 +42,7 @@ MEMORY = 16 << 30  # bytes of address space: a mutant may ask for any amount
 # The tests of every module, files or folders of `tests/`, the quickest to notice a fault first.
 TESTS = {
     "_apply": "test_functional.py",
+    "_errors": "rows attacks/test_blocks.py",
     "_checks": "test_checks.py test_networks.py attacks",
     "_engine.activations": "engine/test_layers.py test_parameters.py test_networks.py attacks",
     "_engine.descent": "engine/test_descent.py test_training.py comp7015 runtime/test_team.py",
@@ -65,10 +66,15 @@ TESTS = {
     "_kernels.atomics": "kernels/test_narrow_jobs.py engine/test_narrow.py",
     "_kernels.narrow_jobs": "kernels/test_narrow_jobs.py engine/test_narrow.py",
     "_kernels.narrow_products": "kernels/test_narrow_jobs.py engine/test_narrow.py",
+    "_engine.sets": "rows test_networks.py",
+    "_kept": "test_kept.py",
+    "_shuffled": "test_kept.py",
     "_parameters": "test_parameters.py io/test_networks.py",
     "_runtime.blas": "runtime/test_team.py runtime/test_signals.py",
     "_runtime.helpers": "runtime/test_team.py runtime/test_signals.py",
+    "_runtime.executors": "runtime/test_executors.py attacks/test_executor.py",
     "_runtime.files": "runtime/test_files.py io",
+    "_runtime.journal": "runtime/test_journal.py attacks/test_checkpoint.py",
     "_runtime.processors": "runtime/test_team.py runtime/test_vectors.py",
     "_runtime.signals": "runtime/test_signals.py runtime/test_team.py",
     "_runtime.team": "runtime/test_team.py runtime/test_signals.py test_training.py",
@@ -79,7 +85,11 @@ TESTS = {
 }
 TESTS |= {
     f"{folder}.{file.stem}": tests
-    for folder, tests in (("attacks", "attacks"), ("reports", "reports attacks"))
+    for folder, tests in (
+        ("attacks", "attacks"),
+        ("reports", "reports attacks"),
+        ("_rows", "rows attacks/test_blocks.py"),
+    )
     for file in ROOT.glob(f"fastnn/{folder}/_[a-z]*.py")
 }
 

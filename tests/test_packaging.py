@@ -20,7 +20,7 @@ PROJECT = ROOT / "pyproject.toml"
 # Other people's scripts call these.
 SIGNATURES = {
     "adversarial_accuracy": "net x labels eps bounds threads progress attack targets rng recount "
-    "keep_adversarial lattice verify",
+    "keep_adversarial lattice verify results checkpoint executor",
     "fgsm": "net x labels eps bounds",
     "first_flip": "net x labels bounds",
     "load_data": "data labels inputs split",
@@ -30,7 +30,7 @@ SIGNATURES = {
     "save_mlp": "net path",
     "threads": "n",
     "train": "net x labels epochs batch_size learning_rate momentum l2 validation rng progress "
-    "attack eps bounds",
+    "attack eps bounds checkpoint",
 }
 CLASSES = {
     "AdversarialReport": "n eps clean_correct adversarial_correct clean_accuracy "

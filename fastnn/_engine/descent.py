@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,31 @@ from fastnn._runtime.threads import thread_count
 
 Samples = tuple[NDArray[Any], NDArray[np.int64]]  # inputs (N, D) and labels (N,), checked
 Result = tuple[NDArray[Any], int]  # the loss of every sample, and how many are right
+
+
+class Part(NamedTuple):
+    """Some samples in memory, which make up whole batches, and the order in which they are taken.
+
+    `numbers` are those of the samples among all, None where the part has all of them.
+    """
+
+    x: NDArray[Any]
+    labels: NDArray[np.int64]
+    order: NDArray[np.int64] | None = None
+    numbers: NDArray[np.int64] | None = None
+
+
+Moved = Callable[[Part, Rows], NDArray[Any]]  # inputs for the rows of a batch
+
+
+class Keeper(Protocol):
+    """What keeps a training, so that it goes on after its process was killed."""
+
+    def begin(self, descent: Descent) -> int:
+        """Put a descent where it was, and return how many epochs it has behind it."""
+
+    def keep(self, descent: Descent) -> None:
+        """Keep a descent after an epoch."""
 
 
 @dataclass(frozen=True)
@@ -70,26 +95,44 @@ class Descent:
         self._sums = GradientSums(net, settings.batch_size, x)
         self._workspaces = Workspaces(net, max(MOST_ROWS, self._sums.height), to=1)
 
-    def epoch(
-        self,
-        x: NDArray[Any],
-        labels: NDArray[np.int64],
-        order: NDArray[np.int64] | None = None,
-        moved: Callable[[Rows], NDArray[Any]] | None = None,
-    ) -> None:
-        """Take one step for every batch of the samples, in the given `order` or in their own.
+    def epoch(self, part: Part, moved: Moved | None = None) -> None:
+        """Take one step for every batch of the samples, in the given order or in their own.
 
         With `moved`, a batch takes its step on the inputs that this returns for its rows.
         """
-        batches = cut(len(x), self._settings.batch_size)
+        x, labels, order, _ = part
+        size = len(x) if order is None else len(order)
+        batches = cut(size, self._settings.batch_size)
         every = [batch if order is None else order[batch] for batch in batches]
         if moved is None:
             self._take(x, labels, every)
         else:
             for rows in every:
-                inputs = moved(rows)  # on a team of its own, so not while helpers share products
+                # On a team of its own, so not while helpers share products.
+                inputs = moved(part, rows)
                 self._take(inputs, labels[rows], [slice(0, len(inputs))])
         self._require_finite()
+
+    @property
+    def parameters(self) -> list[NDArray[Any]]:
+        """Weights, then biases, as rows."""
+        return self._parameters
+
+    @property
+    def state(self) -> list[NDArray[Any]]:
+        """The arrays that a step changes: parameters and velocities."""
+        fused = self._fused
+        return [*self._parameters, *(self._velocities if fused is None else fused.velocities)]
+
+    def restore(self, arrays: Sequence[NDArray[Any]]) -> None:
+        """Put a `state` back."""
+        count = len(self._parameters)
+        for ours, array in zip(self._parameters, arrays[:count], strict=True):
+            ours[:] = array
+        if self._fused is not None:
+            self._fused.restore(arrays[count:])
+        else:
+            self._velocities = list(arrays[count:])
 
     def _take(self, x: NDArray[Any], labels: NDArray[np.int64], batches: Sequence[Rows]) -> None:
         """Take one step for every batch."""
@@ -134,8 +177,18 @@ class Descent:
 
         self._team.run(task, self._sums.slices)
 
-    def evaluate(self, x: NDArray[Any], labels: NDArray[np.int64]) -> Result:
-        """Return every sample's loss, shape (N,), and the number of samples that are right."""
+    def evaluate(self, samples: Samples | Iterable[Samples]) -> Result:
+        """Return every sample's loss, shape (N,), and the number of samples that are right.
+
+        Samples outside of memory come block by block.
+        """
+        if isinstance(samples, tuple):
+            return self._evaluate(*samples)
+        every = [self._evaluate(*block) for block in samples]
+        return np.concatenate([losses for losses, _ in every]), sum(hits for _, hits in every)
+
+    def _evaluate(self, x: NDArray[Any], labels: NDArray[np.int64]) -> Result:
+        """Return losses and hits of samples in memory."""
         losses = np.empty(len(x), self.net.dtype)
         hits: list[int] = []  # of every tile
 
@@ -150,30 +203,36 @@ class Descent:
 def descend(
     net: Network,
     settings: Settings,
-    samples: Samples,
-    judged: Sequence[Samples],
+    parts: Callable[[], Iterable[Part]],
+    judged: Sequence[Samples | Iterable[Samples]],
     *,
+    like: NDArray[Any],
     epochs: int,
     after: Callable[[list[Result]], str],
     before: Callable[[int], None] | None = None,
-    order: Callable[[], NDArray[np.int64] | None] = lambda: None,
-    moved: Callable[[Rows], NDArray[Any]] | None = None,
+    moved: Moved | None = None,
     enough: Callable[[], bool] = lambda: False,
+    keeper: Keeper | None = None,
     progress: bool = False,
 ) -> None:
     """Train for some epochs: the loop of `train` and of the assignment's `nn_train`.
 
-    Every epoch calls `before` with its number, takes a step for every batch of `samples`, in the
-    order that `order` returns and on the inputs that `moved` returns for its rows, evaluates all
-    that are `judged`, and calls `after` with the results, which returns a remark for the progress
-    bar. `enough` is asked after every epoch whether it was the last.
+    Every epoch calls `before` with its number, takes a step for every batch of the samples that
+    `parts` returns, on the inputs that `moved` returns for its rows, evaluates all that are
+    `judged`, and calls `after` with the results, which returns a remark for the progress bar.
+    `enough` is asked after every epoch whether it was the last. The rows of `like` are similar to
+    those of the samples. With a `keeper`, the epochs that it has kept are left out.
     """
     with Team(thread_count()) as team, Progress("training", epochs, enabled=progress) as bar:
-        descent = Descent(net, settings, team, samples[0])
-        for epoch in range(epochs):
+        descent = Descent(net, settings, team, like)
+        begin = 0 if keeper is None else keeper.begin(descent)
+        for epoch in range(begin, epochs):
             if before is not None:
                 before(epoch)
-            descent.epoch(*samples, order(), moved)
-            bar.update(epoch + 1, after([descent.evaluate(*pair) for pair in judged]))
+            for part in parts():
+                descent.epoch(part, moved)
+            bar.update(epoch + 1, after([descent.evaluate(samples) for samples in judged]))
+            if keeper is not None:
+                keeper.keep(descent)
             if enough():
                 break

@@ -7,6 +7,7 @@ take their step while they are in the cache, where the products of the backward 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,17 @@ class FusedSteps:
             for w in net.weights
         ]
         self._bias_velocities = [np.zeros_like(b) for b in net.biases]
+
+    @property
+    def velocities(self) -> list[Array]:
+        """The velocities of weights and biases; of weights empty where they are not needed."""
+        return [*self._velocities, *self._bias_velocities]
+
+    def restore(self, velocities: Sequence[Array]) -> None:
+        """Put `velocities` back."""
+        count = len(self._velocities)
+        self._velocities = list(velocities[:count])
+        self._bias_velocities = list(velocities[count:])
 
     def on(self, team: Team) -> contextlib.AbstractContextManager[None]:
         """Take the steps of the block, on all threads of a team if that is worth it."""

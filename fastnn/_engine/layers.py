@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fastnn._engine import losses, masked
 from fastnn._engine.tiles import numbers_of
 from fastnn._engine.workspace import Rows, Workspace
+from fastnn._errors import row_error
 from fastnn._kernels import elementwise
 
 Array = NDArray[Any]
@@ -122,6 +123,5 @@ def require_finite(values: Array, rows: Rows, what: str) -> None:
     broken = losses.first_not_finite(values)
     if broken is not None:
         row = numbers_of(rows)[broken]
-        raise FloatingPointError(
-            f"row {row}: the {what} are not finite; the network overflows its type"
-        )
+        after = f": the {what} are not finite; the network overflows its type"
+        raise row_error(FloatingPointError, "row ", row, after)

@@ -71,8 +71,10 @@ def warn_of_shares(
         )
 
 
-def samples(net: Network, x: ArrayLike, labels: ArrayLike) -> tuple[Any, NDArray[np.int64]]:
+def samples(
+    net: Network, x: ArrayLike, labels: ArrayLike, *, level: int = 4
+) -> tuple[Any, NDArray[np.int64]]:
     """Return inputs (N, D), N > 0, and labels (N,), checked against the widths of a network."""
-    rows = checked(net, x, level=4)
+    rows = checked(net, x, level=level)
     _checks.some_rows(rows)
     return rows, _checks.labels(labels, len(rows), net.sizes[-1])

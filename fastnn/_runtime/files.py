@@ -45,7 +45,7 @@ class Temporary:
         while True:
             self._path = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
             self.file: BinaryIO = self._path.open("xb")
-            if not _lock(self.file) or os.fstat(self.file.fileno()).st_nlink:
+            if not lock(self.file) or os.fstat(self.file.fileno()).st_nlink:
                 return
             self.file.close()  # another process removed it as stale before it was locked
 
@@ -107,7 +107,7 @@ def remove_stale(folder: Path, is_ours: Callable[[str], bool]) -> None:
 def _remove_if_stale(path: Path) -> None:
     """Remove a temporary file unless a process is writing it."""
     with path.open("rb") as file:
-        stale = _lock(file, wait=False)
+        stale = lock(file, wait=False)
         if stale is None:
             stale = time.time() - os.fstat(file.fileno()).st_mtime > _STALE_SECONDS
         if stale and not _WINDOWS:
@@ -118,13 +118,13 @@ def _remove_if_stale(path: Path) -> None:
 
 if sys.platform == "win32":
 
-    def _lock(file: BinaryIO | int, *, wait: bool = True) -> bool | None:
+    def lock(file: BinaryIO | int, *, wait: bool = True) -> bool | None:
         """Return None: files have no locks of this kind."""
         return None
 
 else:
 
-    def _lock(file: BinaryIO | int, *, wait: bool = True) -> bool | None:
+    def lock(file: BinaryIO | int, *, wait: bool = True) -> bool | None:
         """Lock a file until it is closed: False if another has, None if files have no locks."""
         try:
             fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -145,7 +145,7 @@ def alone_in(folder: Path) -> Iterator[None]:
         yield
         return
     try:
-        _lock(descriptor)
+        lock(descriptor)
         yield
     finally:
         os.close(descriptor)  # which ends the lock

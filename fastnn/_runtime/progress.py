@@ -24,13 +24,13 @@ class Progress:
     ----------
     label : str
         Name of the work; drawn before the bar.
-    total : int
-        Number of steps.
+    total : int or None
+        Number of steps; None where it is not known.
     enabled : bool, optional
         If False, nothing is drawn; so callers need no branch.
     """
 
-    def __init__(self, label: str, total: int, *, enabled: bool = True) -> None:
+    def __init__(self, label: str, total: int | None, *, enabled: bool = True) -> None:
         self._label, self._total, self._enabled = label, total, enabled
         self._shown: _Bar | _Lines | None = None
 
@@ -62,7 +62,7 @@ class _Bar:
     call that compiles kernels.
     """
 
-    def __init__(self, label: str, total: int) -> None:
+    def __init__(self, label: str, total: int | None) -> None:
         self._bar = _tqdm()(desc=label, total=total, delay=_SHOWN_AFTER)
         self._closed = threading.Event()
         self._ticking = threading.Thread(target=self._tick, name="fastnn progress", daemon=True)
@@ -89,14 +89,14 @@ class _Bar:
 class _Lines:
     """A line every half minute, and one at the end of work that took longer than a second."""
 
-    def __init__(self, label: str, total: int) -> None:
+    def __init__(self, label: str, total: int | None) -> None:
         self._label, self._total = label, total
         self._done, self._note = 0, ""
         self._start = self._last = time.monotonic()
 
     def update(self, done: int, note: str) -> None:
         self._done, self._note = done, note
-        if time.monotonic() - self._last >= _LOG_SECONDS and done < self._total:
+        if time.monotonic() - self._last >= _LOG_SECONDS and done != self._total:
             self._last = time.monotonic()
             self._print()
 
@@ -108,12 +108,14 @@ class _Lines:
         """Print how far the work is, for how long it has been going on, and what is left."""
         passed = time.monotonic() - self._start
         times = f"{_clock(passed)} passed"
-        if 0 < self._done < self._total:
+        if self._total and 0 < self._done < self._total:
             times += f", {_clock(passed / self._done * (self._total - self._done))} left"
-        share = self._done / self._total if self._total else 1
         note = f", {self._note}" if self._note else ""
-        counts = f"{self._done}/{self._total}"
-        print(f"{self._label}: {share:4.0%} {counts} [{times}{note}]", file=sys.stderr, flush=True)
+        counts = f"{self._done}"
+        if self._total is not None:
+            share = self._done / self._total if self._total else 1
+            counts = f"{share:4.0%} {self._done}/{self._total}"
+        print(f"{self._label}: {counts} [{times}{note}]", file=sys.stderr, flush=True)
 
 
 def _clock(seconds: float) -> str:

@@ -6,9 +6,11 @@ A threaded BLAS beside threads of our own makes two pools spin against each othe
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,6 +22,18 @@ from fastnn._runtime.processors import cores, current_processor
 from fastnn._runtime.signals import DeferredSignals
 
 _NO_MORE = object()
+
+_pinning: ContextVar[bool] = ContextVar("fastnn_pinning", default=True)
+
+
+@contextlib.contextmanager
+def without_pinning() -> Iterator[None]:
+    """Let helpers run anywhere: several processes would choose the same cores for theirs."""
+    token = _pinning.set(False)
+    try:
+        yield
+    finally:
+        _pinning.reset(token)
 
 
 class Team:
@@ -126,7 +140,10 @@ class Team:
         if len(self._helpers) < count:
             self._helpers += helpers.take(count - len(self._helpers))
         ready = self._helpers[:count]
-        if ready and hasattr(os, "sched_getaffinity"):
+        if ready and not _pinning.get() and hasattr(os, "sched_getaffinity"):
+            for helper in ready:
+                helper.keep_on(frozenset(os.sched_getaffinity(0)))
+        elif ready and hasattr(os, "sched_getaffinity"):
             here, all_cores = current_processor(), cores(frozenset(os.sched_getaffinity(0)))
             others = [core for core in all_cores if here not in core]
             anywhere = frozenset[int]().union(*(others or all_cores))

@@ -15,6 +15,7 @@ from fastnn._engine import units
 from fastnn._engine.layers import require_finite
 from fastnn._engine.tiles import for_each_tile, numbers_of
 from fastnn._engine.workspace import Rows, Workspace
+from fastnn._errors import row_error
 from fastnn._parameters import require_network
 from fastnn.attacks._goal import Goal
 from fastnn.attacks._tile import Tile
@@ -252,15 +253,18 @@ def checked(
     labels: ArrayLike,
     bounds: tuple[float, float] | None,
     each: _checks.Each | None = None,
+    *,
+    stated: bool = True,
 ) -> tuple[_checks.Bounds, Array, NDArray[np.int64]]:
     """Return bounds, inputs (N, D) and labels (N,) of what is to be attacked, after checks.
 
-    With `each`, many rows are checked on its threads.
+    With `each`, many rows are checked on its threads. Where there are no bounds, `stated` requires
+    inputs that do not look like other units.
     """
     require_network(net)
     limits = _checks.bounds(bounds)
     rows = _checks.inputs(x, net.sizes[0], net.dtype, limits=limits, each=each)
-    if bounds is None:
+    if stated and bounds is None:
         _units.require_stated(rows, "x")
     else:
         units.warn_of_pixels(net, rows, level=4)
@@ -282,5 +286,5 @@ def goal_of(targets: ArrayLike | None, rng: Any, labels: NDArray[np.int64], clas
     wanted = _checks.labels(targets, len(labels), classes, name="targets")
     if (wanted == labels).any():
         row = int(np.argmax(wanted == labels))
-        raise ValueError(f"targets[{row}] is {wanted[row]}, which is the true class")
+        raise row_error(ValueError, "targets[", row, f"] is {wanted[row]}, which is the true class")
     return Goal(wanted, operator.index(seed), samples)

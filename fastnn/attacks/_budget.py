@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn import _checks
+from fastnn._errors import row_error
 from fastnn._kernels import budgets
 from fastnn.attacks import _norms as norms
 
@@ -60,7 +61,8 @@ class Budget(NamedTuple):
             far = np.logical_and.reduce([_too_far(found, clean, eps, norm) for norm in self.norms])
         if far.any():
             row = int(np.argmax(far))
-            raise ValueError(_words(found[row], clean[row], eps, self.norms, int(numbers[row])))
+            words = _words(found[row], clean[row], eps, self.norms)
+            raise row_error(ValueError, words[0], int(numbers[row]), words[1])
 
     def _require_inside(
         self, found: Array, bounds: tuple[Any, Any], numbers: NDArray[np.int64]
@@ -69,10 +71,9 @@ class Budget(NamedTuple):
         outside = ~((found >= bounds[0]) & (found <= bounds[1]))
         if outside.any():
             row, column = (int(i) for i in np.argwhere(outside)[0])
-            raise ValueError(
-                f"the attack returned {found[row, column]!s} at [{numbers[row]}, {column}], "
-                f"outside the bounds {tuple(self.bounds)}"
-            )
+            before = f"the attack returned {found[row, column]!s} at ["
+            after = f", {column}], outside the bounds {tuple(self.bounds)}"
+            raise row_error(ValueError, before, numbers[row], after)
 
 
 def _too_far(found: Array, clean: Array, eps: Any, norm: str) -> NDArray[np.bool_]:
@@ -92,13 +93,14 @@ def _entries_too_far(found: Array, clean: Array, eps: Any) -> NDArray[np.bool_]:
     return np.asarray(~(near | between))
 
 
-def _words(found: Array, clean: Array, eps: Any, every: tuple[str, ...], number: int) -> str:
-    """Return the message about a row that is too far."""
+def _words(found: Array, clean: Array, eps: Any, every: tuple[str, ...]) -> tuple[str, str]:
+    """Return the message about a row that is too far, before and after the row's number."""
     if every == ("linf",):
         column = int(np.argmax(_entries_too_far(found, clean, eps)))
         return (
-            f"the attack returned {found[column]!s} at [{number}, {column}], "
-            f"further than eps {eps!s} from {clean[column]!s}"
+            f"the attack returned {found[column]!s} at [",
+            f", {column}], further than eps {eps!s} from {clean[column]!s}",
         )
     sizes = [f"{norms.length(found[None], clean[None], norm)[0]:.9g} in {norm}" for norm in every]
-    return f"the attack moved row {number} by {' and '.join(sizes)}, further than eps {eps!s}"
+    moved = " and ".join(sizes)
+    return "the attack moved row ", f" by {moved}, further than eps {eps!s}"

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn import _checks
+from fastnn._errors import row_error
 
 Array = NDArray[Any]
 
@@ -69,10 +70,11 @@ class Lattice:
             wrong = np.abs(places - np.rint(places)) > spared
             if wrong.any():
                 row, column = (int(i) for i in np.argwhere(wrong)[0])
-                raise ValueError(
-                    f"x[{start + row}, {column}] is {block[row, column]!s}, "
-                    f"which is no multiple of 1/{self.steps}, as lattice={self.steps} requires"
+                what = (
+                    f", {column}] is {block[row, column]!s}, which is no multiple of "
+                    f"1/{self.steps}, as lattice={self.steps} requires"
                 )
+                raise row_error(ValueError, "x[", start + row, what)
 
     def rounded(self, x: Array, clean: Array) -> Array:
         """Return adversarial inputs rounded to the grid.

@@ -7,16 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn._kernels.timing import Clock
 from fastnn.attacks import _signs as signs
-from fastnn.attacks._base import Attack
-from fastnn.attacks._names import name_of, names_of, norms_of
-from fastnn.attacks._tally import Tally, Task
+from fastnn.attacks._goal import Goal
+from fastnn.attacks._names import name_of, names_of, norms_of, stages_of
+from fastnn.attacks._outcome import Whole
+from fastnn.attacks._plan import Plan
 from fastnn.networks import MLP
 from fastnn.reports import AdversarialReport, Diagnostic
 from fastnn.reports._sources import Sources
-
-Array = NDArray[Any]
 
 # What each sign means; {samples} becomes the number of samples that show it.
 _TEXTS = {
@@ -42,68 +40,58 @@ _TEXTS = {
 
 
 def report_of(
-    task: Task,
-    tally: Tally,
     net: MLP,
-    x: Array,
-    asked: tuple[float | NDArray[np.float64], tuple[float, float] | None],
-    used: NDArray[np.float64],
-    time: Clock,
-    attacker: Attack,
+    plan: Plan,
+    whole: Whole,
+    goal: Goal,
+    source: Any,
+    time: tuple[float, float],
 ) -> AdversarialReport:
-    """Return what the tally has, for one eps without the axis of the eps."""
-    labels, targets, samples = task.labels, task.goal.targets, task.goal.samples
-    eps, bounds = asked
-    single, names = isinstance(eps, float), names_of(task.attack)
-    hits = [int(np.count_nonzero(found == labels)) for found in tally.adversarial]
+    """Return what comes of all samples, for one eps without the axis of the eps.
+
+    `goal` has the targets and numbers of all samples, `source` is what digests are made from, and
+    `time` are the seconds of the work and of the compiler.
+    """
+    single, names = isinstance(plan.asked, float), names_of(plan.attack)
+    stages = stages_of(plan.attack, net.sizes[-1], targeted=goal.targets is not None)
+    n, zero, saturated, clean, *hits = (int(count) for count in whole.counts)
 
     def of(array: Any) -> Any:
         return array[0] if single and array is not None else array
 
     return AdversarialReport(
-        n=len(labels),
-        eps=eps,
-        bounds=bounds,
-        clean_correct=int(np.count_nonzero(tally.clean == labels)),
+        n=n,
+        eps=plan.asked,
+        bounds=plan.bounds,
+        clean_correct=clean,
         adversarial_correct=hits[0] if single else np.array(hits, np.int64),
-        clean_prediction=tally.clean,
-        adversarial_prediction=of(tally.adversarial),
-        zero_gradient_rows=sum(tally.zero_gradient_rows),
-        saturated_rows=sum(tally.saturated_rows),
-        seconds=time.working,
-        compile_seconds=time.compiling,
-        labels=labels.copy(),
-        targets=None if targets is None else targets.copy(),
+        clean_prediction=whole.clean,
+        adversarial_prediction=of(whole.adversarial),
+        zero_gradient_rows=zero,
+        saturated_rows=saturated,
+        seconds=time[0],
+        compile_seconds=time[1],
+        labels=whole.labels,
+        targets=None if goal.targets is None else goal.targets.copy(),
         classes=net.sizes[-1],
-        attack=names[0] if len(task.stages) == len(names) == 1 else name_of(task.attack),
+        attack=names[0] if len(stages) == len(names) == 1 else name_of(plan.attack),
         attacks=names,
-        eps_used=float(used[0]) if single else used,
-        norm=", ".join(norms_of(task.attack)),
-        lattice=None if task.lattice is None else task.lattice.steps,
-        rng=task.goal.seed if samples is None else (task.goal.seed, samples.copy()),
-        traces=of(tally.traces),
-        adversarial=of(tally.inputs),
-        diagnostics=_diagnostics(task, tally, x),
-        sources=Sources((*net.weights, *net.biases), net.activation, x),
-        attacker=attacker,
+        eps_used=float(plan.eps[0]) if single else plan.eps,
+        norm=", ".join(norms_of(plan.attack)),
+        lattice=None if plan.lattice is None else plan.lattice.steps,
+        rng=goal.seed if goal.samples is None else (goal.seed, goal.samples),
+        traces=of(whole.traces),
+        adversarial=of(whole.inputs),
+        diagnostics=_diagnostics(whole.found),
+        sources=None
+        if source is None
+        else Sources((*net.weights, *net.biases), net.activation, source),
+        attacker=plan.attack,
     )
 
 
-def _diagnostics(task: Task, tally: Tally, x: Array) -> tuple[Diagnostic, ...]:
+def _diagnostics(found: dict[str, NDArray[np.int64]]) -> tuple[Diagnostic, ...]:
     """Return the signs that were seen, each with a sentence."""
-    noted, everybody = tally.signs, np.arange(len(task.labels))
-    if len(task.eps) > 1:
-        noted.note(signs.RISES, _standing_again(task, tally))
-    noted.note(signs.STUCK, tally.stuck())
-    if signs.look_normalised(x):
-        noted.note(signs.NORMALISED, everybody)
-    if noted.probabilities and all(noted.probabilities):
-        noted.note(signs.PROBABILITIES, everybody)
-    for number in signs.black_box(task.attack):
-        if tally.traces is not None:
-            fooled = (tally.traces[..., 0] == number).any(axis=0)
-            noted.note(signs.BLACK_BOX, np.flatnonzero(fooled))
-    found = noted.rows()
     return tuple(
         Diagnostic(name, text.format(samples=_samples(len(found[name]))), found[name])
         for name, text in _TEXTS.items()
@@ -114,12 +102,3 @@ def _diagnostics(task: Task, tally: Tally, x: Array) -> tuple[Diagnostic, ...]:
 def _samples(count: int) -> str:
     """Return a number of samples in words."""
     return f"{count:,} sample{'s' if count != 1 else ''}"
-
-
-def _standing_again(task: Task, tally: Tally) -> NDArray[np.int64]:
-    """Return the samples that stand at a larger eps but not at the one before, if more do."""
-    order = np.argsort(task.eps, kind="stable")
-    right = (tally.adversarial == task.labels)[order]
-    counts = np.count_nonzero(right, axis=1)
-    rises = counts[1:] > counts[:-1]
-    return np.flatnonzero((right[1:] & ~right[:-1])[rises].any(axis=0))

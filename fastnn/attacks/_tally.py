@@ -13,6 +13,7 @@ from fastnn._engine.layers import require_finite
 from fastnn._engine.losses import predictions
 from fastnn._engine.tiles import numbers_of
 from fastnn._engine.workspace import Rows, Workspace
+from fastnn._errors import row_error
 from fastnn.attacks import _norms as norms
 from fastnn.attacks._base import Answer, Attack, Found
 from fastnn.attacks._budget import Budget
@@ -239,7 +240,8 @@ class Tally:
         missing = self.adversarial < 0
         if missing.any():
             k, row = (int(i) for i in np.argwhere(missing)[0])
-            raise ValueError(f"the attack gave no answer for row {row} at eps {self._task.eps[k]}")
+            before, after = "the attack gave no answer for row ", f" at eps {self._task.eps[k]}"
+            raise row_error(ValueError, before, row, after)
 
 
 def _require_fitting(found: Found, count: int, rows: int) -> None:

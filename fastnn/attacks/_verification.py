@@ -32,6 +32,8 @@ class VerificationError(ArithmeticError):
 
     Attributes
     ----------
+    what : str
+        How the two counts differ.
     row : int
         The sample.
     eps : float or None
@@ -48,7 +50,15 @@ class VerificationError(ArithmeticError):
     def __init__(self, what: str, row: int, eps: float | None = None) -> None:
         where = f"row {row}" if eps is None else f"row {row} at eps {eps:g}"
         super().__init__(f"{where}: {what}")
-        self.row, self.eps = row, eps
+        self.what, self.row, self.eps = what, row, eps
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what an error from another process is made of."""
+        return type(self), (self.what, self.row, self.eps)
+
+    def counted_from(self, first: int) -> VerificationError:
+        """Return the error with its row as it is counted from `first`."""
+        return type(self)(self.what, first + self.row, self.eps)
 
 
 def share_of(value: Any) -> float:
@@ -59,14 +69,14 @@ def share_of(value: Any) -> float:
     return share
 
 
-def chosen_rows(count: int, share: float, seed: int) -> Rows:
-    """Return the samples, ascending, that are counted again: about a share of them, one at least.
+def chosen_rows(samples: Rows, share: float, seed: int) -> Rows:
+    """Return the rows, ascending, that are counted again: about a share of them, one at least.
 
-    Whether a sample is among them follows from the seed and its number, unless none would be.
+    Whether a row is among them follows from the seed and its sample's number, unless none would be.
     """
-    if not share or not count:
+    if not share or not len(samples):
         return np.empty(0, np.int64)
-    numbers = _random.uniform(_random.keys(seed, np.arange(count), _PLACE), 1, np.float64)[:, 0]
+    numbers = _random.uniform(_random.keys(seed, samples, _PLACE), 1, np.float64)[:, 0]
     found = np.flatnonzero(numbers < share)
     return found if len(found) else np.array([np.argmin(numbers)])
 
@@ -114,7 +124,10 @@ class Verification:
 
     def __init__(self, share: float, net: MLP, x: Array, task: Task, tally: Tally) -> None:
         self._task, self._tally = task, tally
-        self._rows = chosen_rows(len(task.labels), share, task.goal.seed)
+        samples = task.goal.samples
+        if samples is None:
+            samples = np.arange(len(task.labels))
+        self._rows = chosen_rows(samples, share, task.goal.seed)
         self._x, self._net = x, net
         self._kept: _Kept | None = None
         if len(self._rows) and tally.inputs is None:

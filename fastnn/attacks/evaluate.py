@@ -2,42 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from fastnn import _checks
-from fastnn._engine import units
+from fastnn import _rows
 from fastnn._engine.narrow import MOST_ROWS as MOST_SHARED
-from fastnn._engine.tiles import for_each_tile, numbers_of
-from fastnn._engine.workspace import Rows, Workspace
 from fastnn._kernels.timing import Clock
-from fastnn._runtime.progress import Progress
-from fastnn._runtime.signals import numpy_errors
-from fastnn._runtime.team import Team
+from fastnn._parameters import require_network
 from fastnn._runtime.threads import thread_count
-from fastnn.attacks import ATTACKS, Attack, InTurn
-from fastnn.attacks._base import checked, goal_of
-from fastnn.attacks._function import Function, Given
-from fastnn.attacks._lattice import Lattice
-from fastnn.attacks._names import names_of, norms_of, stages_of
+from fastnn.attacks import Attack
+from fastnn.attacks._base import goal_of
+from fastnn.attacks._batch import Batch, Run, attack_batch
+from fastnn.attacks._blocks import Ways, attack_blocks
+from fastnn.attacks._outcome import alone
+from fastnn.attacks._plan import AttackLike, plan_of
 from fastnn.attacks._summary import report_of
-from fastnn.attacks._tally import Tally, Task
-from fastnn.attacks._verification import Verification, share_of
+from fastnn.attacks._verification import share_of
 from fastnn.networks import MLP
 from fastnn.reports import AdversarialReport
-
-AttackLike = str | Attack | Function | Sequence[str | Attack | Function]
 
 
 def adversarial_accuracy(
     net: MLP,
-    x: ArrayLike,
-    labels: ArrayLike,
+    x: Any,
+    labels: Any = None,
     eps: Any = 0.1,
     bounds: tuple[float, float] | None = None,
     threads: int | None = None,
@@ -50,16 +42,22 @@ def adversarial_accuracy(
     keep_adversarial: bool = False,
     lattice: int | None = None,
     verify: float = 0,
+    results: str | os.PathLike[str] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    executor: Any = None,
 ) -> AdversarialReport:
     """Attack every sample, by default with FGSM, and count those that the network still gets right.
 
     Parameters
     ----------
     net : MLP
-    x : ndarray, shape (N, D) or (D,), real numbers or uint8
-        Inputs, in the units that `eps` is given in; uint8 pixels are divided by 255.
-    labels : ndarray of int, shape (N,), or int
-        True classes, each in [0, C).
+    x : ndarray, shape (N, D) or (D,), real numbers or uint8; or sliceable, or iterator
+        Inputs, in the units that `eps` is given in; uint8 pixels are divided by 255. More than
+        memory holds are read block by block, while the block before is attacked: an array that is
+        sliced as an ndarray is, such as ``np.memmap``, ``h5py.Dataset``, ``zarr.Array`` or
+        ``dask.array``, shape (N, D), or an iterator of pairs (x, labels).
+    labels : ndarray of int, shape (N,), or int; or sliceable
+        True classes, each in [0, C). None where an iterator has them.
     eps : float or sequence of float, shape (K,), optional
         Largest change of any entry, or of the norm of the attack, >= 0. FGSM takes one gradient for
         all of them.
@@ -95,22 +93,39 @@ def adversarial_accuracy(
         Share of the samples, chosen by the seed of `rng`, that are counted again one at a time in
         float64 by `fastnn.reference`, from the inputs that were counted; FGSM in L-infinity is made
         again, too. Only ties may differ: see the notes. It takes twice the weights in float64.
+    results : path-like, optional
+        A folder. The report's arrays of all samples are then ``.npy`` files there, mapped into
+        memory, and old ones of these names are replaced when all are complete.
+    checkpoint : path-like, optional
+        A file for what comes of finished blocks. The same call after an interrupt or a kill goes on
+        from there. It is not removed at the end.
+    executor : concurrent.futures.Executor or distributed.Client, optional
+        What attacks the blocks: a pool of processes, or a cluster. Rows in a file are read by its
+        workers, and those of a ``dask.array`` where its chunks are; others are sent. `threads` is
+        then the number for each worker; default: its machine's processors, shared by its workers.
 
     Returns
     -------
     AdversarialReport
         No count depends on the number of threads. Memory beyond the result: the weights once or
-        twice more, as products read them, and a few hundred rows for every thread.
+        twice more, as products read them, and a few hundred rows for every thread; of what is read
+        block by block, two blocks.
 
     Raises
     ------
     TypeError, ValueError, FloatingPointError
-        As `Attack.perturb`; `threads` is not a positive integer; `verify` is no share; `attack`
-        is neither a name on the list nor an attack nor a function; what an attack returns has
-        another shape, is beyond eps in the norm of the attack, or is outside the bounds; an entry
-        of `x` is no multiple of ``1 / lattice``, up to rounding.
+        As `Attack.perturb`; `threads` is not a positive integer; `verify` is no share; `attack` is
+        neither a name on the list nor an attack nor a function; what an attack returns has another
+        shape, is beyond eps in the norm of the attack, or is outside the bounds; an entry of `x` is
+        no multiple of ``1 / lattice``, up to rounding. Rows are numbered as in all of `x`.
     VerificationError
         A sample that was counted again differs. The message names the row.
+    ValueError
+        `checkpoint` is that of another network, other settings or other data.
+    OSError
+        A file cannot be read or written, is in use, or is shorter than when it was opened.
+    RuntimeError
+        The executor has lost a block several times, or runs nothing any more.
 
     Warns
     -----
@@ -131,6 +146,12 @@ def adversarial_accuracy(
     rounded in another order than in a call for one eps. Where two logits are equal up to rounding,
     the predictions may therefore differ.
 
+    A block is an attack of its own: a function as `attack` is called once for every block and eps.
+    Random numbers follow from the number of the sample in all of `x`. The height of a block follows
+    from the width and the type of the rows alone (of a ``dask.array``, also from its chunks). So
+    counts are those of an array in memory, but where two logits are equal up to rounding. Whether
+    inputs are in other units than they seem to be is decided by the first block.
+
     With `verify`, a prediction is a tie if the largest logit in float64 leads the predicted one by
     no more than 8 standard deviations of the rounding errors that both have in the network's type,
     each sum of n products taken to be off by ``u * sqrt(n + 2) * sum |products|``.
@@ -145,130 +166,29 @@ def adversarial_accuracy(
     >>> report.clean_correct, report.adversarial_correct.tolist()
     (4, [4, 2, 0])
     """
-    count, share = thread_count(threads), share_of(verify)
-    limits, rows, truth = checked(net, x, labels, bounds, _spread(count))
-    budget = _checks.eps(eps)
-    goal = goal_of(targets, rng, truth, net.sizes[-1])
-    chosen, used, grid = attack_of(attack), np.atleast_1d(budget), None
-    if lattice is not None:
-        grid = Lattice.of(lattice, used, norms_of(chosen), limits)
-        grid.require(rows)
-        used = grid.eps
-    begun = chosen._begin(net, rows, truth, used, bounds)
-    with numpy_errors():
-        in_type = used.astype(net.dtype)  # an eps of 1e-50 is 0 in float32
-    stages = stages_of(begun, net.sizes[-1], targeted=targets is not None)
-    task = Task(begun, stages, truth, in_type, limits, goal, recount, keep_adversarial, grid)
-    tally = Tally(task, net.sizes[0])
-    second_count = Verification(share, net, rows, task, tally)
-    with Clock() as time:
-        run = _Run(count, progress)
-        _attack_all(net, rows, task, tally, run)
-        _attack_the_rest(net, rows, task, tally, run)
-    tally.require_all()
-    right = np.count_nonzero(tally.clean == truth) / max(len(truth), 1)
-    units.warn_of_shares(net, rows, truth, right, level=3)
-    asked = budget, None if bounds is None else (limits.lower, limits.upper)
-    with numpy_errors():
-        second_count.require()
-        return report_of(task, tally, net, rows, asked, used, time, chosen)
-
-
-class _Run(NamedTuple):
-    """How the samples are attacked."""
-
-    threads: int
-    progress: bool
-
-
-def _attack_all(net: MLP, x: NDArray[Any], task: Task, tally: Tally, run: _Run) -> None:
-    """Attack every sample with every eps."""
-    with Progress("attack", len(x), enabled=run.progress) as bar:
-        for_each_tile(
-            net,
-            x,
-            tally.add,
-            to=0,
-            direction=True,
-            variants=len(task.eps),
-            # Samples of a class have zeros in the same places, which products of tiles leave out.
-            order=task.labels.argsort(kind="stable") if len(x) > MOST_SHARED else None,
-            threads=run.threads,
-            progress=bar,
-        )
-        bar.update(len(x))
-
-
-def _attack_the_rest(net: MLP, x: NDArray[Any], task: Task, tally: Tally, run: _Run) -> None:
-    """Attack what still stands at each eps with the later attacks, then try FGSM on what is left.
-
-    What an attack leaves is cut into new tiles.
-    """
-    if len(task.stages) == 1 and tally.probed is None:
-        return
-    names = names_of(task.attack)
-    later: list[tuple[str, Any]] = [
-        (names[number], partial(tally.add_stage, stage=stage))
-        for stage, (number, _) in enumerate(task.stages)
-        if stage > 0
-    ]
-    if tally.probed is not None:
-        later.append(("FGSM, to compare", tally.probe))
-    for name, add in later:
-        for k, eps in enumerate(task.eps):
-            left = tally.standing(k)
-            if not len(left):
-                continue
-
-            def work(
-                ws: Workspace, rows: Rows, add: Any = add, k: int = k, left: Any = left
-            ) -> None:
-                add(ws, left[numbers_of(rows)], k=k)
-
-            order = task.labels[left].argsort(kind="stable") if len(left) > MOST_SHARED else None
-            with Progress(f"{name}, eps {eps:g}", len(left), enabled=run.progress) as bar:
-                for_each_tile(
-                    net,
-                    x[left],
-                    work,
-                    to=0,
-                    direction=True,
-                    order=order,
-                    threads=run.threads,
-                    progress=bar,
-                )
-                bar.update(len(left))
-
-
-def _spread(count: int) -> _checks.Each:
-    """Return a function that calls another one for each of several items, on so many threads."""
-
-    def each(function: Callable[[Any], None], items: Sequence[Any]) -> None:
-        with Team(min(count, len(items))) as team:
-            team.run(lambda _, item: function(item), items)
-
-    return each
-
-
-def attack_of(attack: AttackLike) -> Attack:
-    """Return an attack given by name, as an object, as several or as a function.
-
-    Raises
-    ------
-    TypeError, ValueError
-        It is none of these, or no attack has that name.
-    """
-    if isinstance(attack, Attack):
-        return attack
-    if isinstance(attack, (list, tuple)):
-        return InTurn(tuple(attack_of(one) for one in attack))
-    if callable(attack) and not isinstance(attack, type):
-        return Given(attack)
-    if not isinstance(attack, str):
-        raise TypeError(f"attack must be a name, an Attack or a function, got {attack!r}")
-    if attack not in ATTACKS:
-        raise ValueError(f"attack must be one of {tuple(ATTACKS)}, got {attack!r}")
-    return ATTACKS[attack]()
+    require_network(net)
+    run = Run(thread_count(threads), progress)
+    plan = plan_of(
+        attack,
+        eps,
+        bounds,
+        recount=recount,
+        keep=keep_adversarial,
+        lattice=lattice,
+        verify=share_of(verify),
+    )
+    seen: Any
+    ways = Ways(results, checkpoint, executor, threads)
+    source = _rows.samples_of(x, labels, always=ways.any)
+    if source is None:
+        outcome, seen = attack_batch(net, plan, Batch(x, labels, targets, rng), run)
+        whole, time = alone(outcome, plan.eps), (outcome.seconds, outcome.compiling)
+    else:
+        with Clock() as clock:
+            whole = attack_blocks(net, plan, Batch(source, None, targets, rng), run, ways)
+        seen, time = source.digested(), (clock.working, clock.compiling)
+    goal = goal_of(targets, rng, whole.labels, net.sizes[-1])
+    return report_of(net, plan, whole, goal, seen, time)
 
 
 def warm_up(

@@ -103,6 +103,8 @@ def in_type_of(net: MLP, origin: str, found: Samples) -> Any:
             f"{origin}: the network has {net.sizes[-1]} classes, the data a label "
             f"{found.labels.max()}: {found.source}"
         )
+    if isinstance(found.x, np.memmap):  # read and checked block by block
+        return found.x
     x = _checks.inputs(found.x, net.sizes[0], net.dtype)
     return x if x.dtype == np.uint8 else np.ascontiguousarray(x)
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastnn.cli import _attacks, _table
+from fastnn.cli import _attacks, _runs, _table
 from fastnn.cli._job import Job, load_job
 from fastnn.cli._targets import add_targets_argument
 from fastnn.cli.options import (
@@ -41,6 +41,7 @@ examples:
   fastnn attack --eps 0.05 0.1 0.2 --html report.html
   fastnn attack --attack pgd --verify 0.01
   fastnn attack --attack pgd --eps 0.3 --save-adversarial adversarial.npz
+  fastnn attack net.npz --data X.npy --checkpoint run.checkpoint --dask tcp://10.0.0.1:8786
 
 """
 
@@ -78,6 +79,7 @@ def add_arguments(parser: Parser) -> None:
     )
     _add_verify_argument(parser)
     add_threads_argument(parser)
+    _runs.add_arguments(parser)
     add_plot_argument(
         parser,
         "draw an image of each class that fell, clipped, at every eps, with a key to the colours",
@@ -106,6 +108,8 @@ def _add_verify_argument(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the attacks, print the table, and write the files that were asked for."""
+    import numpy as np
+
     from fastnn import _checks
     from fastnn._runtime.threads import thread_count
     from fastnn.attacks._verification import chosen_rows, share_of
@@ -116,10 +120,13 @@ def run(args: argparse.Namespace) -> int:
     threads = thread_count(args.threads)
     _require_places(args, attacks)
     job = load_job(args)
-    found = {
-        word: _attacked(job, word, attack, threads, args, first=not k)
-        for k, (word, attack) in enumerate(attacks.items())
-    }
+    with _runs.cluster(args.dask) as client:
+        runs = _runs.Runs(threads if client is None else args.threads, args.checkpoint, client)
+        runs = runs._replace(several=len(attacks) * len(job.ways) > 1)
+        found = {
+            word: _attacked(job, word, attack, runs, args, first=len(job.ways) * k)
+            for k, (word, attack) in enumerate(attacks.items())
+        }
     norms = {_attacks.norm_of(attack) for attack in attacks.values()}
     if len(attacks) > 1 and len(norms) == 1 and job.targets is None:
         every = range(len(job.ways))
@@ -127,7 +134,7 @@ def run(args: argparse.Namespace) -> int:
         block = _table.worst(job.ways, norms.pop(), args.eps, len(job.labels), counts, len(attacks))
         print(f"\n{block}")
     if args.verify:
-        rows = len(chosen_rows(len(job.labels), args.verify, job.seed))
+        rows = len(chosen_rows(np.arange(len(job.labels)), args.verify, job.seed))
         print(f"\ncounted again in float64, the same but for ties: {rows:,} images at every eps")
     for remark in _table.remarks(job.ways, found):
         print(f"\n{remark}")
@@ -158,14 +165,15 @@ def _require_places(args: argparse.Namespace, attacks: dict[str, Attack]) -> Non
 
 
 def _attacked(
-    job: Job, word: str, attack: Attack, threads: int, args: argparse.Namespace, *, first: bool
+    job: Job, word: str, attack: Attack, runs: _runs.Runs, args: argparse.Namespace, *, first: int
 ) -> list[AdversarialReport]:
     """Run one attack in all ways, print its part of the table and return the reports."""
     from fastnn.attacks.evaluate import adversarial_accuracy, warm_up
 
     eps = args.eps[0] if len(args.eps) == 1 else args.eps
     brief, bounds = _attacks.brief(attack), job.ways[-1][1]
-    warm_up(job.net, job.x, job.labels, eps, bounds, attack=brief)
+    if runs.client is None:
+        warm_up(job.net, job.x, job.labels, eps, bounds, attack=brief)
     reports = [
         adversarial_accuracy(
             job.net,
@@ -173,17 +181,19 @@ def _attacked(
             job.labels,
             eps,
             bounds,
-            threads,
+            runs.threads,
             progress=not args.quiet,
             attack=attack,
             targets=job.targets,
             rng=job.seed,
             verify=args.verify,
             keep_adversarial=args.save_adversarial is not None and bounds == job.ways[-1][1],
+            checkpoint=runs.place(first + k),
+            executor=runs.client,
         )
-        for _, bounds in job.ways
+        for k, (_, bounds) in enumerate(job.ways)
     ]
-    if first:
+    if not first:
         print(_table.heading(job.digits, job.net, job.origin, args.targets, reports[0]))
     reached = None if job.targets is None else [_reached(job, report) for report in reports]
     block = _table.block(job.ways, word, _attacks.norm_of(attack), args.eps, reports, reached)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from fastnn import _checks
-from fastnn._engine.descent import Result, Settings, descend
+from fastnn._engine.descent import Part, Result, Settings, descend
 from fastnn.comp7015 import _arrays
 from fastnn.comp7015.two_layers import Params, mean_loss
 from fastnn.networks import MLP
@@ -112,8 +112,9 @@ def nn_train(
     descend(
         net,
         settings,
-        (images, truth),
+        lambda: [Part(images, truth)],
         pairs,
+        like=images,
         epochs=epochs,
         before=None if progress else _print_number,
         after=after,

@@ -91,6 +91,9 @@ def load_data(
     (rows of 64 or more, one above 127): these become uint8. Floats are never divided by anything;
     attacks refuse those that look like pixels of 0 to 255, unless they are given bounds.
 
+    An ``.npy`` file of 256 MiB or more is mapped into memory, not read, if it has a type that is
+    kept: attacks and `train` read it block by block, and check its numbers then.
+
     No pickle is read. No file allocates more memory than its size allows; a table of text takes up
     to eight bytes for each number, and twice that while it is put together.
 
@@ -132,6 +135,8 @@ def load_data(
 def _usable(found: _memory.Found) -> NDArray[Any]:
     """Return inputs (N, D) that a network takes, of uint8, float32 or float64."""
     array = _checks.array_of(found.x, found.where or "x")
+    if isinstance(found.x, np.memmap) and array.dtype in (np.uint8, *_checks.FLOATS):
+        array = found.x  # its entries are checked as they are read
     where = f"{found.where}: x" if found.where else "x"
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{where} must be numbers, got {array.dtype}")
@@ -139,7 +144,10 @@ def _usable(found: _memory.Found) -> NDArray[Any]:
         raise ValueError(
             f"{where} must have shape (N, ...), with a row a sample, got {array.shape}"
         )
-    rows = np.ascontiguousarray(array.reshape(len(array), -1))
+    rows = array.reshape(len(array), -1)
+    if isinstance(array, np.memmap):
+        return rows
+    rows = np.ascontiguousarray(rows)
     if rows.dtype == np.uint8:
         return rows
     if rows.dtype.kind in "iu" and _units.like_pixels(rows):

@@ -30,6 +30,7 @@ _PARTNERS = (
     ("X", "y"),
     ("x", "y"),
 )
+_LARGE = 1 << 28  # bytes of a file from which on it is mapped and not read
 _KINDS = ".npy, .npz, IDX or a table of text"
 _OTHERS = {
     b"\x89PNG": "a picture: give the folder whose folders are the classes",
@@ -225,7 +226,7 @@ def _array(path: Path) -> NDArray[Any]:
 def _opened(path: Path) -> Iterator[StoredArray]:
     """Open the one array of a NumPy file or an IDX file."""
     if not _idx.is_idx(_idx.start_of(path)):
-        with open_npy(path) as stored:
+        with open_npy(path, mmap=path.stat().st_size >= _LARGE) as stored:
             yield stored
         return
     with _idx.open_idx(path) as (shape, blocks):

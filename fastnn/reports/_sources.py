@@ -53,7 +53,7 @@ class Sources:
 
     parameters: tuple[Array, ...]
     activation: str
-    x: Array
+    x: Any  # an array, or rows in a file that can be sliced
     _before: list[bytes] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -76,13 +76,17 @@ class Sources:
         return [_spread(array) for array in (*self.parameters, self.x)]
 
 
-def _spread(array: Array) -> bytes:
+def _spread(array: Any) -> bytes:
     """Return entries of an array, at equal distances along every axis."""
-    most = _SAMPLED if array.ndim == 1 else int(_SAMPLED**0.5)
-    return array[tuple(slice(None, None, max(1, n // most)) for n in array.shape)].tobytes()
+    most = _SAMPLED if len(array.shape) == 1 else int(_SAMPLED**0.5)
+    if not isinstance(array, np.ndarray):  # rows in a file
+        steps = range(0, len(array), max(1, len(array) // most))
+        array = np.concatenate([array[:0], *(array[row : row + 1] for row in steps)])
+    some: Array = array[tuple(slice(None, None, max(1, n // most)) for n in array.shape)]
+    return some.tobytes()
 
 
-def digest(words: Any, arrays: Iterable[Array]) -> str:
+def digest(words: Any, arrays: Iterable[Any]) -> str:
     """Return the SHA-256 of some words and of arrays with their shapes and types."""
     found = hashlib.sha256(json.dumps(words, sort_keys=True).encode())
     for array in arrays:

@@ -208,22 +208,22 @@ def test_an_input_that_is_another_than_was_counted_is_found(net, batch, monkeypa
 
 
 def test_the_samples_follow_from_the_seed():
-    some = chosen_rows(10_000, 0.01, 0)
+    some = chosen_rows(np.arange(10_000), 0.01, 0)
     assert 60 < len(some) < 140
     assert (np.diff(some) > 0).all()
-    np.testing.assert_array_equal(some, chosen_rows(10_000, 0.01, 0))
-    np.testing.assert_array_equal(some[some < 5000], chosen_rows(5000, 0.01, 0))
-    assert not np.array_equal(some, chosen_rows(10_000, 0.01, 1))
-    assert len(chosen_rows(10_000, 0, 0)) == len(chosen_rows(0, 1, 0)) == 0
-    assert len(chosen_rows(5, 1e-9, 0)) == 1
-    assert chosen_rows(7, 1, -3).tolist() == list(range(7))
+    np.testing.assert_array_equal(some, chosen_rows(np.arange(10_000), 0.01, 0))
+    np.testing.assert_array_equal(some[some < 5000], chosen_rows(np.arange(5000), 0.01, 0))
+    assert not np.array_equal(some, chosen_rows(np.arange(10_000), 0.01, 1))
+    assert len(chosen_rows(np.arange(10_000), 0, 0)) == len(chosen_rows(np.arange(0), 1, 0)) == 0
+    assert len(chosen_rows(np.arange(5), 1e-9, 0)) == 1
+    assert chosen_rows(np.arange(7), 1, -3).tolist() == list(range(7))
 
 
 def test_only_the_chosen_are_looked_at(make_net, rng, monkeypatch):
     net = make_net((20, 33, 5))
     x = rng.random((70, 20)).astype(np.float32)
     labels = net.predict(x)
-    chosen = chosen_rows(70, 0.2, 9)
+    chosen = chosen_rows(np.arange(70), 0.2, 9)
     left_out = np.setdiff1d(np.arange(70), chosen)
     for row, found in ((left_out[3], False), (chosen[3], True)):
         with monkeypatch.context() as patched:

@@ -226,7 +226,7 @@ def test_a_file_is_locked_until_it_has_its_name(tmp_path, monkeypatch):
 
     def noted(path, target):
         with path.open("rb") as other:
-            locked.append(files._lock(other, wait=False) is False)
+            locked.append(files.lock(other, wait=False) is False)
         return replace(path, target)
 
     monkeypatch.setattr(Path, "replace", noted)

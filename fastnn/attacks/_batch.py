@@ -1,0 +1,145 @@
+"""The attack of samples that are in memory: they are cut into tiles, attacked and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn import _checks
+from fastnn._engine import units
+from fastnn._engine.narrow import MOST_ROWS as MOST_SHARED
+from fastnn._engine.tiles import for_each_tile, numbers_of
+from fastnn._engine.workspace import Rows, Workspace
+from fastnn._kernels.timing import Clock
+from fastnn._runtime.progress import Progress
+from fastnn._runtime.signals import numpy_errors
+from fastnn._runtime.team import Team
+from fastnn.attacks._base import checked, goal_of
+from fastnn.attacks._names import names_of, stages_of
+from fastnn.attacks._outcome import Outcome, outcome_of
+from fastnn.attacks._plan import Plan
+from fastnn.attacks._tally import Tally, Task
+from fastnn.attacks._verification import Verification
+from fastnn.networks import MLP
+
+Array = NDArray[Any]
+
+
+class Run(NamedTuple):
+    """How samples are attacked."""
+
+    threads: int
+    progress: bool = False
+
+
+class Batch(NamedTuple):
+    """Samples in memory, not checked yet; `rng` is a seed, perhaps with numbers of the samples."""
+
+    x: Any
+    labels: Any
+    targets: Any = None
+    rng: Any = 0
+
+
+def attack_batch(
+    net: MLP, plan: Plan, batch: Batch, run: Run, *, first: bool = True
+) -> tuple[Outcome, Array]:
+    """Attack samples in memory; return what comes of it, and the checked inputs (N, D).
+
+    Only of the `first` samples of a set it is asked in which units they are.
+    """
+    each = _spread(run.threads)
+    limits, x, truth = checked(net, batch.x, batch.labels, plan.bounds, each, stated=first)
+    goal = goal_of(batch.targets, batch.rng, truth, net.sizes[-1])
+    if plan.lattice is not None:
+        plan.lattice.require(x)
+    begun = plan.attack._begin(net, x, truth, plan.eps, plan.bounds)
+    with numpy_errors():
+        in_type = plan.eps.astype(net.dtype)  # an eps of 1e-50 is 0 in float32
+    stages = stages_of(begun, net.sizes[-1], targeted=goal.targets is not None)
+    task = Task(begun, stages, truth, in_type, limits, goal, plan.recount, plan.keep, plan.lattice)
+    tally = Tally(task, net.sizes[0])
+    second_count = Verification(plan.verify, net, x, task, tally)
+    with Clock() as time:
+        _attack_all(net, x, task, tally, run)
+        _attack_the_rest(net, x, task, tally, run)
+    tally.require_all()
+    if first:
+        right = np.count_nonzero(tally.clean == truth) / max(len(truth), 1)
+        units.warn_of_shares(net, x, truth, right, level=4)
+    with numpy_errors():
+        second_count.require()
+        return outcome_of(task, tally, x, time), x
+
+
+def _attack_all(net: MLP, x: Array, task: Task, tally: Tally, run: Run) -> None:
+    """Attack every sample with every eps."""
+    with Progress("attack", len(x), enabled=run.progress) as bar:
+        for_each_tile(
+            net,
+            x,
+            tally.add,
+            to=0,
+            direction=True,
+            variants=len(task.eps),
+            # Samples of a class have zeros in the same places, which products of tiles leave out.
+            order=task.labels.argsort(kind="stable") if len(x) > MOST_SHARED else None,
+            threads=run.threads,
+            progress=bar,
+        )
+        bar.update(len(x))
+
+
+def _attack_the_rest(net: MLP, x: Array, task: Task, tally: Tally, run: Run) -> None:
+    """Attack what still stands at each eps with the later attacks, then try FGSM on what is left.
+
+    What an attack leaves is cut into new tiles.
+    """
+    if len(task.stages) == 1 and tally.probed is None:
+        return
+    names = names_of(task.attack)
+    later: list[tuple[str, Any]] = [
+        (names[number], partial(tally.add_stage, stage=stage))
+        for stage, (number, _) in enumerate(task.stages)
+        if stage > 0
+    ]
+    if tally.probed is not None:
+        later.append(("FGSM, to compare", tally.probe))
+    for name, add in later:
+        for k, eps in enumerate(task.eps):
+            left = tally.standing(k)
+            if not len(left):
+                continue
+
+            def work(
+                ws: Workspace, rows: Rows, add: Any = add, k: int = k, left: Any = left
+            ) -> None:
+                add(ws, left[numbers_of(rows)], k=k)
+
+            order = task.labels[left].argsort(kind="stable") if len(left) > MOST_SHARED else None
+            with Progress(f"{name}, eps {eps:g}", len(left), enabled=run.progress) as bar:
+                for_each_tile(
+                    net,
+                    x[left],
+                    work,
+                    to=0,
+                    direction=True,
+                    order=order,
+                    threads=run.threads,
+                    progress=bar,
+                )
+                bar.update(len(left))
+
+
+def _spread(count: int) -> _checks.Each:
+    """Return a function that calls another one for each of several items, on so many threads."""
+
+    def each(function: Callable[[Any], None], items: Sequence[Any]) -> None:
+        with Team(min(count, len(items))) as team:
+            team.run(lambda _, item: function(item), items)
+
+    return each
