@@ -22,7 +22,6 @@ _TIMEOUT_SECONDS = 20.0  # for each connection and each read
 _ATTEMPTS = 4  # for each mirror, while each attempt brings some data
 _CHUNK = 1 << 16
 _ALGORITHMS = {"sha256": "SHA-256", "md5": "MD5"}
-_WORDS = {"4 .gz files": "four .gz files"}
 
 
 class _TransferError(Exception):
@@ -161,10 +160,11 @@ def _fetch_file(
             if not before:  # after a resumed file, try once more from the start
                 break
     why = "; ".join(dict.fromkeys(reasons)) or "no mirrors"
-    files = f"{len(found.files)} .gz files" if len(found.files) > 1 else name
+    four = len(found.files) > 1
+    files, them = ("the four .gz files", "them") if four else (name, "it")
     raise ConnectionError(
-        f"could not download {name} ({why}): download the {_WORDS.get(files, files)} of "
-        f"{found.title} elsewhere and put them in {folder}"
+        f"could not download {name} ({why}): download {files} of "
+        f"{found.title} elsewhere and put {them} in {folder}"
         + (", or set FASTNN_DATA to their folder" if found is DATA_SETS["mnist"] else "")
     )
 
@@ -202,9 +202,14 @@ def _attempt(call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         error.close()
         raise _TransferError(f"HTTP {error.code} {error.reason}") from error
     except URLError as error:
-        raise _TransferError(str(error.reason)) from error
+        raise _TransferError(_reason(error.reason)) from error
     except (OSError, HTTPException) as error:
-        raise _TransferError(str(error) or type(error).__name__) from error
+        raise _TransferError(_reason(error)) from error
+
+
+def _reason(error: object) -> str:
+    """Return what went wrong, of a system error without its number."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _is_right(path: Path, known: tuple[int, str]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -84,6 +83,8 @@ def wilson_interval(
     """
     if not 0 < _checks.real(confidence, "confidence") < 1:
         raise ValueError(f"confidence must be between 0 and 1, got {confidence}")
+    from statistics import NormalDist
+
     found = np.asarray(count, np.float64)
     if not n:
         return np.full(found.shape, math.nan), np.full(found.shape, math.nan)

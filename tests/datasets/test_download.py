@@ -242,9 +242,9 @@ def test_without_a_network_one_line_says_what_to_do(tmp_path, contents, dead_url
         fetch_mnist(tmp_path, mirrors=[dead_url, empty.url])
     text = str(caught.value)
     assert re.fullmatch(
-        rf"could not download {TRAIN} \(.*refused.*; HTTP 404 Not Found\): download the four \.gz "
-        rf"files of MNIST elsewhere and put them in {re.escape(str(tmp_path))}, or set FASTNN_DATA "
-        "to their folder",
+        rf"could not download {TRAIN} \([^\[]*refused; HTTP 404 Not Found\): download the four "
+        rf"\.gz files of MNIST elsewhere and put them in {re.escape(str(tmp_path))}, or set "
+        "FASTNN_DATA to their folder",
         text,
     )
     with pytest.raises(ConnectionError, match=r"\(no mirrors\)"):
@@ -424,3 +424,9 @@ def test_what_is_published_of_every_data_set():
         for size, known in found.files.values():
             assert size > 0
             assert re.fullmatch("sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}", known)
+
+
+def test_one_archive_that_is_not_there_is_named(tmp_path, dead_url):
+    message = r"gzip.zip \([^\[]*refused\): download gzip.zip of EMNIST digits elsewhere and put it"
+    with pytest.raises(ConnectionError, match=message):
+        datasets.fetch("emnist-digits", tmp_path, mirrors=[dead_url])
