@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import fastnn
-from fastnn.cli._main import COMMANDS, build_parser
+from fastnn.cli._main import COMMANDS, build_parser, main
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -258,3 +258,70 @@ def test_links_in_pages(page):
 def test_links_are_found():
     text = "[a](b.md#c), ![d](../e.png), [f](https://example.org/g), [h](#i)"
     assert links(text) == ["b.md", "../e.png"]
+
+
+# --- what commands and reports printed for users, with networks that are not here
+
+
+def transcripts(text):
+    """Return what was asked and the rows of the answer, of every transcript in a page."""
+    found = []
+    for language, _, code in blocks(text):
+        for line in code.splitlines() if language == "text" else ():
+            if line.startswith(("$ ", ">>> ")):
+                found.append((line, []))
+            elif found:
+                found[-1][1].append(line)
+    return found
+
+
+def first_cells(lines):
+    """Return what the rows of a table are called, without those that are not always there."""
+    names = [re.split(r"  ", line.strip(), maxsplit=1)[0] for line in lines if line]
+    rare = re.compile(r"Note: |time for kernels|training: |wrote ")
+    return [name for name in names if not rare.match(name)]
+
+
+def printed_today(asked, capsys):
+    """Return the rows that another network, of the same data, gives for what a user asked."""
+    net = fastnn.MLP.random((784, 16, 10), rng=0)
+    if "print(fastnn.adversarial_accuracy(" in asked:
+        data = fastnn.load_mnist(source="sample")
+        report = fastnn.adversarial_accuracy(net, data.x_test, data.y_test, [0.05, 0.1], (0, 1))
+        return first_cells(str(report).splitlines())
+    if not asked.startswith("$ fastnn "):
+        return None
+    fastnn.save_mlp(net, "net.npz")
+    name, *words = shlex.split(asked)[2:]
+    args = build_parser(name).parse_args([name, *words])
+    own = {
+        "attack": lambda: ["net.npz", "--eps", *(eps.text for eps in args.eps)],
+        "train": lambda: ["--sizes", "784", "8", "10", "--epochs", "1", "--force"],
+    }
+    assert main([name, *own[name](), "--source", "sample", "-q"]) == 0
+    return first_cells(capsys.readouterr().out.splitlines())
+
+
+def stale(text, capsys):
+    """Return what was asked in transcripts whose rows are others today, and how many there are."""
+    old, compared = [], 0
+    for asked, rows in transcripts(text):
+        expected, found = printed_today(asked, capsys), first_cells(rows)
+        if expected is None:
+            continue
+        if found[-1] == "...":  # times that say nothing to other readers
+            found, expected = found[:-1], expected[: len(found) - 1]
+        compared += 1
+        if found != expected:
+            old.append(asked)
+    return old, compared
+
+
+def test_transcripts_of_users_have_the_rows_of_today(capsys):
+    pages = ("formats", "assignment-part-2")
+    text = "\n".join((ROOT / "docs" / f"{name}.md").read_text("utf-8") for name in pages)
+    assert stale(text, capsys) == ([], 6)
+    (command,) = re.findall(r"^```text\n\$ fastnn attack .*?^```$", text, re.DOTALL | re.MULTILINE)[
+        :1
+    ]
+    assert stale(command.replace("clean accuracy", "right"), capsys)[0] == [command.split("\n")[1]]

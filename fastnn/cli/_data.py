@@ -127,7 +127,10 @@ def network_of(args: argparse.Namespace, place: str | None, width: int) -> tuple
 
 def is_of_digits(args: argparse.Namespace) -> bool:
     """Return whether the data is that of `load_mnist`, or in a folder with files as it takes."""
-    return args.data is None or Path(str(folder(args))).is_dir()
+    from fastnn.datasets._places import find_pair
+
+    where = folder(args)
+    return where is None or (Path(where).is_dir() and find_pair(Path(where), "test") is not None)
 
 
 def folder(args: argparse.Namespace) -> str | None:

@@ -159,6 +159,7 @@ def test_adversarial_images_of_any_data_are_checked(fastnn, net, pixels, labels)
 
 REFUSED = {
     ("attack", "--data", "X.npy"): "no network was given, and fastnn trains one by itself .*",
+    ("attack", "--data", "digits"): "no network was given, .*`fastnn train --data digits --out .*",
     ("attack", "wide.npz", "--data", "X.npy"): "wide.npz: the network takes 784 .* has 66.*",
     ("attack", "few.npz", "--data", "X.npy"): "few.npz: the network has 2 classes, .* label 2: .*",
     ("attack", "net.npz", "--labels", "Y.npy"): "--labels needs --data",
@@ -176,6 +177,8 @@ def test_what_is_refused(fastnn, net, make_net, pixels, labels, words, assert_re
     as_npy(pixels, labels)
     save_mlp(make_net((784, 8, 3)), "wide.npz")
     save_mlp(make_net((WIDTH, 8, 2)), "few.npz")
+    Path("digits/0").mkdir(parents=True)
+    Image.fromarray(np.zeros((28, 28), np.uint8)).save("digits/0/a.png")
     Path("two.csv").write_text("1.5,0\n2.5,1\n", encoding="utf-8")
     assert_refused(fastnn(*words), REFUSED[words])
 
