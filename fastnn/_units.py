@@ -65,6 +65,13 @@ def like_pixels(array: NDArray[Any]) -> bool:
     return bool(array.min() >= 0 and array.max() <= 255)
 
 
+def like_shares(array: NDArray[Any]) -> bool:
+    """Return whether rows look like pixels as they are taken: uint8, or floats in [0, 1]."""
+    if array.ndim != 2 or array.shape[1] < _SMALLEST_IMAGE or not len(array):
+        return False
+    return array.dtype == np.uint8 or bool(array.min() >= 0 and array.max() <= 1)
+
+
 def require_stated(array: NDArray[Any], name: str) -> None:
     """Raise if rows (N, D) look like other units than they are taken for; no bounds were given."""
     if like_pixels(array):

@@ -19,6 +19,7 @@ from fastnn.attacks.evaluate import AttackLike
 from fastnn.networks import MLP
 
 _SOME = 1000  # samples by which a loss is estimated
+_NEAR = 0.05  # share of a loss
 
 __all__ = ["History", "run_epochs", "train"]
 
@@ -94,7 +95,8 @@ def train(
     -----
     UserWarning
         The last loss is more than twice that before the first step, estimated from 1,000 samples,
-        and more than twice that of a guess, ``log(C)``.
+        and more than twice that of a guess, ``log(C)``; or it is about that of a guess, and the
+        inputs look like pixels of 0 to 255.
 
     Notes
     -----
@@ -134,7 +136,7 @@ def train(
     adversary = adversary_of(attack, eps, bounds, net, samples)
     before = net.loss(*_some(samples))
     history = run_epochs(net, settings, judged, epochs, rng, adversary=adversary, progress=progress)
-    _warn_of_divergence(history, max(before, math.log(net.sizes[-1])), samples[0])
+    _warn_of_failure(history, before, math.log(net.sizes[-1]), samples[0])
     return history
 
 
@@ -187,16 +189,20 @@ def _some(samples: Samples) -> Samples:
     return samples[0][::every], samples[1][::every]
 
 
-def _warn_of_divergence(history: History, limit: float, x: NDArray[Any]) -> None:
-    """Warn if the last loss is twice `limit`: that at the start, or that of a guess."""
-    loss = history.train_loss[-1]
-    if loss > 2 * limit:
-        units = "x / 255 in place of x, or " if _units.like_pixels(x) else ""
-        warnings.warn(
+def _warn_of_failure(history: History, before: float, guess: float, x: NDArray[Any]) -> None:
+    """Warn if the last loss is twice that at the start; of 0 to 255, also if it is a guess's."""
+    loss, pixels = history.train_loss[-1], _units.like_pixels(x)
+    units = "x / 255 in place of x, or " if pixels else ""
+    if loss > 2 * max(before, guess):
+        what = (
             f"the training diverged: the last loss is {loss:.4g}, more than twice that at the "
-            f"start and that of a guess; try {units}a smaller learning_rate",
-            stacklevel=3,
+            "start and that of a guess"
         )
+    elif pixels and abs(loss - guess) < _NEAR * guess:
+        what = f"the network learned nothing: the last loss is {loss:.4g}, that of a guess"
+    else:
+        return
+    warnings.warn(f"{what}; try {units}a smaller learning_rate", stacklevel=3)
 
 
 def _settings(

@@ -210,6 +210,34 @@ def test_a_network_that_knows_0_to_1_warns_of_0_to_255():
         call(data.x_test)
 
 
+def test_an_attack_on_0_to_255_with_bounds_warns_if_the_network_knows_0_to_1():
+    data = fastnn.load_mnist(source="sample", dtype="uint8")
+    net = fastnn.MLP.random((784, 32, 10))
+    run(net, data.x_train, data.y_train, epochs=3)
+    raw, labels, bounds = data.x_test.astype(np.float32), data.y_test, (0, 255)
+    calls = (lambda x: adversarial_accuracy(net, x, labels, 8, bounds),)
+    calls += (lambda x: fastnn.attacks.PGD(steps=2).perturb(net, x, labels, 8, bounds),)
+    for call in calls:
+        with pytest.warns(UserWarning, match=r"up to 255, but .* trained on \[0, 1\]") as caught:
+            call(raw)
+        assert caught[0].filename == __file__
+
+
+def test_an_attack_on_0_to_1_warns_if_the_network_knows_0_to_255():
+    data = fastnn.load_mnist(source="sample", dtype="uint8")
+    net = fastnn.MLP.random((784, 32, 10))
+    run(net, data.x_train, data.y_train, epochs=3)
+    of_bytes = net.with_input(scale=1 / 255)
+    for x in (data.x_test, (data.x_test / 255).astype(np.float32)):
+        message = r"right about 1\d\.\d% of x, but about [89]\d\.\d% of what is 255 times as large"
+        with pytest.warns(UserWarning, match=message) as caught:
+            adversarial_accuracy(of_bytes, x, data.y_test)
+        assert caught[0].filename == __file__
+        adversarial_accuracy(of_bytes.with_input(scale=255), x, data.y_test)
+        adversarial_accuracy(fastnn.MLP.random((784, 32, 10)), x, data.y_test)  # knows nothing
+    adversarial_accuracy(of_bytes, data.x_test.astype(np.float32), data.y_test, 8, (0, 255))
+
+
 def test_a_network_that_was_trained_on_0_to_255_does_not_warn():
     data = fastnn.load_mnist(source="sample", dtype="uint8")
     net = fastnn.MLP.random((784, 100, 10), dtype=np.float64)

@@ -262,6 +262,11 @@ def test_a_training_that_diverges_says_so():
     raw = data.x_train.astype(np.float32)
     with pytest.warns(UserWarning, match="try x / 255 in place of x, or a smaller learning_rate"):
         train(MLP.random((784, 8, 10)), raw, data.y_train, learning_rate=1e4, **settings)
+    message = "the network learned nothing: the last loss is 2.3.*, that of a guess; try x / 255 in"
+    with pytest.warns(UserWarning, match=message) as all_:
+        train(MLP.random((784, 32, 10)), raw, data.y_train, learning_rate=0.1, **settings)
+    assert all_[0].filename == __file__
+    train(MLP.random((784, 32, 10)), raw, data.y_train, learning_rate=1e-4, **settings)
 
 
 def test_a_training_that_has_far_to_go_does_not_warn(rng):

@@ -188,6 +188,11 @@ def named_errors(path: Path) -> Iterator[None]:
         raise type(error)(error.errno, os.strerror(error.errno), str(path)) from error
 
 
+def is_plain(text: str) -> bool:
+    """Return whether text from a file may be printed: it has no escapes of terminals."""
+    return all(letter.isprintable() or letter in "\n\t" for letter in text)
+
+
 def require_file_place(path: Path) -> None:
     """Raise if `path` is a folder or is in a folder that does not exist."""
     if path.is_dir():

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _checks, _units
+from fastnn._engine import units
 from fastnn._engine.layers import require_finite
 from fastnn._engine.tiles import for_each_tile, numbers_of
 from fastnn._engine.workspace import Rows, Workspace
@@ -261,6 +262,8 @@ def checked(
     rows = _checks.inputs(x, net.sizes[0], net.dtype, limits=limits, each=each)
     if bounds is None:
         _units.require_stated(rows, "x")
+    else:
+        units.warn_of_pixels(net, rows, level=4)
     return limits, rows, _checks.labels(labels, len(rows), net.sizes[-1])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastnn import _checks
+from fastnn._engine import units
 from fastnn._engine.narrow import MOST_ROWS as MOST_SHARED
 from fastnn._engine.tiles import for_each_tile, numbers_of
 from fastnn._engine.workspace import Rows, Workspace
@@ -102,6 +104,12 @@ def adversarial_accuracy(
         in the norm of the attack, or is outside the bounds; an entry of `x` is no multiple of
         ``1 / lattice``, up to rounding.
 
+    Warns
+    -----
+    UserWarning
+        The network seems to be trained in other units than the inputs are in: it is as sure of ``x
+        / 255``, or is right about most of ``255 * x`` and about few of `x`.
+
     Notes
     -----
     What an attack says about its success does not count. Its adversarial inputs are checked against
@@ -145,6 +153,8 @@ def adversarial_accuracy(
         _attack_all(net, rows, task, tally, run)
         _attack_the_rest(net, rows, task, tally, run)
     tally.require_all()
+    right = np.count_nonzero(tally.clean == truth) / max(len(truth), 1)
+    units.warn_of_shares(net, rows, truth, right, level=3)
     asked = budget, None if bounds is None else (limits.lower, limits.upper)
     with numpy_errors():
         return report_of(task, tally, net, rows, asked, used, time, chosen)
@@ -262,4 +272,6 @@ def warm_up(
     """
     rows = slice(0, MOST_SHARED + 1)
     some = np.asarray(x)[rows], np.asarray(labels)[rows]
-    adversarial_accuracy(net, *some, eps, bounds, attack=attack)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the work itself will warn
+        adversarial_accuracy(net, *some, eps, bounds, attack=attack)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -188,6 +188,8 @@ def read(path: Path) -> Document:
     ValueError
         The file is not such a document, or has another schema.
     """
+    if path.exists() and not path.is_file():  # a device or a pipe may have no end
+        raise ValueError(f"{path} is no file")
     try:
         values = json.loads(path.read_text())
     except (ValueError, RecursionError) as error:
@@ -236,12 +238,23 @@ def document_from(values: dict[str, Any]) -> Document:
     ValueError
         A value is missing, of another type, or no ratio that two times can have.
     """
+    if wrong := [text for text in _texts(values) if not text.isprintable()]:
+        raise ValueError(f"Document: no line of text: {wrong[0]!r:.100}")
     document = from_json(Document, values)
     for i, case in enumerate(document.cases):
         for ratio in (case.speedup, case.speedup and case.speedup.control):
             if ratio and not all(map(_is_ratio, (ratio.median, ratio.low, ratio.high))):
                 raise ValueError(f"Document.cases[{i}]: no ratio of two times: {ratio!r:.100}")
     return document
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield all strings in what `json.loads` returned."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, dict)):
+        for one in value if isinstance(value, list) else (*value, *value.values()):
+            yield from _texts(one)
 
 
 def _is_ratio(value: float) -> bool:

@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastnn._checks import FLOATS
 from fastnn._runtime.files import atomic_write
+from fastnn.io._archive import short
 from fastnn.io._npy import StoredArray, find_spelling, open_npy, open_npz
 
 _LONGEST_WORD = 1000  # characters
@@ -110,17 +111,23 @@ def _from_archive(path: Path, members: Mapping[str, Callable[[], StoredArray]]) 
             )
         return stored.read()
 
+    def word(name: str) -> str:
+        text = str(array(name, "U", ()))
+        if not text.isprintable():  # it could move the cursor, or look like a line of the answer
+            raise ValueError(f"{path}: {name} is {short(text)}, expected one line of text")
+        return text
+
     lower, upper = array("bounds", "f", (2,)).tolist()
     return Adversarial(
         x_adv,
         labels=array("labels", "i", (n,)).astype(np.int64),
         predictions=array("predictions", "i", (n,)).astype(np.int64),
         samples=array("samples", "i", (n,)).astype(np.int64),
-        clean=str(array("clean", "U", ())),
+        clean=word("clean"),
         eps=float(array("eps", "f", ())),
         bounds=(lower, upper),
-        norm=str(array("norm", "U", ())),
-        attack=str(array("attack", "U", ())),
+        norm=word("norm"),
+        attack=word("attack"),
     )
 
 

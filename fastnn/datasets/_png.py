@@ -35,19 +35,22 @@ def require_whole(content: bytes) -> None:
     struct.error, KeyError, zlib.error
         So damaged that it is no PNG file.
     """
-    chunks = list(_chunks(content))
-    kinds = [kind for kind, _ in chunks]
-    width, height, bits, colour, _, _, interlaced = struct.unpack(">IIBBBBB", chunks[0][1])
+    header, packed, has_palette = b"", [], False
+    for kind, data in _chunks(content):  # of millions of chunks, only those of pixels are kept
+        header = header or data
+        has_palette = has_palette or kind == b"PLTE"
+        if kind == b"IDAT":
+            packed.append(data)
+    width, height, bits, colour, _, _, interlaced = struct.unpack(">IIBBBBB", header)
     pixel = bits * _SAMPLES[colour]
     size = sum(
         rows * (1 + -(-columns * pixel // 8))  # a byte for the filter of each row
         for columns, rows in _parts(width, height, interlaced)
     )
     stream = zlib.decompressobj()
-    packed = b"".join(data for kind, data in chunks if kind == b"IDAT")
-    found = len(stream.decompress(packed, size + 1))
+    found = len(stream.decompress(b"".join(packed), size + 1))
     ends = stream.eof or found > size
-    if found < size or not ends or (colour == _PALETTE and b"PLTE" not in kinds):
+    if found < size or not ends or (colour == _PALETTE and not has_palette):
         raise RefusalError("is truncated or damaged")
 
 

@@ -10,6 +10,7 @@ from fastnn._runtime.files import atomic_write
 from fastnn._runtime.files import require_file_place as _require_file_place
 from fastnn.io._archive import one_line_errors
 from fastnn.io._onnx_graph import EXPECTED, FUNCTIONS, steps_of
+from fastnn.io._onnx_size import require_small
 from fastnn.io._parameters import ACTIVATION, Saved, arrays_of, saved_of
 from fastnn.networks import MLP
 
@@ -30,7 +31,9 @@ def read(path: Path) -> Saved:
     """Return the parameters and the activation."""
     onnx = _onnx(path)
     with one_line_errors(path, EXPECTED):
-        model = onnx.ModelProto.FromString(path.read_bytes())
+        content = path.read_bytes()
+        require_small(content)
+        model = onnx.ModelProto.FromString(content)
     saved = saved_of(path, steps_of(model.graph, onnx, path))
     if saved.activation is None:  # a single layer
         notes = {entry.key: entry.value for entry in model.metadata_props}

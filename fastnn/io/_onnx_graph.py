@@ -108,10 +108,15 @@ class _Arrays:
         for node in graph.node:
             if node.op_type == "Constant" and len(node.attribute) == len(node.output) == 1:
                 self.tensors[node.output[0]] = node.attribute[0].t
-            elif node.op_type == "Identity" and node.input[0] in self.tensors:
+            elif self._copies(node):
                 self.tensors[node.output[0]] = self.tensors[node.input[0]]
             else:
                 self.others.append(node)
+
+    def _copies(self, node: Any) -> bool:
+        """Return whether a node gives an array another name."""
+        one = len(node.input) == len(node.output) == 1
+        return one and node.op_type == "Identity" and node.input[0] in self.tensors
 
     def matrix(self, name: str, node: Any, current: str) -> NDArray[Any]:
         """Return what a node multiplies the result of the one before it with, from the right."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn._runtime.files import atomic_write
+from fastnn._runtime.files import atomic_write, is_plain
 from fastnn.reports._counts import Counts
 from fastnn.reports._diagnostics import Diagnostic
 from fastnn.reports._sources import Digests, digest
@@ -104,6 +105,9 @@ def _fields(summary: dict[str, Any], arrays: Arrays) -> dict[str, Any]:
         fields[name] = np.array(value, kind) if isinstance(value, list) else value
     fields["bounds"] = None if fields["bounds"] is None else tuple(fields["bounds"])
     fields["attacks"] = tuple(fields["attacks"])
+    names = (fields["attack"], *fields["attacks"], fields["norm"])
+    if not all(map(is_plain, (*names, *itertools.chain(*summary["diagnostics"])))):
+        raise ValueError("a text has controls of a terminal")
     fields["diagnostics"] = tuple(
         Diagnostic(name, text, arrays[f"diagnostic_{i}"])
         for i, (name, text) in enumerate(summary["diagnostics"])

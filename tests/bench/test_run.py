@@ -236,6 +236,19 @@ def test_files_that_are_no_results(tmp_path):
     document = a_document()
     file.write_text(json.dumps(as_json(document)))
     assert results.read(file) == document
+    for text in ("\x1b[2J", "numpy\nfastnn float32   0.001"):  # printed as if it were a result
+        changed = as_json(document)
+        changed["source"] = text
+        file.write_text(json.dumps(changed))
+        with pytest.raises(ValueError, match=r"old\.json: damaged, .*no line of text: '") as caught:
+            results.read(file)
+        assert str(caught.value).isprintable()
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no /dev/zero here")
+def test_a_device_without_an_end_is_no_result():
+    with pytest.raises(ValueError, match="/dev/zero is no file"):
+        results.read(Path("/dev/zero"))
 
 
 def changed(document, places, value):

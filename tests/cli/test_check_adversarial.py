@@ -191,6 +191,18 @@ def test_pixels_to_255_get_a_hint(check, moved):
     assert "this looks like 0-255 pixels" in verdicts(out)["bounds"][1]
 
 
+@pytest.mark.parametrize("name", ["attack", "norm", "clean"])
+@pytest.mark.parametrize("text", ["fgsm\x1b[1A", "fgsm\nadversarial accuracy  99.99%"])
+def test_a_file_cannot_write_lines_of_the_answer(saved, check, tmp_path, name, text):
+    with np.load(tmp_path / saved) as archive:
+        arrays = dict(archive)
+    np.savez(tmp_path / saved, **arrays | {name: np.array(text)})
+    status, out, err = check(saved, "--norm", "linf")
+    assert (status, out) == (2, "")
+    assert err.startswith(f"fastnn check-adversarial: adv.npz: {name} is 'fgsm\\")
+    assert err[:-1].isprintable()
+
+
 def test_another_network_and_other_digits_are_noticed(saved, check, digits, make_net, weights):
     save_mlp(make_net((784, 20, 10)), weights / "other.npz")
     assert wrong(check(saved, "--weights", weights / "other.npz")[1]) == ["predictions"]

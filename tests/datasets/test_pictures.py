@@ -12,6 +12,7 @@ from PIL import Image
 
 from fastnn import load_data
 from fastnn.datasets import has_splits
+from fastnn.datasets._png import require_whole
 
 
 @pytest.fixture(autouse=True)
@@ -168,6 +169,16 @@ def test_a_picture_that_is_cut_anywhere_is_refused():
         Path("p/a/1.png").write_bytes(WHOLE[:end])
         with pytest.raises(ValueError, match=r"\Ap.a.1.png .*, expected a PNG picture of 8 bits"):
             load_data("p")
+
+
+def test_very_many_chunks_take_no_memory():
+    content = png(6, 6, data=zlib.compress(ROWS), more=chunk(b"teST", b"x") * 100_000)
+    tracemalloc.start()
+    try:
+        require_whole(content)
+        assert tracemalloc.get_traced_memory()[1] < len(content)
+    finally:
+        tracemalloc.stop()
 
 
 BOMB = chunk(b"zTXt", b"comment\0\0" + zlib.compress(bytes(5_000_000)))

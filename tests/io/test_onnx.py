@@ -266,6 +266,64 @@ def test_one_array_for_very_many_layers_is_refused(graph):
         load_mlp(graph.save())
 
 
+def field(number, content):
+    """Return a field of a protocol buffer with bytes in it."""
+    size, length = len(content), b""
+    while size > 127:
+        length, size = length + bytes([size & 127 | 128]), size >> 7
+    return bytes([8 * number + 2]) + length + bytes([size]) + content
+
+
+MANY = 700_000  # messages of two bytes, of which the package makes an object each
+SMALL = {
+    "nodes": field(7, field(1, b"") * MANY),
+    "arrays": field(7, field(5, b"") * MANY),
+    "attributes": field(7, field(1, field(5, b"") * MANY)),
+    "notes": field(14, b"") * MANY,
+    "sizes": field(7, field(5, b"\x08\x01" * MANY)),
+}
+
+
+@pytest.mark.parametrize("case", SMALL)
+def test_very_many_small_messages_are_refused_before_they_are_parsed(
+    onnx, tmp_path, monkeypatch, case
+):
+    (tmp_path / "net.onnx").write_bytes(b"\x08\x08" + SMALL[case])
+    monkeypatch.setattr(onnx.ModelProto, "FromString", lambda _: pytest.fail("is parsed"))
+    with pytest.raises(
+        ValueError, match=r"net\.onnx has more than 1,048,576 bytes beside its arra"
+    ):
+        load_mlp(tmp_path / "net.onnx")
+
+
+@pytest.mark.parametrize(
+    "end", [b"\x0a\x05x", b"\x0a" + b"\xff" * 10, b"\x0a\xff", b"\x0b", b"\x0f"]
+)
+def test_fields_that_have_no_end_are_refused(onnx, tmp_path, end):
+    (tmp_path / "net.onnx").write_bytes(b"\x08\x08\x12\x00" + end)
+    with pytest.raises(ValueError, match=r"net\.onnx is truncated or damaged"):
+        load_mlp(tmp_path / "net.onnx")
+
+
+def test_large_arrays_are_no_description(graph):
+    wide = np.eye(3, 200_000, dtype=np.float32)  # 2.4 MB
+    narrow = np.ones((200_000, 2), np.float32)
+    graph.add("Gemm", graph.array(wide)).add("Relu")
+    graph.nodes.append(
+        graph.onnx.helper.make_node(
+            "Constant", [], ["c"], value=graph.onnx.numpy_helper.from_array(narrow)
+        )
+    )
+    graph.add("Gemm", "c")
+    assert load_mlp(graph.save()).sizes == (3, 200_000, 2)
+
+
+def test_a_copy_of_nothing_is_refused(graph, onnx):
+    graph.nodes.append(onnx.helper.make_node("Identity", [], ["a"]))
+    with pytest.raises(ValueError, match=r"node 'Identity 0', 'Identity', does not follow"):
+        load_mlp(graph.save(end="a"))
+
+
 def test_a_truncated_file_is_named(onnx, tmp_path):
     content = (DATA / "torch.onnx").read_bytes()
     for size in range(0, len(content) - 1, 97):

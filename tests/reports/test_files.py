@@ -258,6 +258,8 @@ def summary_with(path, **changes):
         {"diagnostics": [["a", "b"]]},
         {"digests": {"network": ""}},
         {"attacks": 3},
+        {"attack": "fgsm\x1b[2J"},
+        {"attacks": ["\x9b2J"]},
     ],
     ids=str,
 )
