@@ -116,7 +116,7 @@ def _add_defaults(parser: Parser) -> None:
 
     parser.epilog = _EXAMPLES + _attacks.defaults()
     for action in parser._actions:
-        if hasattr(FULL, action.dest) and "(default: " not in action.help:
+        if hasattr(FULL, action.dest) and "(default: " not in (action.help or ""):
             full, sample = (_text(getattr(recipe, action.dest)) for recipe in (FULL, SAMPLE))
             few = f"; {sample} for 20,000 samples or fewer" if sample != full else ""
             action.help = f"{action.help} (default: {full}{few})"
@@ -215,4 +215,4 @@ def _recipe(
 
 def _eps(args: argparse.Namespace) -> Eps:
     """Return the budget of an attack."""
-    return Eps("0.1") if args.eps is None else args.eps  # type: ignore[no-any-return]
+    return Eps("0.1") if args.eps is None else args.eps
