@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments : sequence of str, optional
         Words after ``fastnn``; those of the process by default.
     """
-    warnings.showwarning = _show_warning
+    warnings.showwarning = _Shown().show
     words = list(sys.argv[1:] if arguments is None else arguments)
     name = " ".join(["fastnn", *(word for word in words[:1] if word in COMMANDS)])
     try:
@@ -119,6 +119,14 @@ def _without_a_reader() -> int:
     return 1
 
 
-def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    """Print a warning as one line, without the source line that raised it."""
-    print(f"{paint('fastnn:', 'remark', sys.stderr)} {message}", file=sys.stderr)
+class _Shown:
+    """The warnings that a command has printed."""
+
+    def __init__(self) -> None:
+        self._texts: set[str] = set()
+
+    def show(self, message: Warning | str, *_: object, **__: object) -> None:
+        """Print a warning as one line, once, without the source line that raised it."""
+        if str(message) not in self._texts:
+            self._texts.add(str(message))
+            print(f"{paint('fastnn:', 'remark', sys.stderr)} {message}", file=sys.stderr)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fastnn import adversarial_accuracy, load_mlp, save_mlp
+from fastnn import MLP, adversarial_accuracy, load_mlp, load_mnist, save_mlp, train
 from fastnn.datasets import DATA_SETS
 
 WIDTH = 66  # of images of 6 x 11
@@ -210,6 +210,20 @@ def test_a_training_that_diverges_says_so(fastnn, pixels, labels):
         status, _, err = fastnn("train", "--data", *words, *settings, "-q")
     assert status == 0
     assert err.startswith("fastnn: the training diverged: the last loss is ")
+    assert err.count("\n") == 1
+
+
+def test_a_network_for_0_to_255_is_warned_of_once(fastnn):
+    data = load_mnist(source="sample", dtype="uint8")
+    net = MLP.random((784, 32, 10))
+    train(net, data.x_train, data.y_train, epochs=3, batch_size=50, learning_rate=0.1)
+    save_mlp(net.with_input(scale=1 / 255), "bytes.npz")
+    words = ("attack", "bytes.npz", "--source", "sample", "--attack", "fgsm", "-q")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        status, _, err = fastnn(*words, "--attack", "pgd(steps=2)")
+    assert status == 0
+    assert err.startswith("fastnn: the network is right about ")
     assert err.count("\n") == 1
 
 
