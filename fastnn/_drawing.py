@@ -43,6 +43,8 @@ CURVES = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 def curves_of(history: object) -> list[npt.NDArray[np.float64]]:
     """Check and return loss and accuracy of training, then of validation."""
     names = CURVES
+    if not isinstance(history, Sequence) and not all(hasattr(history, name) for name in names):
+        raise TypeError(f"history must be what fastnn.train returns, got {type(history).__name__}")
     lists = history if isinstance(history, Sequence) else [getattr(history, n) for n in names]
     if len(lists) != len(names):
         raise ValueError(f"history: expected four lists, {', '.join(names)}, got {len(lists)}")

@@ -48,6 +48,8 @@ def learning_curves(
 
     Raises
     ------
+    TypeError
+        `history` is neither.
     ValueError
         There are no epochs, the lists differ in length, or there are not two axes.
 
@@ -193,6 +195,8 @@ def accuracy_curve(report: AdversarialReport, ax: Axes | None = None, *, label: 
 
     Raises
     ------
+    TypeError
+        `report` is no report, such as several in a list.
     ValueError
         The report has no samples.
 

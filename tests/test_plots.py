@@ -242,6 +242,17 @@ def test_accuracy_curve_refuses_an_empty_report():
         plots.accuracy_curve(report(0.1, float("nan"), n=0))
 
 
+def test_what_is_no_report_and_no_history_is_named(history):
+    with pytest.raises(
+        TypeError, match=r"report must be what .* returns, got dict; to compare sev"
+    ):
+        plots.accuracy_curve({"PGD": report(0.1, 0.5)})
+    with pytest.raises(TypeError, match=r"report must be what .* returns, got SimpleNamespace"):
+        plots.accuracy_curve(history)
+    with pytest.raises(TypeError, match=r"history must be what fastnn\.train returns, got Simple"):
+        plots.learning_curves(report(0.1, 0.5))
+
+
 def test_the_library_s_own_results_can_be_drawn(rng):
     x, labels = rng.random((20, 16), dtype=np.float32), rng.integers(0, 3, 20)
     net = fastnn.MLP.random((16, 8, 3), rng=0)

@@ -36,6 +36,11 @@ def accuracy_by_eps(report: Counts) -> tuple[Numbers, Numbers]:
 @rc_context(_drawing.STYLE)
 def curve(report: Counts, ax: Axes | None, label: str) -> Axes:
     """Draw accuracy against eps, in a band of 95 % intervals."""
+    if not hasattr(report, "adversarial_accuracy"):
+        raise TypeError(
+            "report must be what fastnn.adversarial_accuracy returns, got "
+            f"{type(report).__name__}; to compare several, draw each on the same ax"
+        )
     eps, accuracy = accuracy_by_eps(report)
     ax = _drawing.new_axes(6.4, 4.0) if ax is None else ax
     color = _drawing.PALETTE[len(ax.lines) % len(_drawing.PALETTE)]
