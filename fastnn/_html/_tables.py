@@ -11,6 +11,7 @@ from fastnn._html._elements import Markup, join, tag
 
 _LEFT, _RIGHT = "text-align:left", "text-align:right"
 _SHORT = 12  # letters of a row's name that needs no more than its own width
+_LONG_HEAD = 20  # letters of the name of a column
 
 
 class Cell(NamedTuple):
@@ -65,7 +66,7 @@ def table(
     rows = [[_as_cell(value) for value in row] for row in body]
     sides = [_side(column) for column in zip(*rows, strict=True)] if rows else [_LEFT] * len(head)
     names = [
-        tag("th", name, scope="col", style=side, data_choice=i in choices)
+        tag("th", name, scope="col", style=_of_head(name, side), data_choice=i in choices)
         for i, (name, side) in enumerate(zip(head, sides, strict=True))
     ]
     kinds = ["th", *["td"] * (len(head) - 1)]
@@ -117,6 +118,11 @@ def _as_cell(value: Any) -> Cell:
 def _side(column: Sequence[Cell]) -> str:
     """Return how a column is aligned: text on the left, numbers on the right."""
     return _RIGHT if any(cell.key is not None for cell in column) else _LEFT
+
+
+def _of_head(name: Any, side: str) -> str:
+    """Return the style of a head, which takes two lines or three where there is little room."""
+    return f"{side};min-width:8rem" if len(str(name)) > _LONG_HEAD else side
 
 
 def _cell(cell: Cell, kind: str, side: str) -> Markup:
