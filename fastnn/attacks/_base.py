@@ -258,15 +258,15 @@ def checked(
 ) -> tuple[_checks.Bounds, Array, NDArray[np.int64]]:
     """Return bounds, inputs (N, D) and labels (N,) of what is to be attacked, after checks.
 
-    With `each`, many rows are checked on its threads. Where there are no bounds, `stated` requires
-    inputs that do not look like other units.
+    With `each`, many rows are checked on its threads. With `stated`, inputs that look like other
+    units are an error where there are no bounds, and else a warning.
     """
     require_network(net)
     limits = _checks.bounds(bounds)
     rows = _checks.inputs(x, net.sizes[0], net.dtype, limits=limits, each=each)
     if stated and bounds is None:
         _units.require_stated(rows, "x")
-    else:
+    elif stated:
         units.warn_of_pixels(net, rows, level=4)
     return limits, rows, _checks.labels(labels, len(rows), net.sizes[-1])
 
