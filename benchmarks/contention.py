@@ -8,7 +8,6 @@ processors fairly take twice as long.
 """
 
 import argparse
-import itertools
 import json
 import subprocess
 import sys

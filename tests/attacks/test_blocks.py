@@ -298,7 +298,7 @@ def test_memory_does_not_follow_the_rows(make_net, rng, tmp_path, monkeypatch):
     net = make_net((400, 16, 5))
     x = rng.integers(0, 256, (60_000, 400), dtype=np.uint8)
     np.save(tmp_path / "x.npy", x)
-    labels = np.zeros(len(x), np.uint8)
+    labels = rng.integers(0, 5, len(x), dtype=np.uint8)
     outside = np.load(tmp_path / "x.npy", mmap_mode="r")
 
     def peak(read):
