@@ -62,6 +62,9 @@ def test_memory_that_runs_out_never_makes_a_wrong_count(name):
         timeout=300,
         check=False,
     )
+    if "OpenBLAS error: Memory allocation still failed" in done.stderr:
+        assert (done.returncode, done.stdout) == (1, "")  # BLAS ends the process, and says so
+        return
     assert done.returncode == 0, done.stderr[-3000:]
     failed, right = map(int, done.stdout.split())
     assert right > 0
