@@ -25,7 +25,7 @@ def counted_from(first: int) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        move = getattr(error, "counted_from", None)
+        move = getattr(error, "_counted_from", None)
         if move is not None:
             raise move(first) from None
         place = error.__dict__.get(_PLACE)

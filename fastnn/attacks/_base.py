@@ -255,11 +255,13 @@ def checked(
     each: _checks.Each | None = None,
     *,
     stated: bool = True,
+    level: int = 4,
 ) -> tuple[_checks.Bounds, Array, NDArray[np.int64]]:
     """Return bounds, inputs (N, D) and labels (N,) of what is to be attacked, after checks.
 
     With `each`, many rows are checked on its threads. With `stated`, inputs that look like other
-    units are an error where there are no bounds, and else a warning.
+    units are an error where there are no bounds, and else a warning that names the line `level`
+    calls up.
     """
     require_network(net)
     limits = _checks.bounds(bounds)
@@ -267,7 +269,7 @@ def checked(
     if stated and bounds is None:
         _units.require_stated(rows, "x")
     elif stated:
-        units.warn_of_pixels(net, rows, level=4)
+        units.warn_of_pixels(net, rows, level=level)
     return limits, rows, _checks.labels(labels, len(rows), net.sizes[-1])
 
 

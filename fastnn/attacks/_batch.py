@@ -53,7 +53,7 @@ def attack_batch(
     Only of the `first` samples of a set it is asked in which units they are.
     """
     each = _spread(run.threads)
-    limits, x, truth = checked(net, batch.x, batch.labels, plan.bounds, each, stated=first)
+    limits, x, truth = checked(net, batch.x, batch.labels, plan.bounds, each, stated=first, level=5)
     goal = goal_of(batch.targets, batch.rng, truth, net.sizes[-1])
     if plan.lattice is not None:
         plan.lattice.require(x)

@@ -56,7 +56,7 @@ class VerificationError(ArithmeticError):
         """Return what an error from another process is made of."""
         return type(self), (self.what, self.row, self.eps)
 
-    def counted_from(self, first: int) -> VerificationError:
+    def _counted_from(self, first: int) -> VerificationError:
         """Return the error with its row as it is counted from `first`."""
         return type(self)(self.what, first + self.row, self.eps)
 

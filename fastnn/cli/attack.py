@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from fastnn.cli import _attacks, _runs, _table
+from fastnn.cli import _attacks, _results, _runs, _table
 from fastnn.cli._job import Job, load_job
 from fastnn.cli._targets import add_targets_argument
 from fastnn.cli.options import (
@@ -130,7 +130,9 @@ def run(args: argparse.Namespace) -> int:
     norms = {_attacks.norm_of(attack) for attack in attacks.values()}
     if len(attacks) > 1 and len(norms) == 1 and job.targets is None:
         every = range(len(job.ways))
-        counts = [_standing(job, [reports[way] for reports in found.values()]) for way in every]
+        counts = [
+            _results.standing(job, [reports[way] for reports in found.values()]) for way in every
+        ]
         block = _table.worst(job.ways, norms.pop(), args.eps, len(job.labels), counts, len(attacks))
         print(f"\n{block}")
     if args.verify:
@@ -144,7 +146,7 @@ def run(args: argparse.Namespace) -> int:
         _write_page(args, job, found)
     if args.save_adversarial is not None:
         _save(args, job, *found.items())
-    write_json(args, _results(job, args.targets, found))
+    write_json(args, _results.results(job, args.targets, found))
     return 0
 
 
@@ -195,23 +197,10 @@ def _attacked(
     ]
     if not first:
         print(_table.heading(job.digits, job.net, job.origin, args.targets, reports[0]))
-    reached = None if job.targets is None else [_reached(job, report) for report in reports]
+    reached = None if job.targets is None else [_results.reached(job, report) for report in reports]
     block = _table.block(job.ways, word, _attacks.norm_of(attack), args.eps, reports, reached)
     print(f"\n{block}", flush=True)
     return reports
-
-
-def _reached(job: Job, report: AdversarialReport) -> Any:
-    """Return how many samples got to their target, for every eps."""
-    return (report.adversarial_prediction == job.targets).sum(axis=-1)
-
-
-def _standing(job: Job, reports: list[AdversarialReport]) -> Any:
-    """Return how many samples none of these reports has as wrong, for every eps."""
-    import numpy as np
-
-    right = [report.adversarial_prediction == job.labels for report in reports]
-    return np.logical_and.reduce(right).sum(axis=-1)
 
 
 def _draw(
@@ -277,26 +266,3 @@ def _save(args: argparse.Namespace, job: Job, item: tuple[str, list[AdversarialR
     _adversarial.save(args.save_adversarial, saved)
     what = f"{report.n:,} adversarial images, {word}, eps {args.eps[0].text}, {job.ways[-1][0]}"
     say_written(args, args.save_adversarial, what)
-
-
-def _results(
-    job: Job, targets: str | int | None, found: dict[str, list[AdversarialReport]]
-) -> dict[str, Any]:
-    """Return what the JSON file holds."""
-    net, reports = job.net, []
-    for report in (report for some in found.values() for report in some):
-        own: dict[str, Any] = {}
-        if job.targets is not None:
-            own = {"targets": targets, "reached": _reached(job, report).tolist()}
-        reports.append(report.to_dict() | own)
-    return {
-        "digits": job.digits,
-        "network": {
-            "sizes": list(net.sizes),
-            "activation": net.activation,
-            "dtype": str(net.dtype),
-            "origin": job.origin,
-        },
-        "attacks": list(found),
-        "reports": reports,
-    }
