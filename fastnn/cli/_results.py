@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from fastnn.cli._job import Job
 
 if TYPE_CHECKING:
@@ -19,6 +17,8 @@ def reached(job: Job, report: AdversarialReport) -> Any:
 
 def standing(job: Job, reports: list[AdversarialReport]) -> Any:
     """Return how many samples none of these reports has as wrong, for every eps."""
+    import numpy as np
+
     right = [report.adversarial_prediction == job.labels for report in reports]
     return np.logical_and.reduce(right).sum(axis=-1)
 

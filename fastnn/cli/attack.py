@@ -41,7 +41,8 @@ examples:
   fastnn attack --eps 0.05 0.1 0.2 --html report.html
   fastnn attack --attack pgd --verify 0.01
   fastnn attack --attack pgd --eps 0.3 --save-adversarial adversarial.npz
-  fastnn attack net.npz --data X.npy --checkpoint run.checkpoint --dask tcp://10.0.0.1:8786
+  fastnn attack net.npz --data X.npy --checkpoint run.part
+  fastnn attack net.npz --data X.npy --dask tcp://10.0.0.1:8786
 
 """
 
