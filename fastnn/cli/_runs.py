@@ -22,7 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         type=Path,
         help="keep what is finished in this file, so that the same command goes on after an "
-        "interrupt or a kill; several attacks, or ways to clip, have FILE.1, FILE.2 and so on",
+        "interrupt or a kill; several attacks, or ways to clip, have FILE.1, FILE.2 and so on "
+        "(default: no)",
     )
 
 
