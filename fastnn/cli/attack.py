@@ -40,7 +40,7 @@ examples:
   fastnn attack --attack pgd --targets next
   fastnn attack --eps 0.05 0.1 0.2 --html report.html
   fastnn attack --attack pgd --eps 0.3 --save-adversarial adversarial.npz
-  fastnn attack net.npz --data X.npy --checkpoint run.checkpoint --dask tcp://10.0.0.1:8786
+  fastnn attack net.npz --data X.npy --checkpoint run --dask tcp://10.0.0.1:8786
 
 """
 
