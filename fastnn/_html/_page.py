@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 
 from fastnn._html._elements import Markup, join, tag
@@ -14,13 +15,9 @@ def page(title: str, *content: object) -> str:
 
     Its security policy allows the one script of fastnn, by its digest, and no other.
     """
-    from importlib.resources import files
-
     from fastnn._version import __version__
 
-    folder = files("fastnn._html")
-    style = (folder / "page.css").read_text(encoding="utf-8")
-    script = (folder / "page.js").read_text(encoding="utf-8")
+    style, script = _text_of("page.css"), _text_of("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = (
         f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
@@ -39,6 +36,14 @@ def page(title: str, *content: object) -> str:
     footer = tag("footer", f"Made by fastnn {__version__}.")
     body = tag("body", main, footer, tag("script", Markup(script)))
     return f"<!DOCTYPE html>\n{tag('html', head, body, lang='en')}\n"
+
+
+@functools.cache
+def _text_of(name: str) -> str:
+    """Return the text of a file beside this one."""
+    from importlib.resources import files
+
+    return (files("fastnn._html") / name).read_text(encoding="utf-8")
 
 
 def section(title: str, *content: object, id_: str | None = None) -> Markup:

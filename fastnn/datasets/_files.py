@@ -22,7 +22,7 @@ from fastnn.io._npy import StoredArray, open_npy
 SIDE = 28
 PIXELS = SIDE * SIDE
 CLASSES = 10
-_BLOCK_ROWS = 1000
+_BLOCK_ROWS = 500
 _BLOCK_LABELS = 1 << 20
 
 

@@ -15,7 +15,13 @@ collect_ignore = [*NEED_POSIX, "test_writing.py"] if sys.platform == "win32" els
 
 
 @pytest.fixture
-def full_disk():
+def no_bytecode(monkeypatch):
+    """Keep Python from writing bytecode, which it would write in part and read in the next test."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+
+@pytest.fixture
+def full_disk(no_bytecode):
     """Return a context in which no file can have more than a few bytes."""
     import resource
 
@@ -32,7 +38,7 @@ def full_disk():
 
 
 @pytest.fixture
-def read_only():
+def read_only(no_bytecode):
     """Return a folder with the file `old`, and a context in which nobody may write there."""
     place = Path(tempfile.mkdtemp(prefix="fastnn-faults-"))
     place.chmod(0o755)

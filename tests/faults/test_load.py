@@ -1,5 +1,6 @@
 """A short run under load, each in a process of its own: a deadlock must not stop the tests."""
 
+import mmap
 import subprocess
 import sys
 from pathlib import Path
@@ -44,7 +45,12 @@ def test_a_race_is_found(monkeypatch):
 
 def test_memory_that_grows_is_found(monkeypatch):
     kept = []
-    grow = {"grow": lambda: kept.append(bytearray(b"x" * (1 << 20))) or b""}
-    monkeypatch.setattr(load, "calls", lambda: grow)
+
+    def grow():
+        kept.append(mmap.mmap(-1, 1 << 20))  # not from memory that the process has freed
+        kept[-1].write(b"x" * (1 << 20))
+        return b""
+
+    monkeypatch.setattr(load, "calls", lambda: {"grow": grow})
     if sys.platform == "linux":
         assert load.growth(40) > load.SLACK
