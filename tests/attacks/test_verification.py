@@ -1,6 +1,9 @@
 """A share of the samples is counted again in float64: what is wrong is found, ties are not."""
 
+import contextlib
+import pickle
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ import pytest
 from fastnn import MLP, adversarial_accuracy, attacks
 from fastnn._engine import layers, losses
 from fastnn._kernels import attack_steps
+from fastnn._rows import _block
 from fastnn.attacks import FGSM, PGD, VerificationError, _norms, _tally
 from fastnn.attacks._rounding import SURE, Rounding
 from fastnn.attacks._verification import chosen_rows
@@ -249,3 +253,26 @@ def test_what_is_no_share_is_refused(make_net, share, error):
     kind, text = error.split(": ")
     with pytest.raises(eval(kind), match=f"^{re.escape(text)}$"):
         adversarial_accuracy(make_net((4, 3)), np.zeros((1, 4)), [0], verify=share)
+
+
+@pytest.mark.parametrize("pool", [None, ThreadPoolExecutor])
+def test_the_row_is_that_of_the_whole_where_blocks_are_read(make_net, rng, monkeypatch, pool):
+    monkeypatch.setattr(_block, "_MOST_ROWS", 40)
+    net = make_net((20, 33, 5))
+    x = rng.random((100, 20)).astype(np.float32)
+    labels, right = net.predict(x), layers.layer_product
+
+    def product(ws, a, i, out, **how):
+        right(ws, a, i, out, **how)
+        if i == len(ws.net.weights) - 1 and not how.get("transposed"):
+            out[(ws.h[0] == x[50]).all(axis=1)] *= -1
+
+    monkeypatch.setattr(layers, "layer_product", product)
+    pairs = iter([(x[:60], labels[:60]), (x[60:], labels[60:])])
+    with contextlib.ExitStack() as stack:
+        executor = None if pool is None else stack.enter_context(pool(1))
+        with pytest.raises(VerificationError, match=r"^row 50: ") as caught:
+            adversarial_accuracy(net, pairs, eps=0.1, verify=1, executor=executor)
+    assert caught.value.row == 50
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (str(again), again.row, again.eps) == (str(caught.value), 50, None)
