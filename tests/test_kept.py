@@ -13,7 +13,7 @@ import pytest
 import fastnn
 from fastnn import MLP, _shuffled, attacks, threads, train
 
-ROWS, KILLS = 1501, 10
+ROWS, KILLS = 1501, 5
 SETTINGS = {"batch_size": 50, "learning_rate": 0.05, "momentum": 0.9, "l2": 1e-4}
 PROGRAM = """
 import sys, time, numpy as np, fastnn

@@ -14,7 +14,7 @@ from fastnn import MLP, adversarial_accuracy, attacks
 from fastnn._rows import _block
 from fastnn.attacks import _blocks
 
-ROWS, HEIGHT, KILLS = 1201, 100, 20
+ROWS, HEIGHT, KILLS = 1201, 100, 10
 PROGRAM = """
 import sys, time, numpy as np, fastnn
 from fastnn._rows import _block
