@@ -746,7 +746,7 @@ def test_an_openblas_whose_functions_have_other_names_is_set_by_threadpoolctl():
 
 
 START = """
-import multiprocessing, os, signal, sys, threading
+import multiprocessing, os, signal, sys, threading, time
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import fastnn
@@ -803,6 +803,9 @@ def test_several_python_threads_may_call_at_once():
             assert all(found == alone for found in trainings)
         assert blas_threads() == before
         assert helpers.at_work == 0
+        end = time.monotonic() + 30  # threads that are not parked were told to end
+        while threading.active_count() > 1 + helpers.parked and time.monotonic() < end:
+            time.sleep(0.01)
         assert threading.active_count() == 1 + helpers.parked <= 1 + os.cpu_count()
     """)
 
