@@ -39,9 +39,9 @@ def layer_product(
     weights, panels = ws.net.weights[i], ws.packed.get((i, transposed))
     if ws.shared is not None and ws.shared.fit(len(a), weights.shape[1]):
         if transposed:
-            ws.shared.multiply_back(a, weights, out, only)
+            ws.shared.multiply_back(a, i, out, only)
         else:
-            ws.shared.multiply(a, weights, out)
+            ws.shared.multiply(a, i, out)
         return
     if panels is not None and _product_without_zeros(ws, a, panels, out):
         return

@@ -50,6 +50,13 @@ def predictions(logits: Array, out: Labels) -> Labels:
     return out
 
 
+def margins(logits: Array, classes: Labels) -> Array:
+    """Return each row's logit of a class less the largest of the others, of the logits' type."""
+    out = np.empty(len(logits), logits.dtype)
+    kernels._margins(logits, classes, out)
+    return out
+
+
 def first_not_finite(values: Array) -> int | None:
     """Return the first row with a NaN or an infinity, None where there is none."""
     row = int(kernels._first_not_finite(values))

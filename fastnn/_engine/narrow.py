@@ -2,7 +2,7 @@
 
 From many rows, every thread takes tiles of its own. A few rows are one tile, so the threads share
 the columns of its products instead. Weights are read as they are, since packing them beforehand
-takes longer than such a product.
+takes longer than such a product; but a call with many passes keeps what it has packed.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ MOST_ROWS = 160
 PANELS_FROM = 16
 # Measured: the multiply-adds of a pass from which a second thread saves more than it costs.
 _WORTH_SHARING = 4_000_000
+# Measured: from so many products on, new memory for their weights' panels is worth it.
+_KEEP_FROM = 4
 
 
 class SharedProducts:
@@ -44,7 +46,7 @@ class SharedProducts:
     rows : int
         The most rows of a product.
     steps : bool, optional
-        Whether `multiply_back_and_step` will be called.
+        Whether `multiply_back_and_step` will be called, so that weights change.
     """
 
     def __init__(self, net: Network, rows: int, *, steps: bool = False) -> None:
@@ -60,6 +62,10 @@ class SharedProducts:
         self._room_size, self._masks = room, np.empty(masks, np.uint64)
         self._room = self._new_room()  # of the calling thread
         self._threads = 1
+        self._keeps = not steps
+        self._uses: dict[tuple[int, bool], int] = {}  # of weights, perhaps transposed, in panels
+        self._panels: dict[tuple[int, bool], Array] = {}
+        self._nothing = np.empty((0, 0, 0), net.dtype)
         self._rows, self._narrowest = 0, 0  # columns that a product of so many rows needs
 
     def threads(self, rows: int, most: int) -> int:
@@ -101,21 +107,57 @@ class SharedProducts:
             self._narrowest = narrow_products._strip_width(height, self._like.itemsize)
         return rows > 0 and width >= self._narrowest
 
-    def multiply(self, a: Array, weights: Array, out: Array) -> None:
-        """out = a @ weights."""
+    def multiply(self, a: Array, i: int, out: Array) -> None:
+        """out = a @ the weights number `i`."""
+        weights = self._net.weights[i]
         across = self._across(len(a), *weights.shape)
+        panels, filled = self._kept((i, False), across, *weights.shape)
         narrow_jobs._forward(
-            self._board, a, weights, self._masks, self._room, across, self._parts(across, out), out
+            self._board,
+            a,
+            weights,
+            self._masks,
+            self._room,
+            across,
+            self._parts(across, out),
+            panels,
+            filled,
+            out,
         )
 
-    def multiply_back(self, g: Array, weights: Array, out: Array, only: Array | None) -> None:
-        """out = g @ weights.T; columns in which `only` is all 0 may be left 0."""
+    def multiply_back(self, g: Array, i: int, out: Array, only: Array | None) -> None:
+        """out = g @ the weights number `i`, transposed; columns in which `only` is 0 may be 0."""
+        weights = self._net.weights[i]
         across = self._across(len(g), *weights.shape[::-1])
+        panels, filled = self._kept((i, True), across, *weights.shape[::-1])
         h, masked_by_h = (out, False) if only is None else (only, True)
-        parts = self._parts(across, out)
         narrow_jobs._backward(
-            self._board, g, weights, h, masked_by_h, self._masks, self._room, across, parts, out
+            self._board,
+            g,
+            weights,
+            h,
+            masked_by_h,
+            self._masks,
+            self._room,
+            across,
+            self._parts(across, out),
+            panels,
+            filled,
+            out,
         )
+
+    def _kept(
+        self, key: tuple[int, bool], across: int, depth: int, width: int
+    ) -> tuple[Array, bool]:
+        """Return panels of weights that are kept, and whether they are filled; at first none."""
+        if not across or not self._keeps:
+            return self._nothing, False
+        uses = self._uses[key] = self._uses.get(key, 0) + 1
+        if uses < _KEEP_FROM:
+            return self._nothing, False
+        if uses == _KEEP_FROM:
+            self._panels[key] = empty((-(-width // across), depth, across), self._like.dtype)
+        return self._panels[key], uses > _KEEP_FROM
 
     def _parts(self, across: int, out: Array) -> int:
         """Return in how many parts the rows of panels are wanted, so that all threads have some."""

@@ -118,3 +118,14 @@ def _argmax(logits, out):
         for j in range(1, classes):
             best = j if logits[i, j] > logits[i, best] else best
         out[i] = best
+
+
+@kernel
+def _margins(logits, classes, out):
+    """out = the logit of a class less the largest of the others, row by row."""
+    rows, width = logits.shape
+    for i in range(rows):
+        own, largest = classes[i], -np.inf
+        for j in range(width):
+            largest = logits[i, j] if j != own and logits[i, j] > largest else largest
+        out[i] = logits[i, own] - out.dtype.type(largest)

@@ -7,7 +7,7 @@ tasks. A thread that is late therefore costs nothing, and no task is given away 
 writes its own part of the result, which does not depend on the thread.
 
 A task is a strip of columns or a block of rows, whose sums stay in registers, or a panel, which the
-thread packs: that is faster from some dozen rows on.
+thread packs unless it was kept: that is faster from some dozen rows on.
 
 A task allocates nothing: if it failed, the caller would wait for it for ever. Every thread brings
 its own `room`, an array of numbers that begins at a cache line, and its own list `ks`.
@@ -32,12 +32,12 @@ from fastnn._kernels.narrow_products import (
     _strip_width,
 )
 from fastnn._kernels.narrow_steps import _step_task
-from fastnn._kernels.vectors import VECTOR_BYTES
 
 # Entries of the board that threads change while others read them have a cache line each.
 _OPEN, _NEXT, _INSIDE, _STOP = 0, 8, 16, 24
 _KIND, _TASKS, _ROWS, _DEPTH, _WIDTH, _A, _B, _OUT = range(32, 40)
 _LISTS, _COUNTS, _H, _MASKED, _VELOCITY, _SETTINGS, _ACROSS, _PARTS, _MASKS = range(40, 49)
+_PANELS, _FILLED = 49, 50
 BOARD_SIZE = 56
 _FORWARD, _BACKWARD = 0, 1
 _PATIENCE = 1000  # looks at the board before a thread lets others have its processor
@@ -54,16 +54,19 @@ def _describe(board, kind, tasks, a, b, out):
 
 
 @kernel
-def _describe_panels(board, a, across, parts, masks):
+def _describe_panels(board, a, across, parts, masks, panels, filled):
     """Write that the job's tasks are panels so wide, and of its rows in so many `parts`.
 
-    `parts` is how many are wanted: rows that are few are not divided.
+    `parts` is how many are wanted: rows that are few are not divided, nor are those of a job that
+    fills the panels to be kept. Without `panels` nothing is kept.
     """
     groups = -(-a.shape[0] // ROWS)
     marks = masks[: -(-a.shape[1] // DEPTH) * groups].reshape((-1, groups))
     _mark(a, marks)
     board[_ACROSS], board[_MASKS] = across, marks.ctypes.data
-    board[_PARTS] = max(1, min(parts, groups // _GROUPS_OF_PART))
+    keeps = panels.size > 0
+    board[_PANELS], board[_FILLED] = panels.ctypes.data if keeps else 0, filled
+    board[_PARTS] = 1 if keeps and not filled else max(1, min(parts, groups // _GROUPS_OF_PART))
     columns = board[_WIDTH] if board[_KIND] == _FORWARD else board[_DEPTH]
     board[_TASKS] = -(-columns // across) * board[_PARTS]
 
@@ -103,14 +106,17 @@ def _panel_task(board, task, a, b, masks, room, out):
     """Compute a panel of columns, for a part of the rows."""
     across, parts, groups = board[_ACROSS], board[_PARTS], -(-a.shape[0] // ROWS)
     marks = atomics.array_at(board[_MASKS], -(-a.shape[1] // DEPTH), groups, masks)
-    chunk = atomics.array_at(room.ctypes.data, DEPTH, across, a)
     sums = atomics.array_at(room[DEPTH * across :].ctypes.data, a.shape[0], across, a)
     part = task % parts
     first, last = groups * part // parts, groups * (part + 1) // parts
-    column = task // parts * across
-    vectors = across * a.itemsize // VECTOR_BYTES
-    transposed = board[_KIND] == _BACKWARD
-    _set_panel(a, marks, first, last, b, transposed, column, vectors, chunk, sums, out)
+    number = task // parts
+    panel = atomics.array_at(room.ctypes.data, DEPTH, across, a)
+    if board[_PANELS]:
+        place = board[_PANELS] + number * a.shape[1] * across * a.itemsize
+        panel = atomics.array_at(place, a.shape[1], across, a)
+    transposed, filled = board[_KIND] == _BACKWARD, board[_FILLED] != 0
+    column = number * across
+    _set_panel(a, marks, first, last, b, transposed, column, panel, filled, sums, out)
 
 
 @kernel
@@ -168,8 +174,12 @@ def _dismiss(board):
 
 
 @kernel
-def _forward(board, a, b, masks, room, across, parts, out):
-    """out = a @ b, in panels so wide, or in strips if `across` is 0."""
+def _forward(board, a, b, masks, room, across, parts, panels, filled, out):
+    """out = a @ b, in panels so wide, or in strips if `across` is 0.
+
+    `panels`, of the shape (count, rows of `b`, `across`), are filled with `b` unless they are
+    `filled` already. An array without entries keeps nothing.
+    """
     rows, depth = a.shape
     height = _group_height(rows)
     groups = -(-rows // height) if across == 0 else 0
@@ -179,7 +189,7 @@ def _forward(board, a, b, masks, room, across, parts, out):
     strip = _strip_width(height, a.itemsize)
     _describe(board, _FORWARD, -(-b.shape[1] // strip), a, b, out)
     if across:
-        _describe_panels(board, a, across, parts, masks)
+        _describe_panels(board, a, across, parts, masks, panels, filled)
     board[_LISTS], board[_COUNTS] = lists.ctypes.data, counts.ctypes.data
     _run(board, a, masks, room, np.empty(0, np.int64))
     if groups:
@@ -199,14 +209,14 @@ def _forward_task(task, a, b, out, lists, counts):
 
 
 @kernel
-def _backward(board, g, b, h, masked, masks, room, across, parts, out):
-    """out = g @ b.T, in panels so wide, or in blocks if `across` is 0.
+def _backward(board, g, b, h, masked, masks, room, across, parts, panels, filled, out):
+    """out = g @ b.T, in panels so wide, or in blocks if `across` is 0; `panels` as in `_forward`.
 
     If `masked`, columns of which a group has only zeros in `h` may be left 0.
     """
     _describe(board, _BACKWARD, -(-b.shape[0] // BLOCK), g, b, out)
     if across:
-        _describe_panels(board, g, across, parts, masks)
+        _describe_panels(board, g, across, parts, masks, panels, filled)
     board[_H], board[_MASKED] = h.ctypes.data, masked
     board[_VELOCITY] = board[_SETTINGS] = 0
     _run(board, g, masks, room, np.empty(BLOCK + AHEAD, np.int64))
@@ -221,7 +231,7 @@ def _backward_and_step(board, g, b, h, masked, masks, room, across, out, velocit
     """
     _describe(board, _BACKWARD, -(-b.shape[0] // BLOCK), g, b, out)
     if across and len(out):
-        _describe_panels(board, g, across, 1, masks)
+        _describe_panels(board, g, across, 1, masks, out[:0], False)
     board[_H], board[_MASKED] = h.ctypes.data, masked
     board[_OUT] = out.ctypes.data if len(out) else 0
     board[_VELOCITY] = velocity.ctypes.data if len(velocity) else 0

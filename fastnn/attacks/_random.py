@@ -12,36 +12,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fastnn._kernels import counters
+
 Keys = NDArray[np.uint64]
-
-_GAMMA = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / golden ratio, made odd
-_FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-
-
-def _mixed(values: Keys) -> Keys:
-    """Return a hash of every number."""
-    values = (values ^ (values >> np.uint64(30))) * _FIRST
-    values = (values ^ (values >> np.uint64(27))) * _SECOND
-    return values ^ (values >> np.uint64(31))
 
 
 def keys(seed: int, samples: NDArray[np.int64], *places: int) -> Keys:
     """Return a key (n,) for each sample; `places` are the restart, the step and so on."""
-    found = np.full(len(samples), seed % 2**64, np.uint64)
-    found = _mixed(_mixed(found + _GAMMA) ^ samples.astype(np.uint64))
-    for place in places:
-        found = _mixed(_mixed(found + _GAMMA) ^ np.uint64(place))
+    found = np.empty(len(samples), np.uint64)
+    counters._keys(np.uint64(seed % 2**64), samples, np.array(places, np.uint64), found)
     return found
 
 
 def uniform(key: Keys, width: int, dtype: DTypeLike) -> NDArray[Any]:
     """Return numbers from 0 to below 1, shape (n, width), multiples of the type's 2**-24 or -53."""
-    kind: np.dtype[Any] = np.dtype(dtype)
-    places = np.arange(1, width + 1, dtype=np.uint64) * _GAMMA
-    bits = 24 if kind.itemsize == 4 else 53
-    numbers = _mixed(key[:, None] + places) >> np.uint64(64 - bits)
-    out: NDArray[Any] = numbers.astype(kind)
-    out *= kind.type(2.0**-bits)
+    out = np.empty((len(key), width), dtype)
+    counters._uniform(key, 24 if out.itemsize == 4 else 53, out)
     return out
 
 

@@ -220,13 +220,9 @@ class Tile:
         largest other logit less the target's. Negative numbers are successes, and 0 is one where
         the largest logit's first place says so: see `fooled`.
         """
-        wanted = self.labels if self.targets is None else self.targets
-        rows = np.arange(len(logits))
-        own = logits[rows, wanted]
-        others = logits.copy()
-        others[rows, wanted] = -np.inf
-        lead = own - others.max(axis=1)
-        return np.asarray(lead if self.targets is None else -lead)
+        if self.targets is None:
+            return losses.margins(logits, self.labels)
+        return -losses.margins(logits, self.targets)
 
     def fooled(self, logits: Array) -> NDArray[np.bool_]:
         """Say for which rows the attack has succeeded, shape (n,).

@@ -30,9 +30,10 @@ def shared_products(monkeypatch):
     for name in ("multiply", "multiply_back", "multiply_back_and_step"):
         real = getattr(narrow.SharedProducts, name)
 
-        def noted(self, a, weights, *more, name=name, real=real, **options):
+        def noted(self, a, which, *more, name=name, real=real, **options):
+            weights = self._net.weights[which] if isinstance(which, int) else which
             made.append((name, len(a), weights.shape))
-            return real(self, a, weights, *more, **options)
+            return real(self, a, which, *more, **options)
 
         monkeypatch.setattr(narrow.SharedProducts, name, noted)
     return made
@@ -103,6 +104,39 @@ def test_small_batches_take_fused_steps(rng, shared_products):
     assert steps == 2 * [(300, 140), (20, 300)]
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_weights_of_many_products_are_packed_once(rng, threads):
+    """From then on the weights themselves are not read any more."""
+    rows, sizes = narrow.PANELS_FROM + 1, (150, 300, 140, 5)  # no product is too narrow for panels
+    net = MLP.random(sizes, rng=rng, dtype=np.float64)
+    shared = narrow.SharedProducts(net, rows)
+    kept = [weights.copy() for weights in net.weights]
+    with Team(threads) as team, shared.on(team):
+        for use in range(narrow._KEEP_FROM + 2):
+            for i, weights in enumerate(kept[:2]):
+                if use == narrow._KEEP_FROM:
+                    net.weights[i].flags.writeable = True
+                    net.weights[i][:] = np.nan
+                a, g = rng.normal(size=(rows, len(weights))), rng.normal(size=(rows, sizes[i + 1]))
+                out, back = np.empty_like(g), np.empty_like(a)
+                shared.multiply(a, i, out)
+                shared.multiply_back(g, i, back, None)
+                np.testing.assert_allclose(out, a @ weights, rtol=1e-9, atol=1e-9)
+                np.testing.assert_allclose(back, g @ weights.T, rtol=1e-9, atol=1e-9)
+
+
+def test_weights_that_move_or_have_few_rows_are_read_as_they_are(rng):
+    net = MLP.random(SIZES, rng=rng)
+    for rows, steps in ((narrow.PANELS_FROM, True), (narrow.PANELS_FROM - 1, False)):
+        shared = narrow.SharedProducts(net, rows, steps=steps)
+        a, out = np.ones((rows, 20), np.float32), np.empty((rows, 300), np.float32)
+        with Team(1) as team, shared.on(team):
+            assert shared.fit(rows, 300)
+            for _ in range(2 * narrow._KEEP_FROM):
+                shared.multiply(a, 0, out)
+        assert not shared._panels
+
+
 def test_without_momentum_no_velocity_is_kept(rng):
     net = MLP.random(SIZES, rng=rng)
     for momentum, rows in ((0.0, [0, 0, 0]), (0.5, [20, 300, 140])):
@@ -111,16 +145,16 @@ def test_without_momentum_no_velocity_is_kept(rng):
 
 
 def test_an_error_in_the_block_lets_the_helpers_go(rng):
-    shared = narrow.SharedProducts(MLP.random(SIZES, rng=rng), 4)
+    net = MLP.random(SIZES, rng=rng)
+    shared = narrow.SharedProducts(net, 4)
     for _ in range(3):
         with pytest.raises(ZeroDivisionError), Team(3) as team, shared.on(team):
             1 / 0  # noqa: B018
     x = rng.random((4, 20), np.float32)
     out = np.empty((4, 300), np.float32)
-    weights = rng.random((20, 300), np.float32)
     with Team(2) as team, shared.on(team):
-        shared.multiply(x, weights, out)
-    np.testing.assert_allclose(out, x @ weights, rtol=1e-5)
+        shared.multiply(x, 0, out)
+    np.testing.assert_allclose(out, x @ net.weights[0], rtol=1e-5, atol=1e-6)
 
 
 def test_a_network_that_is_small_has_no_helpers(monkeypatch, rng):
@@ -152,12 +186,12 @@ a, out = np.ones((2, 20), np.float32), np.zeros((2, 300), np.float32)
 shared = narrow.SharedProducts(net, 2)
 assert shared.fit(2, 300)
 with Team(1) as team, shared.on(team):
-    shared.multiply(a, net.weights[0], out)
+    shared.multiply(a, 0, out)
     shared._board[narrow_jobs._INSIDE] = 1  # a thread that is late
     child = os.fork()
     if child == 0:
         signal.alarm(30)
-        shared.multiply(a, net.weights[0], out)
+        shared.multiply(a, 0, out)
         os._exit(0)
     status = os.waitpid(child, 0)[1]
     shared._board[narrow_jobs._INSIDE] = 0

@@ -396,3 +396,15 @@ def test_a_nan_of_another_class_enters_the_residual_of_an_attack(rng, dtype, col
     out = np.empty_like(logits)
     engine.attack_residual(logits, np.array([1]), out)
     assert np.isnan(np.delete(out, 1)).all()
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+def test_margins_are_the_lead_over_the_largest_of_the_others(rng, dtype, classes):
+    logits = rng.normal(0, 3, (40, classes)).astype(dtype)
+    logits[1] = 0
+    logits[2] = -1000
+    wanted = rng.integers(0, classes, 40)
+    out = np.full(40, np.nan, dtype)
+    logits_kernels._margins(logits, wanted, out)
+    for row, own, found in zip(logits, wanted, out, strict=True):
+        assert found == row[own] - max(np.delete(row, own))

@@ -67,17 +67,26 @@ def served(board, like, threads):
             assert not helper.is_alive()
 
 
-def forward(board, a, b, across=0, parts=1):
+def no_panels(dtype):
+    """Return what a job has that keeps no panels."""
+    return np.empty((0, 0, 0), dtype)
+
+
+def forward(board, a, b, across=0, parts=1, panels=None, filled=False):
     """Return a @ b, in a buffer that was full of NaN."""
     out = np.full((len(a), b.shape[1]), np.nan, a.dtype)
-    narrow_jobs._forward(board, a, b, masks(), room(a.dtype), across, parts, out)
+    panels = no_panels(a.dtype) if panels is None else panels
+    room_, masks_ = room(a.dtype), masks()
+    narrow_jobs._forward(board, a, b, masks_, room_, across, parts, panels, filled, out)
     return out
 
 
-def backward(board, g, b, h, masked, across=0, parts=1):
+def backward(board, g, b, h, masked, across=0, parts=1, panels=None, filled=False):
     """Return g @ b.T, in a buffer that was full of NaN."""
     out = np.full((len(g), len(b)), np.nan, g.dtype)
-    narrow_jobs._backward(board, g, b, h, masked, masks(), room(g.dtype), across, parts, out)
+    panels = no_panels(g.dtype) if panels is None else panels
+    room_, masks_ = room(g.dtype), masks()
+    narrow_jobs._backward(board, g, b, h, masked, masks_, room_, across, parts, panels, filled, out)
     return out
 
 
@@ -221,6 +230,38 @@ def test_panels_forward_and_backward(board, rng, rows, threads, parts, dtype):
             board[:] = 0
             close(found, exact, dtype)
             np.testing.assert_array_equal(back, found)
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+@pytest.mark.parametrize("rows", [GROUP, 33])
+def test_panels_that_are_kept_give_the_same_products(board, rng, rows, threads, dtype):
+    for across in panel_widths(dtype):
+        for depth, width in ((DEPTH, across), (3 * DEPTH + 1, 2 * across + 3), (3, across - 1)):
+            a = sparse(rng, (rows, depth), dtype)
+            b = rng.standard_normal((depth, width)).astype(dtype)
+            turned = np.ascontiguousarray(b.T)
+            for run, matrix in ((forward, [b]), (backward, [turned, a, False])):
+                panels = empty((-(-width // across), depth, across), dtype)
+                panels[:] = np.nan
+                with served(board, a, threads):
+                    once = run(board, a, *matrix, across)
+                    fills = run(board, a, *matrix, across, 3, panels)
+                    matrix[0] = np.full_like(matrix[0], np.nan)  # is not read again
+                    again = [run(board, a, *matrix, across, parts, panels, True) for parts in (1, 3)]
+                board[:] = 0
+                close(once, a.astype(np.float64) @ b, dtype)
+                for found in (fills, *again):
+                    np.testing.assert_array_equal(found, once)
+
+
+def test_chunks_without_an_entry_leave_sums_as_they_are(board, rng, dtype):
+    across = panel_widths(dtype)[0]
+    b = rng.standard_normal((5 * DEPTH, across)).astype(dtype)
+    for chunk in range(5):
+        a = np.zeros((GROUP, 5 * DEPTH), dtype)
+        a[:, chunk * DEPTH : (chunk + 1) * DEPTH] = rng.standard_normal((GROUP, DEPTH))
+        close(forward(board, a, b, across), a.astype(np.float64) @ b, dtype)
+    assert not forward(board, np.zeros_like(a), b, across).any()
 
 
 @pytest.mark.parametrize("threads", [0, 2])

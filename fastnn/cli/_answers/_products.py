@@ -111,11 +111,11 @@ def _of_so_many(
         if not shared.fit(rows, width):
             return
         out = np.full((rows, width), np.nan, kind)
-        shared.multiply(a, weights, out)
+        shared.multiply(a, 0, out)
         yield _product("_forward", out, a, weights)
         for only in (None, a):
             back = np.full((rows, depth), np.nan, kind)
-            shared.multiply_back(g, weights, back, only)
+            shared.multiply_back(g, 0, back, only)
             if only is not None:  # what ReLU does not let through may be left out
                 back = np.where(a == 0, g @ weights.T, back)
             yield _product("_backward", back, g, weights.T)
