@@ -64,19 +64,21 @@ def for_each_tile(
 ) -> None:
     """Call ``work(workspace, rows)`` for every tile of `x`, loaded; one workspace a thread.
 
-    Rows are taken in the order of `x`. An `order` is cut into tiles, inside of which rows may
-    change places so that products leave out more zeros. Gradients go back to layer `to`; for
-    `direction` see `Workspace`. `work` sends every row through the network in so many `variants`.
+    Rows are taken in the order of `x`, or those whose numbers an `order` has; inside of its tiles
+    rows may change places so that products leave out more zeros. Gradients go back to layer `to`;
+    for `direction` see `Workspace`. `work` sends every row through the network in so many
+    `variants`.
     """
-    every_tile = tiles(len(x))
+    rows = len(x) if order is None else len(order)
+    every_tile = tiles(rows)
     height = max(tile.stop - tile.start for tile in every_tile)
-    capacity = max(height, min(len(x) * variants, MOST_ROWS))
+    capacity = max(height, min(rows * variants, MOST_ROWS))
     count = thread_count(threads)
     if len(every_tile) > 1:
         shared, size = None, min(count, len(every_tile))
     else:
         shared = SharedProducts(net, capacity)
-        size = shared.threads(len(x) * variants, count)
+        size = shared.threads(rows * variants, count)
     with Team(size) as team:
         workspaces = Workspaces(net, capacity, to, shared, direction=direction)
         helped = contextlib.nullcontext() if shared is None or size == 1 else shared.on(team)
@@ -108,8 +110,9 @@ def run_tiles(
         if progress is not None and worker == 0:  # only the calling thread draws
             progress.update(tile.stop)
 
-    workspaces.pack(team, len(x) * variants)
-    team.run(task, tiles(len(x)) if len(x) else [])
+    count = len(x) if order is None else len(order)
+    workspaces.pack(team, count * variants)
+    team.run(task, tiles(count) if count else [])
 
 
 def numbers_of(rows: Rows) -> NDArray[np.int64]:

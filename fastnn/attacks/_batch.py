@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from fastnn import _checks
 from fastnn._engine import units
 from fastnn._engine.narrow import MOST_ROWS as MOST_SHARED
-from fastnn._engine.tiles import for_each_tile, numbers_of
-from fastnn._engine.workspace import Rows, Workspace
+from fastnn._engine.tiles import for_each_tile
 from fastnn._kernels.timing import Clock
 from fastnn._runtime.progress import Progress
 from fastnn._runtime.signals import numpy_errors
@@ -115,20 +114,16 @@ def _attack_the_rest(net: MLP, x: Array, task: Task, tally: Tally, run: Run) -> 
             if not len(left):
                 continue
 
-            def work(
-                ws: Workspace, rows: Rows, add: Any = add, k: int = k, left: Any = left
-            ) -> None:
-                add(ws, left[numbers_of(rows)], k=k)
-
-            order = task.labels[left].argsort(kind="stable") if len(left) > MOST_SHARED else None
+            if len(left) > MOST_SHARED:
+                left = left[task.labels[left].argsort(kind="stable")]
             with Progress(f"{name}, eps {eps:g}", len(left), enabled=run.progress) as bar:
                 for_each_tile(
                     net,
-                    x[left],
-                    work,
+                    x,
+                    partial(add, k=k),
                     to=0,
                     direction=True,
-                    order=order,
+                    order=left,
                     threads=run.threads,
                     progress=bar,
                 )

@@ -247,7 +247,9 @@ def test_panels_that_are_kept_give_the_same_products(board, rng, rows, threads, 
                     once = run(board, a, *matrix, across)
                     fills = run(board, a, *matrix, across, 3, panels)
                     matrix[0] = np.full_like(matrix[0], np.nan)  # is not read again
-                    again = [run(board, a, *matrix, across, parts, panels, True) for parts in (1, 3)]
+                    again = [
+                        run(board, a, *matrix, across, parts, panels, True) for parts in (1, 3)
+                    ]
                 board[:] = 0
                 close(once, a.astype(np.float64) @ b, dtype)
                 for found in (fills, *again):
