@@ -33,7 +33,7 @@ PANELS_FROM = 16
 # Measured: the multiply-adds of a pass from which a second thread saves more than it costs.
 _WORTH_SHARING = 4_000_000
 # Measured: from so many products on, new memory for their weights' panels is worth it.
-_KEEP_FROM = 4
+KEEP_FROM = 4
 
 
 class SharedProducts:
@@ -153,11 +153,11 @@ class SharedProducts:
         if not across or not self._keeps:
             return self._nothing, False
         uses = self._uses[key] = self._uses.get(key, 0) + 1
-        if uses < _KEEP_FROM:
+        if uses < KEEP_FROM:
             return self._nothing, False
-        if uses == _KEEP_FROM:
+        if uses == KEEP_FROM:
             self._panels[key] = empty((-(-width // across), depth, across), self._like.dtype)
-        return self._panels[key], uses > _KEEP_FROM
+        return self._panels[key], uses > KEEP_FROM
 
     def _parts(self, across: int, out: Array) -> int:
         """Return in how many parts the rows of panels are wanted, so that all threads have some."""

@@ -13,11 +13,13 @@ from fastnn import _checks
 from fastnn._engine import units
 from fastnn._engine.narrow import MOST_ROWS as MOST_SHARED
 from fastnn._engine.tiles import for_each_tile
+from fastnn._engine.workspace import Rows, Workspace
 from fastnn._kernels.timing import Clock
 from fastnn._runtime.progress import Progress
 from fastnn._runtime.signals import numpy_errors
 from fastnn._runtime.team import Team
 from fastnn.attacks._base import checked, goal_of
+from fastnn.attacks._clean import Clean
 from fastnn.attacks._names import names_of, stages_of
 from fastnn.attacks._outcome import Outcome, outcome_of
 from fastnn.attacks._plan import Plan
@@ -45,43 +47,66 @@ class Batch(NamedTuple):
 
 
 def attack_batch(
-    net: MLP, plan: Plan, batch: Batch, run: Run, *, first: bool = True
-) -> tuple[Outcome, Array]:
-    """Attack samples in memory; return what comes of it, and the checked inputs (N, D).
+    net: MLP, plans: Sequence[Plan], batch: Batch, run: Run, *, first: bool = True
+) -> tuple[list[Outcome], Array]:
+    """Attack samples in memory; return what comes of every plan, and the checked inputs (N, D).
 
-    Only of the `first` samples of a set it is asked in which units they are.
+    Plans differ in bounds and in what they keep: they share the passes over clean inputs, and their
+    time is that of all together. Only of the `first` samples of a set it is asked in which units
+    they are.
     """
     each = _spread(run.threads)
-    limits, x, truth = checked(net, batch.x, batch.labels, plan.bounds, each, stated=first, level=5)
-    goal = goal_of(batch.targets, batch.rng, truth, net.sizes[-1])
+    x, truth, tallies = batch.x, batch.labels, []
+    for plan in plans:
+        limits, x, truth = checked(net, x, truth, plan.bounds, each, stated=first, level=5)
+        tallies.append(Tally(_task(net, plan, batch, x, truth, limits), net.sizes[0]))
+    counts = [
+        Verification(plan.verify, net, x, tally) for plan, tally in zip(plans, tallies, strict=True)
+    ]
+    with Clock() as time:
+        _attack_all(net, x, tallies, run)
+        for tally in tallies:
+            _attack_the_rest(net, x, tally, run)
+    for tally in tallies:
+        tally.require_all()
+    if first:
+        right = np.count_nonzero(tallies[0].clean == truth) / max(len(truth), 1)
+        units.warn_of_shares(net, x, truth, right, level=4)
+    with numpy_errors():
+        for second_count in counts:
+            second_count.require()
+        return [outcome_of(tally, x, time) for tally in tallies], x
+
+
+def _task(
+    net: MLP, plan: Plan, batch: Batch, x: Array, labels: Array, limits: _checks.Bounds
+) -> Task:
+    """Return what is to be done with checked samples."""
+    goal = goal_of(batch.targets, batch.rng, labels, net.sizes[-1])
     if plan.lattice is not None:
         plan.lattice.require(x)
-    begun = plan.attack._begin(net, x, truth, plan.eps, plan.bounds)
+    begun = plan.attack._begin(net, x, labels, plan.eps, plan.bounds)
     with numpy_errors():
         in_type = plan.eps.astype(net.dtype)  # an eps of 1e-50 is 0 in float32
     stages = stages_of(begun, net.sizes[-1], targeted=goal.targets is not None)
-    task = Task(begun, stages, truth, in_type, limits, goal, plan.recount, plan.keep, plan.lattice)
-    tally = Tally(task, net.sizes[0])
-    second_count = Verification(plan.verify, net, x, task, tally)
-    with Clock() as time:
-        _attack_all(net, x, task, tally, run)
-        _attack_the_rest(net, x, task, tally, run)
-    tally.require_all()
-    if first:
-        right = np.count_nonzero(tally.clean == truth) / max(len(truth), 1)
-        units.warn_of_shares(net, x, truth, right, level=4)
-    with numpy_errors():
-        second_count.require()
-        return outcome_of(task, tally, x, time), x
+    more = plan.recount, plan.keep, plan.lattice
+    return Task(begun, stages, labels, in_type, limits, goal, *more)
 
 
-def _attack_all(net: MLP, x: Array, task: Task, tally: Tally, run: Run) -> None:
+def _attack_all(net: MLP, x: Array, tallies: Sequence[Tally], run: Run) -> None:
     """Attack every sample with every eps."""
+    task = tallies[0].task
+
+    def add(ws: Workspace, rows: Rows) -> None:
+        known = Clean(again=len(tallies) > 1)
+        for tally in tallies:
+            tally.add(ws, rows, known)
+
     with Progress("attack", len(x), enabled=run.progress) as bar:
         for_each_tile(
             net,
             x,
-            tally.add,
+            add,
             to=0,
             direction=True,
             variants=len(task.eps),
@@ -93,11 +118,12 @@ def _attack_all(net: MLP, x: Array, task: Task, tally: Tally, run: Run) -> None:
         bar.update(len(x))
 
 
-def _attack_the_rest(net: MLP, x: Array, task: Task, tally: Tally, run: Run) -> None:
+def _attack_the_rest(net: MLP, x: Array, tally: Tally, run: Run) -> None:
     """Attack what still stands at each eps with the later attacks, then try FGSM on what is left.
 
     What an attack leaves is cut into new tiles.
     """
+    task = tally.task
     if len(task.stages) == 1 and tally.probed is None:
         return
     names = names_of(task.attack)

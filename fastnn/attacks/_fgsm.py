@@ -152,9 +152,9 @@ class FirstLayer:
         ws = self._ws = tile.workspace
         self._z = ws.spare("products of the inputs", *ws.h[1].shape)
         layer_product(ws, ws.h[0], 0, self._z)
-        tile.logits(tile.x, products=self._z)
         # The gradient's signs, 0 where a bound is in the way, and the distance to that bound.
-        self._direction, self._room = tile.gradient(tile.x), tile.buffer("room")
+        self._direction = tile.gradient(tile.x, products=self._z)
+        self._room = tile.buffer("room")
         attack_steps._direction_and_room(
             tile.lower, tile.upper, tile.x, self._direction, self._room
         )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastnn._kernels.timing import Clock
 from fastnn.attacks import _signs as signs
-from fastnn.attacks._tally import Tally, Task
+from fastnn.attacks._tally import Tally
 
 Array = NDArray[Any]
 
@@ -79,9 +79,10 @@ class Whole(NamedTuple):
     found: dict[str, NDArray[np.int64]]
 
 
-def outcome_of(task: Task, tally: Tally, x: Array, time: Clock) -> Outcome:
+def outcome_of(tally: Tally, x: Array, time: Clock) -> Outcome:
     """Return what a tally has of samples in memory."""
-    labels, noted = task.labels, tally.signs
+    task, noted = tally.task, tally.signs
+    labels = task.labels
     noted.note(signs.STUCK, tally.stuck())
     for number in signs.black_box(task.attack):
         if tally.traces is not None:

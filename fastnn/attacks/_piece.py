@@ -52,7 +52,7 @@ def attack_piece(net: MLP, plan: Plan, piece: Piece, run: Run) -> Outcome:
     block = piece.block
     batch = Batch(block.x, block.labels, piece.targets, piece.rng)
     with counted_from(block.first):
-        outcome, _ = attack_batch(net, plan, batch, run, first=not block.number)
+        [outcome], _ = attack_batch(net, [plan], batch, run, first=not block.number)
     return outcome.packed()
 
 

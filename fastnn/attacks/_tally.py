@@ -17,6 +17,7 @@ from fastnn._errors import row_error
 from fastnn.attacks import _norms as norms
 from fastnn.attacks._base import Answer, Attack, Found
 from fastnn.attacks._budget import Budget
+from fastnn.attacks._clean import Clean
 from fastnn.attacks._fgsm import FGSM
 from fastnn.attacks._goal import Goal
 from fastnn.attacks._lattice import Lattice
@@ -77,6 +78,7 @@ class Tally:
 
     Attributes
     ----------
+    task : Task
     clean, adversarial : ndarray of int64, shapes (N,) and (K, N)
         Predictions.
     traces : ndarray of int32, shape (K, N, 3), or None
@@ -94,7 +96,7 @@ class Tally:
     """
 
     def __init__(self, task: Task, width: int) -> None:
-        self._task = task
+        self.task = task
         self._budget = Budget(norms_of(task.attack), task.bounds)
         shape = len(task.eps), len(task.labels)
         in_turn = len(task.stages) > 1
@@ -111,12 +113,17 @@ class Tally:
         self.signs = Signs()
         self.probed = probe_norm(task.attack)
 
-    def add(self, ws: Workspace, rows: Rows) -> None:
-        """Attack the samples in `ws` with every eps, and store what comes of it."""
-        tile = self._tile(ws, numbers_of(rows))
-        ks = np.arange(len(self._task.eps))
+    def add(self, ws: Workspace, rows: Rows, known: Clean) -> None:
+        """Attack the samples in `ws` with every eps, and store what comes of it.
+
+        `known` is what an evaluation of these samples with other bounds has left.
+        """
+        numbers = numbers_of(rows)
+        ws.resize(len(numbers))
+        tile = self._tile(ws, numbers, known)
+        ks = np.arange(len(self.task.eps))
         # In turn, each eps has other samples left.
-        for some in [ks] if len(self._task.stages) == 1 else ks[:, None]:
+        for some in [ks] if len(self.task.stages) == 1 else ks[:, None]:
             self._attack(tile, 0, some)
         saturated, zero = self.signs.look(tile)
         self.saturated_rows.append(saturated)
@@ -125,8 +132,8 @@ class Tally:
 
     def standing(self, k: int) -> Classes:
         """Return the numbers of the samples that no attack has fooled yet."""
-        every = np.arange(len(self._task.labels))
-        return np.flatnonzero(~self._task.succeeds(self.adversarial[k], every))
+        every = np.arange(len(self.task.labels))
+        return np.flatnonzero(~self.task.succeeds(self.adversarial[k], every))
 
     def stuck(self) -> Classes:
         """Return the numbers of the samples that stand at an eps above 0, and had no progress."""
@@ -134,8 +141,8 @@ class Tally:
             return np.empty(0, np.int64)
         found = [
             some[self.progress[k, some] == 1]
-            for k, some in enumerate(map(self.standing, range(len(self._task.eps))))
-            if self._task.eps[k] > 0
+            for k, some in enumerate(map(self.standing, range(len(self.task.eps))))
+            if self.task.eps[k] > 0
         ]
         return np.unique(np.concatenate([np.empty(0, np.int64), *found]))
 
@@ -145,7 +152,7 @@ class Tally:
 
     def probe(self, ws: Workspace, numbers: Classes, k: int) -> None:
         """Try FGSM on samples that still stand at one eps."""
-        task, tile = self._task, self._tile(ws, numbers)
+        task, tile = self.task, self._tile(ws, numbers)
         gradient = tile.gradient(tile.x)
         assert self.probed is not None
         x = norms.fast_gradient(tile, gradient, task.eps[k], self.probed, out=gradient)
@@ -153,14 +160,14 @@ class Tally:
             x = task.lattice.rounded(x, tile.x)
         self.signs.note(FGSM_STRONGER, numbers[tile.fooled(tile.logits(x))])
 
-    def _tile(self, ws: Workspace, numbers: Classes) -> Tile:
+    def _tile(self, ws: Workspace, numbers: Classes, known: Clean | None = None) -> Tile:
         """Return the samples that are loaded in a workspace."""
-        task = self._task
-        return Tile(ws, ws.h[0], task.labels[numbers], numbers, task.bounds, task.goal)
+        task = self.task
+        return Tile(ws, ws.h[0], task.labels[numbers], numbers, task.bounds, task.goal, known)
 
     def _attack(self, tile: Tile, stage: int, ks: Classes) -> None:
         """Attack the samples of a tile at some of the eps."""
-        task, numbers = self._task, tile.numbers
+        task, numbers = self.task, tile.numbers
         number, attack = task.stages[stage]
         claimed = set()
         for answer in attack.answers(tile, task.eps[ks]):
@@ -186,7 +193,7 @@ class Tally:
 
     def _count(self, tile: Tile, number: int, found: Found) -> None:
         """Keep the adversarial inputs that are worse, by a forward pass over them."""
-        task, k, numbers = self._task, found.position, tile.numbers
+        task, k, numbers = self.task, found.position, tile.numbers
         x = tile.usable(found.x)
         logits = tile.logits(x)
         prediction = predicted(logits)
@@ -240,7 +247,7 @@ class Tally:
         missing = self.adversarial < 0
         if missing.any():
             k, row = (int(i) for i in np.argwhere(missing)[0])
-            before, after = "the attack gave no answer for row ", f" at eps {self._task.eps[k]}"
+            before, after = "the attack gave no answer for row ", f" at eps {self.task.eps[k]}"
             raise row_error(ValueError, before, row, after)
 
 

@@ -13,6 +13,7 @@ from fastnn._engine import layers, losses
 from fastnn._engine.workspace import Workspace
 from fastnn._kernels import attack_steps
 from fastnn.attacks import _random
+from fastnn.attacks._clean import Clean
 from fastnn.attacks._goal import Goal
 from fastnn.attacks._random import Keys
 
@@ -62,6 +63,7 @@ class Tile:
         numbers: NDArray[np.int64],
         bounds: _checks.Bounds,
         goal: Goal,
+        known: Clean | None = None,
     ) -> None:
         kind = workspace.net.dtype.type
         self.workspace = workspace
@@ -71,8 +73,7 @@ class Tile:
         self.labels, self.numbers = labels, numbers
         self.targets = None if goal.targets is None else goal.targets[numbers]
         self.lower, self.upper = kind(bounds.lower), kind(bounds.upper)
-        self._clean_logits: Array | None = None
-        self._counts: tuple[int, int] | None = None
+        self._known = Clean() if known is None else known
 
     @property
     def _at_clean(self) -> bool:
@@ -126,16 +127,16 @@ class Tile:
             out = layers.forward(ws, first=1)
         layers.require_finite(out, self.numbers, "logits")
         ws.holder = self if x is self.x else None
-        if self._at_clean and self._clean_logits is None:
-            self._clean_logits = out.copy()
+        if self._at_clean and self._known.logits is None:
+            self._known.logits = out.copy()
         return out
 
     def clean_logits(self) -> Array:
         """Return the logits of the clean inputs, shape (n, C), a copy."""
-        if self._clean_logits is None:
+        if self._known.logits is None:
             self.logits(self.x)
-        assert self._clean_logits is not None
-        return self._clean_logits.copy()
+        assert self._known.logits is not None
+        return self._known.logits.copy()
 
     def gradient(
         self, x: Array, residual: Residual | None = None, *, products: Array | None = None
@@ -161,11 +162,16 @@ class Tile:
         TypeError, ValueError, FloatingPointError
             As `logits`; a derivative is not finite.
         """
-        ws = self.workspace
+        ws, known = self.workspace, self._known
+        of_clean = x is self.x and residual is None
+        if of_clean and known.gradient is not None:
+            ws.resize(len(self.x))
+            np.copyto(ws.g[0], known.gradient)
+            return ws.g[0]
         if not (x is self.x and self._at_clean):
             self.logits(x, products=products)
         # Not from the layers: an attack may have overwritten the logits that it got.
-        logits = self._clean_logits if self._at_clean else ws.h[-1]
+        logits = known.logits if self._at_clean else ws.h[-1]
         assert logits is not None
         saturated = losses.attack_residual(logits, self.labels, ws.g[-1])
         if residual is not None:
@@ -176,8 +182,9 @@ class Tile:
         layers.backward(ws, to=0)
         gradient = ws.g[0]
         layers.require_finite(gradient, self.numbers, "derivatives")
-        if x is self.x and residual is None:
-            self._counts = saturated, int(attack_steps._zero_rows(gradient))
+        if of_clean:
+            known.counts = saturated, int(attack_steps._zero_rows(gradient))
+            known.gradient = gradient.copy() if known.again else None
         return gradient
 
     def logits_and_gradient(
@@ -278,10 +285,10 @@ class Tile:
         In a saturated row the true class has a probability that rounds to 1, and `p - one_hot`
         would cancel. A row without a gradient has zeros only.
         """
-        if self._counts is None:
+        if self._known.counts is None:
             self.gradient(self.x)
-        assert self._counts is not None
-        return self._counts
+        assert self._known.counts is not None
+        return self._known.counts
 
     def usable(self, x: Array) -> Array:
         """Return `x`, or a copy that has the type and the layout of the clean inputs."""
@@ -291,6 +298,6 @@ class Tile:
             raise TypeError(f"an attack works on arrays, got {type(x).__name__}")
         if x.shape != self.x.shape:
             raise ValueError(f"an attack keeps the shape {self.x.shape} of a tile, got {x.shape}")
-        if x.dtype == self.x.dtype and x.flags.carray:  # the usual case, at a fraction of the time
+        if x.dtype == self.x.dtype and x.flags.carray:  # the usual case, for less time
             return x
         return np.require(x, self.x.dtype, requirements=["C", "A", "W"])

@@ -122,8 +122,9 @@ class Verification:
     another one where the derivative is not larger than that.
     """
 
-    def __init__(self, share: float, net: MLP, x: Array, task: Task, tally: Tally) -> None:
-        self._task, self._tally = task, tally
+    def __init__(self, share: float, net: MLP, x: Array, tally: Tally) -> None:
+        task = self._task = tally.task
+        self._tally = tally
         samples = task.goal.samples
         if samples is None:
             samples = np.arange(len(task.labels))

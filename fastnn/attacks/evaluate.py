@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -181,7 +182,7 @@ def adversarial_accuracy(
     ways = Ways(results, checkpoint, executor, threads)
     source = _rows.samples_of(x, labels, always=ways.any)
     if source is None:
-        outcome, seen = attack_batch(net, plan, Batch(x, labels, targets, rng), run)
+        [outcome], seen = attack_batch(net, [plan], Batch(x, labels, targets, rng), run)
         whole, time = alone(outcome, plan.eps), (outcome.seconds, outcome.compiling)
     else:
         with Clock() as clock:
@@ -189,6 +190,49 @@ def adversarial_accuracy(
         seen, time = source.digested(), (clock.working, clock.compiling)
     goal = goal_of(targets, rng, whole.labels, net.sizes[-1])
     return report_of(net, plan, whole, goal, seen, time)
+
+
+def in_ways(
+    net: MLP,
+    x: ArrayLike,
+    labels: ArrayLike,
+    eps: Any,
+    ways: Sequence[tuple[float, float] | None],
+    *,
+    attack: AttackLike,
+    targets: ArrayLike | None = None,
+    rng: Any = 0,
+    threads: int | None = None,
+    progress: bool = False,
+    verify: float = 0,
+    keep_last: bool = False,
+) -> list[AdversarialReport]:
+    """Attack samples in memory within each of several bounds; return a report of each.
+
+    The ways share the passes over clean inputs, so `seconds` of every report is the time of all.
+    `keep_last` keeps the adversarial inputs of the last way. The rest is as in
+    `adversarial_accuracy`.
+    """
+    require_network(net)
+    plans = [
+        plan_of(
+            attack,
+            eps,
+            bounds,
+            recount=False,
+            keep=keep_last and number == len(ways) - 1,
+            lattice=None,
+            verify=share_of(verify),
+        )
+        for number, bounds in enumerate(ways)
+    ]
+    batch = Batch(x, labels, targets, rng)
+    outcomes, seen = attack_batch(net, plans, batch, Run(thread_count(threads), progress))
+    goal = goal_of(targets, rng, outcomes[0].labels, net.sizes[-1])
+    return [
+        report_of(net, plan, alone(one, plan.eps), goal, seen, (one.seconds, one.compiling))
+        for plan, one in zip(plans, outcomes, strict=True)
+    ]
 
 
 def warm_up(

@@ -35,6 +35,12 @@ class Runs(NamedTuple):
     client: Any
     several: bool = False
 
+    def together(self, x: Any) -> bool:
+        """Say whether ways to clip can share passes: inputs are in memory, and so is the rest."""
+        from fastnn import _rows
+
+        return self.checkpoint is None and self.client is None and _rows.source_of(x) is None
+
     def place(self, number: int) -> Path | None:
         """Return the checkpoint of a run."""
         if self.checkpoint is None or not self.several:

@@ -71,20 +71,24 @@ def block(
     eps: Sequence[Eps],
     reports: Sequence[AdversarialReport],
     reached: Sequence[Any] | None,
+    *,
+    together: bool,
 ) -> str:
     """Return the rows of one attack: accuracy at every eps, time and speed.
 
     `reached` says for each report how many samples got to the class that they were to reach, at
-    each eps.
+    each eps. The time may be that of all ways `together`.
     """
     n = reports[0].n
     rows = accuracy_rows(norm, eps, n, [report.adversarial_correct for report in reports])
     if reached is not None:
         rows += accuracy_rows(norm, eps, n, reached, what="reached")
-    rows += [
-        ("  seconds", *(f"{report.seconds:.3f}" for report in reports)),
-        ("  images a second", *(f"{n / report.seconds:,.0f}" for report in reports)),
-    ]
+    seconds = [f"{report.seconds:.3f}" for report in reports]
+    speeds = [f"{n / report.seconds:,.0f}" for report in reports]
+    if together:
+        seconds = [f"{seconds[0]}, all columns together"]
+        speeds = [f"{speeds[0]}, each in all columns"]
+    rows += [("  seconds", *seconds), ("  images a second", *speeds)]
     return title(ways, label) + "\n" + "\n".join(map(_line, rows))
 
 

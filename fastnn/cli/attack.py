@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastnn.cli import _attacks, _results, _runs, _table
 from fastnn.cli._job import Job, load_job
@@ -171,35 +171,44 @@ def _attacked(
     job: Job, word: str, attack: Attack, runs: _runs.Runs, args: argparse.Namespace, *, first: int
 ) -> list[AdversarialReport]:
     """Run one attack in all ways, print its part of the table and return the reports."""
-    from fastnn.attacks.evaluate import adversarial_accuracy, warm_up
+    from fastnn.attacks.evaluate import adversarial_accuracy, in_ways, warm_up
 
     eps = args.eps[0] if len(args.eps) == 1 else args.eps
-    brief, bounds = _attacks.brief(attack), job.ways[-1][1]
+    every = [bounds for _, bounds in job.ways]
     if runs.client is None:
-        warm_up(job.net, job.x, job.labels, eps, bounds, attack=brief)
-    reports = [
-        adversarial_accuracy(
-            job.net,
-            job.x,
-            job.labels,
-            eps,
-            bounds,
-            runs.threads,
-            progress=not args.quiet,
-            attack=attack,
-            targets=job.targets,
-            rng=job.seed,
-            verify=args.verify,
-            keep_adversarial=args.save_adversarial is not None and bounds == job.ways[-1][1],
-            checkpoint=runs.place(first + k),
-            executor=runs.client,
-        )
-        for k, (_, bounds) in enumerate(job.ways)
-    ]
+        warm_up(job.net, job.x, job.labels, eps, every[-1], attack=_attacks.brief(attack))
+    kept = args.save_adversarial is not None
+    settings: dict[str, Any] = {
+        "attack": attack,
+        "targets": job.targets,
+        "rng": job.seed,
+        "threads": runs.threads,
+        "progress": not args.quiet,
+        "verify": args.verify,
+    }
+    together = runs.together(job.x) and len(every) > 1
+    if together:
+        reports = in_ways(job.net, job.x, job.labels, eps, every, keep_last=kept, **settings)
+    else:
+        reports = [
+            adversarial_accuracy(
+                job.net,
+                job.x,
+                job.labels,
+                eps,
+                bounds,
+                keep_adversarial=kept and k == len(every) - 1,
+                checkpoint=runs.place(first + k),
+                executor=runs.client,
+                **settings,
+            )
+            for k, bounds in enumerate(every)
+        ]
     if not first:
         print(_table.heading(job.digits, job.net, job.origin, args.targets, reports[0]))
     reached = None if job.targets is None else [_results.reached(job, report) for report in reports]
-    block = _table.block(job.ways, word, _attacks.norm_of(attack), args.eps, reports, reached)
+    norm = _attacks.norm_of(attack)
+    block = _table.block(job.ways, word, norm, args.eps, reports, reached, together=together)
     print(f"\n{block}", flush=True)
     return reports
 

@@ -244,7 +244,7 @@ def test_an_outcome_in_a_record_is_the_same(net, x, labels):
     from fastnn.attacks._plan import plan_of
 
     plan = plan_of("pgd", EPS, (0, 1), recount=False, keep=True, lattice=None)
-    outcome, _ = attack_batch(net, plan, Batch(x, labels), Run(1))
+    [outcome], _ = attack_batch(net, [plan], Batch(x, labels), Run(1))
     again, digest = _store._unpacked(_store._packed(outcome.packed(), "abc"))
     assert digest == "abc"
     for field in dataclasses.fields(outcome):

@@ -112,9 +112,9 @@ def test_weights_of_many_products_are_packed_once(rng, threads):
     shared = narrow.SharedProducts(net, rows)
     kept = [weights.copy() for weights in net.weights]
     with Team(threads) as team, shared.on(team):
-        for use in range(narrow._KEEP_FROM + 2):
+        for use in range(narrow.KEEP_FROM + 2):
             for i, weights in enumerate(kept[:2]):
-                if use == narrow._KEEP_FROM:
+                if use == narrow.KEEP_FROM:
                     net.weights[i].flags.writeable = True
                     net.weights[i][:] = np.nan
                 a, g = rng.normal(size=(rows, len(weights))), rng.normal(size=(rows, sizes[i + 1]))
@@ -132,7 +132,7 @@ def test_weights_that_move_or_have_few_rows_are_read_as_they_are(rng):
         a, out = np.ones((rows, 20), np.float32), np.empty((rows, 300), np.float32)
         with Team(1) as team, shared.on(team):
             assert shared.fit(rows, 300)
-            for _ in range(2 * narrow._KEEP_FROM):
+            for _ in range(2 * narrow.KEEP_FROM):
                 shared.multiply(a, 0, out)
         assert not shared._panels
 

@@ -1,4 +1,4 @@
-"""Known answers of kernels for single entries, for e**x, and for rows of logits."""
+"""Known answers of kernels for single entries, e**x, rows of logits, and random numbers."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from collections.abc import Iterator
 import numpy as np
 
 from fastnn._engine import losses
-from fastnn._kernels import elementwise, exponentials
+from fastnn._kernels import counters, elementwise, exponentials
 from fastnn.cli._answers._compare import WIDE, Answer, Array, Kind, answer, near, special
 
+_GAMMA = 0x9E3779B97F4A7C15  # of SplitMix64
 _ROWS, _WIDTH = 7, 131  # more than a vector of any width, and some that are left over
 
 
 def of_entries(kind: Kind, rng: np.random.Generator) -> Iterator[Answer]:
-    """Ask for ReLU, biases, masks, slopes and pixels."""
+    """Ask for ReLU, biases, masks, slopes, pixels and random numbers."""
     z, out = special(kind, _ROWS, _WIDTH, rng), np.empty((_ROWS, _WIDTH), kind)
     bias, g = (rng.standard_normal(shape).astype(kind) for shape in (_WIDTH, z.shape))
     positive = np.where(z <= 0, 0, z)
@@ -38,6 +39,7 @@ def of_entries(kind: Kind, rng: np.random.Generator) -> Iterator[Answer]:
     elementwise._apply_slope(z, scaled)
     yield answer("_apply_slope", scaled, z * g)
     yield _of_rows(g)
+    yield from _of_random_numbers(kind, rng)
 
 
 def _of_rows(g: Array) -> Answer:
@@ -141,6 +143,8 @@ def _of_rows_of_logits(z: Array, labels: Array) -> Iterator[Answer]:
     yield answer("attack_residual", residual, wanted, near(wanted, kind) * gaps * units)
     found = losses.predictions(z, np.empty(len(z), np.int64))
     yield answer("_argmax", found, z.argmax(axis=1))
+    lead = z[rows, labels] - _largest_of_others(z, labels)[:, 0]
+    yield answer("_margins", losses.margins(z, labels), lead)
 
 
 def _without(values: Array, columns: Array) -> Array:
@@ -155,3 +159,29 @@ def _largest_of_others(z: Array, labels: Array) -> Array:
     out = z.copy()
     out[np.arange(len(out)), labels] = -np.inf
     return np.asarray(out.max(axis=1, keepdims=True))
+
+
+def _of_random_numbers(kind: Kind, rng: np.random.Generator) -> Iterator[Answer]:
+    """Ask for numbers that follow from their place; Python's integers have no limit."""
+    seed, places = int(rng.integers(2**62)), (3, 2**64 - 1)
+    keys, wanted = np.empty(_ROWS, np.uint64), []
+    for sample in range(_ROWS):
+        key = seed
+        for number in (sample, *places):
+            key = _hash(_hash(key + _GAMMA) ^ number)
+        wanted.append(key)
+    of_samples = np.arange(_ROWS)
+    counters._keys(np.uint64(seed), of_samples, np.array(places, np.uint64), keys)
+    yield answer("_keys", keys, np.array(wanted, np.uint64))
+    bits, out = (24 if kind.itemsize == 4 else 53), np.empty((_ROWS, 3), kind)
+    counters._uniform(keys, bits, out)
+    exact = [[_hash(key + j * _GAMMA) >> (64 - bits) for j in (1, 2, 3)] for key in wanted]
+    yield answer("_uniform", out, np.ldexp(np.array(exact, WIDE), -bits))
+
+
+def _hash(value: int) -> int:
+    """Return SplitMix64's hash of the last 64 bits."""
+    value %= 2**64
+    value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+    value = (value ^ (value >> 27)) * 0x94D049BB133111EB % 2**64
+    return value ^ (value >> 31)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from fastnn._engine import masked
-from fastnn._engine.narrow import PANELS_FROM, SharedProducts
+from fastnn._engine.narrow import KEEP_FROM, PANELS_FROM, SharedProducts
 from fastnn._kernels import masked_products, pairing
 from fastnn._kernels.masked_products import DEPTH, ROWS, VECTORS
 from fastnn._kernels.narrow_products import MOST_ROWS, _strip_width
@@ -90,6 +90,7 @@ def of_few_rows(kind: Kind, rng: np.random.Generator) -> Iterator[Answer]:
         yield from _of_so_many(kind, rows, 1, 300, rng)
     for rows in (PANELS_FROM, 40, 150):
         yield from _of_so_many(kind, rows, 1, 300, rng)
+        yield from _of_kept_panels(kind, rows, rng)
     for rows in (3, 150):  # no more on several threads, which wait long on a busy machine
         yield from _of_so_many(kind, rows, 2, 300, rng)
     narrowest = _strip_width(MOST_ROWS, kind.itemsize)  # narrower than a strip of fewer rows
@@ -122,6 +123,23 @@ def _of_so_many(
         for momentum in (0.0, 0.9):
             for l2 in (0.0, 0.01):
                 yield from _of_steps(shared, (weights, a, g), momentum, l2)
+
+
+def _of_kept_panels(kind: Kind, rows: int, rng: np.random.Generator) -> Iterator[Answer]:
+    """Ask for a product and its transpose so often that the weights are packed once."""
+    a, weights = _sparse(kind, rows, 5 * DEPTH, rng), rng.standard_normal((5 * DEPTH, 300))
+    a[:, DEPTH : 2 * DEPTH] = 0  # a chunk that leaves sums as they are
+    net = MLP([weights.astype(kind)], [np.zeros(300, kind)])
+    shared = SharedProducts(net, rows)
+    out, back = np.empty((rows, 300), kind), np.empty_like(a)
+    g = rng.standard_normal(out.shape).astype(kind)
+    with Team(1) as team, shared.on(team):
+        for _ in range(KEEP_FROM + 1):
+            out[:] = back[:] = np.nan
+            shared.multiply(a, 0, out)
+            shared.multiply_back(g, 0, back, None)
+    yield _product("_forward, kept", out, a, net.weights[0])
+    yield _product("_backward, kept", back, g, net.weights[0].T)
 
 
 def _of_steps(
