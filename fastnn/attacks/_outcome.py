@@ -160,6 +160,8 @@ def _made(make: Make, name: str, part: Array, rows: int) -> Any:
 
 def _rises(counts: Array, eps: Array) -> tuple[Array, Array]:
     """Return the order of the eps, and after which of them in this order more samples stand."""
+    if len(eps) == 1:  # the usual case, for less time
+        return np.zeros(1, np.int64), np.empty(0, np.int64)
     order = np.argsort(eps, kind="stable")
     return order, np.flatnonzero(np.diff(counts[4:][order]) > 0)
 

@@ -2,14 +2,17 @@
 
 import os
 import signal
+import subprocess
+import sys
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from shutil import which
 
 import numpy as np
 import pytest
 
-from fastnn import _rows, adversarial_accuracy, attacks
+from fastnn import _rows, adversarial_accuracy, attacks, save_mlp
 from fastnn._rows import _block
 from fastnn._runtime import team
 from fastnn.attacks import _remote
@@ -183,6 +186,41 @@ def test_real_processes(make, net, x, labels, outside, tmp_path):
                 net, given, labels, executor=executor, results=tmp_path / "r", **SETTINGS
             )
             same(report, expected)
+
+
+WITH_MPI = """
+import sys
+import numpy as np
+from mpi4py.futures import MPIPoolExecutor
+from fastnn import adversarial_accuracy, attacks, load_mlp
+
+if __name__ == "__main__":
+    net, labels = load_mlp("net.npz"), np.load("labels.npy")
+    settings = {"eps": [0.1, 0.05], "bounds": (0, 1), "attack": ["fgsm", attacks.PGD(steps=3)]}
+    with MPIPoolExecutor() as executor:
+        for given in (np.load("x.npy", mmap_mode="r"), np.load("x.npy")):
+            report = adversarial_accuracy(net, given, labels, executor=executor, **settings)
+            print(executor.num_workers, report.adversarial_correct.tolist())
+"""
+
+
+def test_processes_of_mpi(net, labels, outside, tmp_path):
+    pytest.importorskip("mpi4py")
+    start = which("mpiexec", path=str(Path(sys.executable).parent)) or which("mpiexec")
+    if start is None:
+        pytest.skip("there is no mpiexec")
+    expected = adversarial_accuracy(net, outside, labels, **SETTINGS)
+    save_mlp(net, tmp_path / "net.npz")
+    np.save(tmp_path / "labels.npy", labels)
+    (tmp_path / "work.py").write_text(WITH_MPI)
+    root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    command = [start, "-n", "3", "--oversubscribe", sys.executable, "-m", "mpi4py.futures"]
+    done = subprocess.run(
+        [*command, "work.py"], cwd=tmp_path, env=os.environ | root, check=False, timeout=300,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.splitlines() == 2 * [f"2 {expected.adversarial_correct.tolist()}"]
 
 
 def kill_once(net, x, labels, eps, bounds):
