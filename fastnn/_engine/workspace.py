@@ -52,7 +52,7 @@ class Workspace:
         self.packed = packed
         self.capacity = rows
         self.direction = direction
-        self.holder: object = None  # whose clean inputs the layers' values belong to
+        self.holder: object = None  # the `Clean` whose inputs the layers' values belong to
         last = len(net.weights)
         lowest = last if to is None else to
         slopes = self.activation.has_slope and lowest < last

@@ -21,9 +21,9 @@ class threads(contextlib.ContextDecorator):  # noqa: N801 - used like a function
     Parameters
     ----------
     n : int
-        Number of threads, at least 1. For fastnn, the setting holds for this Python thread alone.
-        BLAS has one setting for the whole process: if several Python threads set a limit, the
-        lowest wins.
+        Number of threads, at least 1. For fastnn, the setting holds for this Python thread alone;
+        in free-threaded Python, a thread that is started in the block takes it over. BLAS has one
+        setting for the whole process: if several Python threads set a limit, the lowest wins.
 
     Raises
     ------

@@ -78,7 +78,7 @@ class Tile:
     @property
     def _at_clean(self) -> bool:
         """Whether the layers' values are those of the clean inputs: parts share the layers."""
-        return self.workspace.holder is self
+        return self.workspace.holder is self._known
 
     def some(self, chosen: NDArray[np.int64] | NDArray[np.bool_]) -> Tile:
         """Return a tile of some of the samples, which shares the buffers of this one."""
@@ -126,7 +126,7 @@ class Tile:
             layers.activate(ws, 0)
             out = layers.forward(ws, first=1)
         layers.require_finite(out, self.numbers, "logits")
-        ws.holder = self if x is self.x else None
+        ws.holder = self._known if x is self.x else None
         if self._at_clean and self._known.logits is None:
             self._known.logits = out.copy()
         return out
@@ -260,17 +260,9 @@ class Tile:
         start, slope = self.usable(x), self.usable(gradient)
         if self.usable(out) is not out:
             raise ValueError("out must be a buffer of the tile")
-        attack_steps._signed_step(
-            self._clean,
-            start,
-            slope,
-            self.each(size),
-            self.each(eps),
-            self.lower,
-            self.upper,
-            attack_steps.ROUNDING[self.x.dtype],
-            out,
-        )
+        sizes, rounding = (self.each(size), self.each(eps)), attack_steps.ROUNDING[self.x.dtype]
+        limits = self.lower, self.upper
+        attack_steps._signed_step(self._clean, start, slope, *sizes, *limits, rounding, out)
         return out
 
     def each(self, value: Any) -> Array:

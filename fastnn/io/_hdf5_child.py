@@ -8,7 +8,9 @@ from __future__ import annotations
 import io
 import json
 import math
+import mmap
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,7 @@ ABOUT = "about"  # the name of the JSON among the arrays
 TEXTS = ("model_config", "weight_names", "name")  # attributes that are read
 _MOST_OBJECTS = 10_000
 _DEEPEST = 20
-_MEMORY = 1 << 30  # bytes, beside those for the file
+_MEMORY = 1 << 30  # bytes, beside those for the file and those that the process has at first
 
 
 class _Tree:
@@ -95,10 +97,22 @@ def _limit_memory(size: int) -> None:
     """Let this process take no more memory than a file of this size may need."""
     if sys.platform != "win32":  # which has no such limit
         hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-        most = _MEMORY + 4 * MOST_SHARED * size
+        most = _taken() + _MEMORY + 4 * MOST_SHARED * size
         if hard != resource.RLIM_INFINITY:
             most = min(most, hard)
         resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+
+
+def _taken() -> int:
+    """Return the bytes of addresses that this process has, 0 where the system does not say.
+
+    Free-threaded Python reserves a GiB at its start.
+    """
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    except OSError:
+        return 0
+    return pages * mmap.PAGESIZE
 
 
 def main() -> None:
