@@ -243,6 +243,8 @@ def _masked_product(a, masks, panels, vectors, sums, out):
             for g in range(masks.shape[1]):
                 row = g * ROWS
                 mask = masks[c, g]
+                if mask == 0 and 0 < c < last:
+                    continue  # the sums stay as they are
                 _add_products(
                     a, row, start, mask, panel, vectors, lines, c == 0, sums, target, first
                 )

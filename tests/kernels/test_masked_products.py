@@ -128,6 +128,18 @@ def test_rows_of_nothing_but_zeros_give_zeros(rng):
     assert not multiply(np.zeros((7, 9), np.float32), b).any()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_chunks_of_nothing_but_zeros_leave_sums_as_they_are(rng, dtype):
+    b = rng.standard_normal((5 * DEPTH, 200)).astype(dtype)
+    tolerance = 500 * np.finfo(dtype).eps
+    for first, last in ((0, 1), (1, 2), (1, 4), (2, 3), (4, 5)):  # the chunks that have entries
+        a = np.zeros((7, 5 * DEPTH), dtype)
+        some = slice(first * DEPTH, last * DEPTH)
+        a[1:, some] = mostly_zeros(rng, 6, (last - first) * DEPTH, dtype, 0.5)
+        exact = a.astype(np.float64) @ b
+        np.testing.assert_allclose(multiply(a, b), exact, rtol=tolerance, atol=tolerance)
+
+
 @pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
 def test_what_is_not_finite_is_no_zero(rng, broken):
     a = mostly_zeros(rng, 5, 70, np.float32)
