@@ -36,6 +36,7 @@ def of_tiles(kind: Kind, rng: np.random.Generator) -> Iterator[Answer]:
     for width in sorted({*_widths_of_panels(kind), 333}):
         for rows, depth in ((2 * ROWS + 1, 2 * DEPTH + 33), (ROWS, 5), (1, DEPTH)):
             a = _sparse(kind, rows, depth, rng)
+            a[:ROWS, DEPTH : 2 * DEPTH] = 0  # a chunk of the first group that is passed over
             b = rng.standard_normal((depth, width)).astype(kind)
             for transposed in (False, True):
                 shape = masked.panels_shape(depth, width, kind)
