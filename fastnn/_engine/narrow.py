@@ -25,6 +25,7 @@ from fastnn._kernels.vectors import VECTOR_BYTES
 from fastnn._runtime.team import Team
 
 Array = NDArray[Any]
+How = tuple[Array, Array, int, int, Array, bool]  # what `SharedProducts._how` returns
 
 # Measured: up to so many rows, shared products are faster than tiles with packed weights.
 MOST_ROWS = 160
@@ -109,42 +110,22 @@ class SharedProducts:
 
     def multiply(self, a: Array, i: int, out: Array) -> None:
         """out = a @ the weights number `i`."""
-        weights = self._net.weights[i]
-        across = self._across(len(a), *weights.shape)
-        panels, filled = self._kept((i, False), across, *weights.shape)
-        narrow_jobs._forward(
-            self._board,
-            a,
-            weights,
-            self._masks,
-            self._room,
-            across,
-            self._parts(across, out),
-            panels,
-            filled,
-            out,
-        )
+        how = self._how(i, len(a), out, transposed=False)
+        narrow_jobs._forward(self._board, a, self._net.weights[i], *how, out)
 
     def multiply_back(self, g: Array, i: int, out: Array, only: Array | None) -> None:
         """out = g @ the weights number `i`, transposed; columns in which `only` is 0 may be 0."""
-        weights = self._net.weights[i]
-        across = self._across(len(g), *weights.shape[::-1])
-        panels, filled = self._kept((i, True), across, *weights.shape[::-1])
         h, masked_by_h = (out, False) if only is None else (only, True)
-        narrow_jobs._backward(
-            self._board,
-            g,
-            weights,
-            h,
-            masked_by_h,
-            self._masks,
-            self._room,
-            across,
-            self._parts(across, out),
-            panels,
-            filled,
-            out,
-        )
+        how = self._how(i, len(g), out, transposed=True)
+        narrow_jobs._backward(self._board, g, self._net.weights[i], h, masked_by_h, *how, out)
+
+    def _how(self, i: int, rows: int, out: Array, *, transposed: bool) -> How:
+        """Return masks, room, width and parts of panels, and those that are kept, for a job."""
+        shape = self._net.weights[i].shape
+        depth, width = shape[::-1] if transposed else shape
+        across = self._across(rows, depth, width)
+        kept = self._kept((i, transposed), across, depth, width)
+        return self._masks, self._room, across, self._parts(across, out), *kept
 
     def _kept(
         self, key: tuple[int, bool], across: int, depth: int, width: int
