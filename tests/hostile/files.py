@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -32,8 +33,7 @@ _LONGEST_MESSAGE = 1000
 def prepare(folder: Path) -> None:
     """Write the valid files, and see that they are taken for valid."""
     write_all(folder / "valid")
-    for kind, read in READERS.items():
-        read(folder / "valid" / kind)
+    _read_valid(folder / "valid")
 
 
 def case(seed: int, folder: Path) -> list[str]:
@@ -41,6 +41,7 @@ def case(seed: int, folder: Path) -> list[str]:
     rng = np.random.default_rng(seed)
     kind = str(rng.choice(list(READERS)))
     valid = folder / "valid"
+    _read_valid(valid)
     with tempfile.TemporaryDirectory(dir=folder) as place:
         target = Path(place) / kind
         shutil.copytree(valid / kind, target)
@@ -52,6 +53,13 @@ def case(seed: int, folder: Path) -> list[str]:
         victim.write_bytes(content)
         what = f"{kind} {victim.name} {way}"
         return run_checks({what: lambda: require_refused_or_valid(kind, target)})
+
+
+@functools.cache
+def _read_valid(valid: Path) -> None:
+    """Read what is valid, once a process: the memory of what this imports is not a file's."""
+    for kind, read in READERS.items():
+        read(valid / kind)
 
 
 def require_refused_or_valid(kind: str, place: Path) -> None:
