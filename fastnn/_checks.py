@@ -94,6 +94,8 @@ def _number(value: Any, name: str) -> float:
 
 def eps(value: Any) -> float | NDArray[np.float64]:
     """Return the attack budget: a float, or an array (K,) for a sequence."""
+    if type(value) is float and 0 <= value <= _LARGEST:  # the usual case, for less time
+        return value
     try:
         values = array_of(value, "eps")
     except ValueError:

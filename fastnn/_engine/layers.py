@@ -36,13 +36,14 @@ def layer_product(
 
     Entries of a W^T that are 0 in `only` may be left 0.
     """
-    weights, panels = ws.net.weights[i], ws.packed.get((i, transposed))
-    if ws.shared is not None and ws.shared.fit(len(a), weights.shape[1]):
+    weights, shared = ws.net.weights[i], ws.shared
+    if shared is not None and shared.fit(len(a), weights.shape[1]):
         if transposed:
-            ws.shared.multiply_back(a, i, out, only)
+            shared.multiply_back(a, i, out, only)
         else:
-            ws.shared.multiply(a, i, out)
+            shared.multiply(a, i, out)
         return
+    panels = ws.packed.get((i, transposed))
     if panels is not None and _product_without_zeros(ws, a, panels, out):
         return
     factor = weights.T if transposed else weights

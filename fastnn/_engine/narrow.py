@@ -67,6 +67,7 @@ class SharedProducts:
         self._uses: dict[tuple[int, bool], int] = {}  # of weights, perhaps transposed, in panels
         self._panels: dict[tuple[int, bool], Array] = {}
         self._nothing = np.empty((0, 0, 0), net.dtype)
+        self._unpacked: How = self._masks, self._room, 0, 1, self._nothing, False
         self._rows, self._narrowest = 0, 0  # columns that a product of so many rows needs
 
     def threads(self, rows: int, most: int) -> int:
@@ -121,6 +122,8 @@ class SharedProducts:
 
     def _how(self, i: int, rows: int, out: Array, *, transposed: bool) -> How:
         """Return masks, room, width and parts of panels, and those that are kept, for a job."""
+        if rows < PANELS_FROM:
+            return self._unpacked
         shape = self._net.weights[i].shape
         depth, width = shape[::-1] if transposed else shape
         across = self._across(rows, depth, width)

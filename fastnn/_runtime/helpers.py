@@ -161,7 +161,8 @@ class Helpers:
             if helper not in self._taken:  # a thread of the parent, before a fork in the call
                 continue
             self._taken.remove(helper)
-            if self._closed or len(self._parked) >= (os.cpu_count() or 1):
+            # One may always stay; how many processors there are takes a while to ask.
+            if self._closed or (self._parked and len(self._parked) >= (os.cpu_count() or 1)):
                 helper.end()
             else:
                 self._parked.append(helper)

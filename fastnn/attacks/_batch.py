@@ -72,10 +72,9 @@ def attack_batch(
     if first:
         right = np.count_nonzero(tallies[0].clean == truth) / max(len(truth), 1)
         units.warn_of_shares(net, x, truth, right, level=4)
-    with numpy_errors():
-        for second_count in counts:
-            second_count.require()
-        return [outcome_of(tally, x, time) for tally in tallies], x
+    for second_count in counts:
+        second_count.require()
+    return [outcome_of(tally, x, time) for tally in tallies], x
 
 
 def _task(
@@ -86,11 +85,18 @@ def _task(
     if plan.lattice is not None:
         plan.lattice.require(x)
     begun = plan.attack._begin(net, x, labels, plan.eps, plan.bounds)
-    with numpy_errors():
-        in_type = plan.eps.astype(net.dtype)  # an eps of 1e-50 is 0 in float32
+    in_type = _in_type(plan.eps, net.dtype)
     stages = stages_of(begun, net.sizes[-1], targeted=goal.targets is not None)
     more = plan.recount, plan.keep, plan.lattice
     return Task(begun, stages, labels, in_type, limits, goal, *more)
+
+
+def _in_type(eps: Array, dtype: np.dtype[Any]) -> Array:
+    """Return eps in the type of the network, in which 1e-50 may be 0."""
+    if (eps >= np.finfo(dtype).tiny).all():  # the usual case, for less time
+        return eps.astype(dtype)
+    with numpy_errors():
+        return eps.astype(dtype)
 
 
 def _attack_all(net: MLP, x: Array, tallies: Sequence[Tally], run: Run) -> None:

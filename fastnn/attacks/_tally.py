@@ -103,7 +103,8 @@ class Tally:
         silent = (Attack.answers, FGSM.answers)
         tells = in_turn or type(task.attack).answers not in silent
         self.clean = np.empty(shape[1], np.int64)
-        self.adversarial = np.full(shape, -1, np.int64)
+        self.adversarial = np.empty(shape, np.int64)
+        self.adversarial.fill(-1)
         self.margins = np.full(shape, np.inf, task.eps.dtype) if in_turn else None
         self.traces = np.full((*shape, 3), -1, np.int32) if tells else None
         self.progress = np.zeros(shape, np.int8) if tells else None
@@ -205,13 +206,15 @@ class Tally:
             x = task.lattice.rounded(x, tile.x)
             logits = tile.logits(x)
             prediction = predicted(logits)
-        succeeded = task.succeeds(prediction, numbers)
         if found.stuck is not None and self.progress is not None:
             state = np.where(found.stuck, 1, 2).astype(np.int8)
             self.progress[k, numbers] = np.maximum(self.progress[k, numbers], state)
+        worse: Any = slice(None)
         if self.traces is not None:
+            succeeded = task.succeeds(prediction, numbers)
             self._trace(number, k, numbers, found.origins, succeeded)
-        worse = self._worse(tile.margins(logits), k, numbers, succeeded)
+            if self.margins is not None:
+                worse = self._worse(tile.margins(logits), k, numbers, succeeded)
         self.adversarial[k, numbers[worse]] = prediction[worse]
         if self.inputs is not None:
             self.inputs[k, numbers[worse]] = x[worse]
@@ -220,8 +223,7 @@ class Tally:
         self, margins: Array, k: int, numbers: Classes, succeeded: NDArray[np.bool_]
     ) -> NDArray[np.bool_]:
         """Say which inputs count: those that succeed or have a smaller margin than before."""
-        if self.margins is None:
-            return np.ones(len(numbers), bool)
+        assert self.margins is not None
         first = self.adversarial[k, numbers] < 0
         worse = first | succeeded | (margins < self.margins[k, numbers])
         self.margins[k, numbers[worse]] = margins[worse]

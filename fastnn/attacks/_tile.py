@@ -268,7 +268,7 @@ class Tile:
     def each(self, value: Any) -> Array:
         """Return a number, or an array (n, 1), as an array (n,) of the type of `x`."""
         out = np.empty(len(self.x), self.x.dtype)
-        out[:] = np.reshape(value, -1)
+        out[:] = value.reshape(-1) if isinstance(value, np.ndarray) else value
         return out
 
     def counts(self) -> tuple[int, int]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn import _checks
+from fastnn._runtime.signals import numpy_errors
 from fastnn.attacks import _random
 from fastnn.attacks._fgsm import FGSM
 from fastnn.attacks._rounding import SURE, Rounding
@@ -127,7 +128,7 @@ class Verification:
         self._tally = tally
         samples = task.goal.samples
         if samples is None:
-            samples = np.arange(len(task.labels))
+            samples = np.arange(len(task.labels) if share else 0)
         self._rows = chosen_rows(samples, share, task.goal.seed)
         self._x, self._net = x, net
         self._kept: _Kept | None = None
@@ -141,9 +142,10 @@ class Verification:
             return
         if self._kept is not None:
             self._tally.inputs = None
-        rounding = Rounding.of(self._net)
-        for start in range(0, len(self._rows), _AT_ONCE):
-            self._require_some(rounding, slice(start, start + _AT_ONCE))
+        with numpy_errors():
+            rounding = Rounding.of(self._net)
+            for start in range(0, len(self._rows), _AT_ONCE):
+                self._require_some(rounding, slice(start, start + _AT_ONCE))
 
     def _require_some(self, rounding: Rounding, some: slice) -> None:
         """Count some of the chosen samples again."""
