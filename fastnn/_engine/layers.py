@@ -62,7 +62,7 @@ def input_transposed_product(ws: Workspace, out: Array) -> None:
         panels = ws.spare("panels", *shape)
         masked.pack(g, panels)
         turned = ws.spare("turned", *x.shape[::-1])
-        np.copyto(turned, x.T)
+        masked.turn(x, turned)
         if _product_without_zeros(ws, turned, panels, out):
             return
     np.matmul(x.T, g, out=out)

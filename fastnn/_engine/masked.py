@@ -58,6 +58,11 @@ def pack(matrix: Array, panels: Array, *, transposed: bool = False, first: int =
     packing._pack_panels(matrix, transposed, first, panels)
 
 
+def turn(matrix: Array, out: Array) -> None:
+    """out = the transpose of a matrix, block by block: numpy goes through it line by line."""
+    packing._pack_chunk_transposed(matrix, 0, 0, out)
+
+
 def sums_shape(rows: int, panels: Array) -> tuple[int, int]:
     """Return the shape of the buffer for sums of a product of so many rows."""
     return rows, panels.shape[2]

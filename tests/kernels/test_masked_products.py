@@ -212,3 +212,11 @@ def test_masks_and_the_number_of_their_bits(rng, share, dtype):
         there = (a[g * ROWS : (g + 1) * ROWS, c * DEPTH : (c + 1) * DEPTH] != 0).any(axis=0)
         assert int(mask) == sum(1 << int(k) for k in np.flatnonzero(there))
     assert count == sum(int(mask).bit_count() for mask in masks.ravel())
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (15, 17), (16, 16), (33, 100), (100, 33), (500, 784)])
+def test_a_matrix_is_turned(rng, shape, dtype):
+    matrix = rng.standard_normal(shape).astype(dtype)
+    out = np.full(shape[::-1], np.nan, dtype)
+    masked.turn(matrix, out)
+    np.testing.assert_array_equal(out, matrix.T)
