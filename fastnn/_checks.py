@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import operator
 from collections.abc import Callable, Sequence, Sized
@@ -86,9 +85,11 @@ def per_input(value: ArrayLike, name: str, width: int) -> NDArray[np.float64]:
 
 def _number(value: Any, name: str) -> float:
     """Return `value` as a float; text and booleans are refused."""
-    if not isinstance(value, (str, bytes, bool, np.bool_)):
-        with contextlib.suppress(TypeError, ValueError):
+    try:
+        if not isinstance(value, (str, bytes, bool, np.bool_)):
             return float(value)
+    except (TypeError, ValueError):
+        pass
     raise TypeError(f"{name} must be a number, got {value!r}")
 
 
@@ -186,7 +187,7 @@ def _require_within(array: NDArray[Any], limits: Bounds, name: str) -> None:
     # A bound outside its range has no effect, and converting it would make numpy warn.
     most = _MOST[array.dtype]
     lower, upper = max(limits.lower, -most), min(limits.upper, most)
-    lower, upper = (array.dtype.type(b if abs(b) <= most else b * math.inf) for b in (lower, upper))
+    lower, upper = [array.dtype.type(b if abs(b) <= most else b * math.inf) for b in (lower, upper)]
     for start in range(0, len(array), _BLOCK):
         block = array[start : start + _BLOCK]
         if block.min() >= lower and block.max() <= upper:  # and so no entry is infinite or NaN

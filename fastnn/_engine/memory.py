@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -37,12 +36,12 @@ def empties(shapes: Sequence[tuple[int, ...]], dtype: DTypeLike) -> list[NDArray
     """
     kind = np.dtype(dtype)
     line = LINE_BYTES // kind.itemsize
-    sizes = [math.prod(shape) for shape in shapes]
-    begins = list(itertools.accumulate((-(-size // line) * line for size in sizes), initial=0))
-    if begins[-1] * kind.itemsize > _SHARED_BYTES:
+    places, total = [], 0
+    for shape in shapes:
+        size = math.prod(shape)
+        places.append(slice(total, total + size))
+        total += -(-size // line) * line
+    if total * kind.itemsize > _SHARED_BYTES:
         return [empty(shape, kind) for shape in shapes]
-    block = empty((begins[-1],), kind)
-    return [
-        block[begin : begin + size].reshape(shape)
-        for begin, size, shape in zip(begins, sizes, shapes, strict=False)
-    ]
+    block = empty((total,), kind)
+    return [block[place].reshape(shape) for place, shape in zip(places, shapes, strict=True)]

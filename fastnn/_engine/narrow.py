@@ -78,7 +78,8 @@ class SharedProducts:
 
     def _serve(self, _: int) -> None:
         """Take part in all products until the block of `on` ends."""
-        narrow_jobs._serve(self._board, self._like, self._masks, self._new_room())
+        room = self._new_room() if self._room_size else self._room  # one without room is anybody's
+        narrow_jobs._serve(self._board, self._like, self._masks, room)
 
     def _new_room(self) -> Array:
         """Return what a thread brings to jobs."""

@@ -35,12 +35,12 @@ Work = Callable[[Workspace, Rows], None]
 
 def tiles(rows: int) -> list[slice]:
     """Return slices that cut `rows` into tiles of nearly equal height."""
+    if rows <= MOST_SHARED:
+        return [slice(0, rows)]
     if rows > _FEW * MOST_ROWS:
         count = -(-rows // (_EVEN * MOST_ROWS)) * _EVEN
-    elif rows > MOST_SHARED:
-        count = min(_FEW, 1 << max(1, (rows // _GOOD_ROWS).bit_length() - 1))
     else:
-        count = 1
+        count = min(_FEW, 1 << max(1, (rows // _GOOD_ROWS).bit_length() - 1))
     edges = [rows * i // count for i in range(count + 1)]
     return [slice(a, b) for a, b in itertools.pairwise(edges)]
 

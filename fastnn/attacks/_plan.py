@@ -77,14 +77,14 @@ def attack_of(attack: AttackLike) -> Attack:
     TypeError, ValueError
         It is none of these, or no attack has that name.
     """
+    if isinstance(attack, str):
+        if attack not in ATTACKS:
+            raise ValueError(f"attack must be one of {tuple(ATTACKS)}, got {attack!r}")
+        return ATTACKS[attack]()
     if isinstance(attack, Attack):
         return attack
     if isinstance(attack, (list, tuple)):
         return InTurn(tuple(attack_of(one) for one in attack))
     if callable(attack) and not isinstance(attack, type):
         return Given(attack)
-    if not isinstance(attack, str):
-        raise TypeError(f"attack must be a name, an Attack or a function, got {attack!r}")
-    if attack not in ATTACKS:
-        raise ValueError(f"attack must be one of {tuple(ATTACKS)}, got {attack!r}")
-    return ATTACKS[attack]()
+    raise TypeError(f"attack must be a name, an Attack or a function, got {attack!r}")

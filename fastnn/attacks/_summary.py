@@ -54,7 +54,7 @@ def report_of(
     """
     single, names = isinstance(plan.asked, float), names_of(plan.attack)
     stages = stages_of(plan.attack, net.sizes[-1], targeted=goal.targets is not None)
-    n, zero, saturated, clean, *hits = (int(count) for count in whole.counts)
+    n, zero, saturated, clean, *hits = whole.counts.tolist()
 
     def of(array: Any) -> Any:
         return array[0] if single and array is not None else array

@@ -82,7 +82,7 @@ def _spread(array: Any) -> bytes:
     if not isinstance(array, np.ndarray):  # rows in a file
         steps = range(0, len(array), max(1, len(array) // most))
         array = np.concatenate([array[:0], *(array[row : row + 1] for row in steps)])
-    some: Array = array[tuple(slice(None, None, max(1, n // most)) for n in array.shape)]
+    some: Array = array[tuple([slice(None, None, max(1, n // most)) for n in array.shape])]
     return some.tobytes()
 
 
