@@ -52,8 +52,7 @@ class Budget(NamedTuple):
         kind = clean.dtype.type
         lower, upper = kind(self.bounds.lower), kind(self.bounds.upper)
         everywhere = "linf" in self.norms
-        most = np.empty(len(clean), kind)
-        most.fill(eps if everywhere else np.inf)
+        most = np.full(len(clean), eps if everywhere else np.inf, kind)
         beyond = budgets._entries_beyond(found, clean, most, lower, upper)
         if everywhere and not beyond:
             return

@@ -103,8 +103,7 @@ class Tally:
         silent = (Attack.answers, FGSM.answers)
         tells = in_turn or type(task.attack).answers not in silent
         self.clean = np.empty(shape[1], np.int64)
-        self.adversarial = np.empty(shape, np.int64)
-        self.adversarial.fill(-1)
+        self.adversarial = np.full(shape, -1, np.int64)
         self.margins = np.full(shape, np.inf, task.eps.dtype) if in_turn else None
         self.traces = np.full((*shape, 3), -1, np.int32) if tells else None
         self.progress = np.zeros(shape, np.int8) if tells else None
