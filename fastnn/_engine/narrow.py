@@ -11,7 +11,7 @@ import contextlib
 import math
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from fastnn._engine import masked
 from fastnn._engine.memory import empty
 from fastnn._engine.network import Network
-from fastnn._kernels import narrow_jobs, narrow_products
+from fastnn._kernels import narrow_jobs, narrow_passes, narrow_products
 from fastnn._kernels.masked_products import DEPTH, VECTORS
-from fastnn._kernels.vectors import TARGET, VECTOR_BYTES
+from fastnn._kernels.vectors import LINE_BYTES, TARGET, VECTOR_BYTES
 from fastnn._runtime.team import Team
 
 Array = NDArray[Any]
@@ -36,6 +36,30 @@ PANELS_FROM = 16
 _WORTH_SHARING = 4_000_000 if TARGET.name.startswith("znver") else 2_500_000
 # Measured: from so many products on, new memory for their weights' panels is worth it.
 KEEP_FROM = 4
+
+
+class Signed(NamedTuple):
+    """What comes of FGSM on n rows.
+
+    Attributes
+    ----------
+    moved : ndarray, shape (n, D)
+        The adversarial inputs.
+    logits : ndarray, shape (n, C)
+        Of the clean inputs.
+    classes : ndarray of int64, shape (2, n)
+        Predictions of the clean and of the adversarial inputs.
+    still : ndarray of bool, shape (n,)
+        The rows without a gradient.
+    saturated : int
+        Rows whose true class has a probability that rounds to 1.
+    """
+
+    moved: Array
+    logits: Array
+    classes: NDArray[np.int64]
+    still: NDArray[np.bool_]
+    saturated: int = 0
 
 
 class SharedProducts:
@@ -180,6 +204,52 @@ class SharedProducts:
             velocity,
             settings,
         )
+
+    def attack_by_sign(
+        self, x: Array, labels: NDArray[np.int64], settings: Array
+    ) -> Signed | None:
+        """Attack rows with FGSM in one kernel; None where something in it is unusual.
+
+        Parameters
+        ----------
+        x : ndarray, shape (n, D), C-contiguous and of the network's type
+        labels : ndarray of int64, shape (n,)
+        settings : ndarray, shape (5,)
+            As `narrow_passes._attack_by_sign` has them.
+        """
+        net, rows, kind = self._net, len(x), x.dtype
+        size = rows * sum(net.sizes) + len(net.sizes) * LINE_BYTES
+        found = Signed(
+            np.empty_like(x),
+            np.empty((rows, net.sizes[-1]), kind),
+            np.empty((2, rows), np.int64),
+            np.empty(rows, np.bool_),
+        )
+        state, saturated = narrow_passes._attack_by_sign(
+            self._board,
+            self._table(rows),
+            x,
+            labels,
+            settings,
+            self._masks,
+            self._room,
+            self._threads,
+            empty((2 * size,), kind),
+            *found[:4],
+        )
+        return found._replace(saturated=saturated) if state == narrow_passes.DONE else None
+
+    def _table(self, rows: int) -> NDArray[np.int64]:
+        """Return the network as `narrow_passes` reads it."""
+        net = self._net
+        table = np.zeros((len(net.sizes), narrow_passes.COLUMNS), np.int64)
+        table[:, narrow_passes.WIDTH] = net.sizes
+        for line, weights, bias in zip(table, net.weights, net.biases, strict=False):
+            line[narrow_passes.WEIGHTS] = weights.ctypes.data
+            line[narrow_passes.BIASES] = bias.ctypes.data
+            line[narrow_passes.ACROSS] = self._across(rows, *weights.shape)
+            line[narrow_passes.ACROSS_BACK] = self._across(rows, *weights.shape[::-1])
+        return table
 
 
 _at_work: set[SharedProducts] = set()

@@ -20,6 +20,7 @@ from fastnn._runtime.signals import numpy_errors
 from fastnn._runtime.team import Team
 from fastnn.attacks._base import checked, goal_of
 from fastnn.attacks._clean import Clean
+from fastnn.attacks._few import attack_few
 from fastnn.attacks._names import names_of, stages_of
 from fastnn.attacks._outcome import Outcome, outcome_of
 from fastnn.attacks._plan import Plan
@@ -66,7 +67,8 @@ def attack_batch(
         Verification(plan.verify, net, x, tally) for plan, tally in zip(plans, tallies, strict=True)
     ]
     with Clock() as time:
-        _attack_all(net, x, tallies, run)
+        if not (len(tallies) == 1 and attack_few(net, x, tallies[0], run.threads)):
+            _attack_all(net, x, tallies, run)
         for tally in tallies:
             _attack_the_rest(net, x, tally, run)
     for tally in tallies:

@@ -57,16 +57,25 @@ class Signs:
 
     def look(self, tile: Tile) -> tuple[int, int]:
         """Look at the clean inputs; return how many are saturated and how many have no gradient."""
-        logits = tile.clean_logits()
-        sums = logits.sum(axis=1)
-        within = logits.min(initial=0) >= 0 and logits.max(initial=0) <= 1
-        self.probabilities.append(bool(within and (np.abs(sums - 1) < 1e-4).all()))
         saturated, zero = tile.counts()
-        if saturated:
-            self.note(SATURATED, tile.numbers[_saturated(logits, tile.labels)])
-        if zero:
-            self.note(NO_GRADIENT, tile.numbers[~tile.gradient(tile.x).any(axis=1)])
+        logits = tile.clean_logits()
+        still = ~tile.gradient(tile.x).any(axis=1) if zero else np.zeros(len(logits), bool)
+        self.look_at(logits, tile.labels, tile.numbers, saturated, still)
         return saturated, zero
+
+    def look_at(
+        self, logits: Array, labels: Numbers, numbers: Numbers, saturated: int, still: Array
+    ) -> None:
+        """Note what clean logits show, and the samples that are `still` as they have no gradient.
+
+        So many rows are `saturated`.
+        """
+        within = logits.min(initial=0) >= 0 and logits.max(initial=0) <= 1
+        ones = within and (np.abs(logits.sum(axis=1) - 1) < 1e-4).all()
+        self.probabilities.append(bool(ones))
+        if saturated:
+            self.note(SATURATED, numbers[_saturated(logits, labels)])
+        self.note(NO_GRADIENT, numbers[still])
 
 
 def _saturated(logits: Array, labels: Numbers) -> NDArray[np.bool_]:

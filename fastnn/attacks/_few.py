@@ -1,0 +1,65 @@
+"""FGSM of a few rows: one kernel makes all passes of a call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn._engine.narrow import MOST_ROWS, SharedProducts
+from fastnn._kernels import attack_steps, elementwise
+from fastnn._runtime.team import Team
+from fastnn.attacks._fgsm import FGSM
+from fastnn.attacks._tally import Tally, Task
+from fastnn.networks import MLP
+
+Array = NDArray[Any]
+
+
+def attack_few(net: MLP, x: Array, tally: Tally, threads: int) -> bool:
+    """Attack samples and count; False, and nothing done, where they have to be attacked in tiles.
+
+    That is so for other attacks and for many rows, and where something is wrong with a row: tiles
+    say what it is.
+    """
+    task, rows, kind = tally.task, len(x), net.dtype
+    if not _suits(net, task):
+        return False
+    if x.dtype == np.uint8:
+        pixels, x = np.ascontiguousarray(x), np.empty(x.shape, kind)
+        elementwise._scale_pixels(pixels, x)
+    elif not x.flags.carray:
+        x = x.copy()
+    settings = np.array([task.eps[0], *task.bounds, *attack_steps.ROUNDING[kind]], kind)
+    shared = SharedProducts(net, rows)
+    size = shared.threads(rows, threads)
+    if size == 1:  # nothing of Python runs in between
+        found = shared.attack_by_sign(x, task.labels, settings)
+    else:
+        with Team(size) as team, shared.on(team):
+            found = shared.attack_by_sign(x, task.labels, settings)
+    if found is None:
+        return False
+    numbers = np.arange(rows)
+    tally.clean[:], tally.adversarial[0] = found.classes
+    if tally.inputs is not None:
+        tally.inputs[0, numbers] = found.moved
+    tally.saturated_rows.append(found.saturated)
+    tally.zero_gradient_rows.append(np.count_nonzero(found.still))
+    tally.signs.look_at(found.logits, task.labels, numbers, found.saturated, found.still)
+    return True
+
+
+def _suits(net: MLP, task: Task) -> bool:
+    """Say whether one kernel can do all of a task."""
+    attack = task.attack
+    return (
+        0 < len(task.labels) <= MOST_ROWS
+        and type(attack) is FGSM
+        and attack.norm == "linf"
+        and len(task.eps) == 1
+        and net.activation == "relu"
+        and task.goal.targets is None
+        and task.lattice is None
+    )
