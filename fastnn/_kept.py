@@ -16,7 +16,7 @@ from fastnn._adversary import Adversary
 from fastnn._engine.descent import Descent, Settings
 from fastnn._history import History
 from fastnn._runtime.files import atomic_write, require_file_place
-from fastnn.attacks._names import name_of, parts_of
+from fastnn.attacks._names import name_of
 from fastnn.networks import MLP
 from fastnn.reports._sources import digest
 
@@ -132,7 +132,7 @@ def about_training(
     ]
     words: list[Any] = [net.activation, str(net.dtype), asdict(settings)]
     if adversary is not None:
-        kinds = [f"{type(one).__module__}.{name_of(one)}" for one in parts_of(adversary.attack)]
+        kinds = [f"{type(one).__module__}.{name_of(one)}" for one in adversary.attack._parts()]
         words += [kinds, adversary.eps, adversary.bounds]
     if isinstance(rng, np.random.Generator):
         rng = _encoded(rng.bit_generator.state)

@@ -35,19 +35,26 @@ def loss_residual(logits: Array, labels: Labels, losses: Array, out: Array) -> i
     return int(kernels._loss_residual(logits, labels, losses, out))
 
 
-def attack_residual(logits: Array, labels: Labels, out: Array) -> int:
+def attack_residual(logits: Array, labels: Labels, out: Array) -> NDArray[np.bool_]:
     """out = a positive multiple of softmax - one_hot that never underflows, row by row.
 
-    Returns the number of rows whose true class has a probability that rounds to 1.
+    Returns for which rows the true class has a probability that rounds to 1.
     """
+    saturated = np.empty(len(out), np.bool_)
     exponentials._exponentials_of_others(logits, labels, out)
-    return int(kernels._attack_residual(labels, out))
+    kernels._attack_residual(labels, out, saturated)
+    return saturated
 
 
 def predictions(logits: Array, out: Labels) -> Labels:
     """out = the column of the largest logit, the first of equals; return `out`."""
     kernels._argmax(logits, out)
     return out
+
+
+def are_probabilities(logits: Array) -> bool:
+    """Say whether all rows look like those of a softmax."""
+    return bool(kernels._are_probabilities(logits))
 
 
 def margins(logits: Array, classes: Labels) -> Array:

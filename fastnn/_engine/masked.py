@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn._kernels import masked_products, packing, pairing
-from fastnn._kernels.masked_products import DEPTH, ROWS, VECTORS
+from fastnn._kernels.masked_products import DEPTH, ROWS
 from fastnn._kernels.vectors import VECTOR_BYTES
 
 Array = NDArray[Any]
@@ -32,17 +32,9 @@ _FEW_PIXELS = 0.5
 
 
 def panels_shape(depth: int, width: int, dtype: np.dtype[Any]) -> tuple[int, int, int] | None:
-    """Return (panels, depth, width of a panel) for a (depth, width) matrix; None if too narrow.
-
-    Of the possible widths of a panel, the one that takes the least time: a panel's sums cost about
-    as much as one vector more.
-    """
-    per_vector = VECTOR_BYTES // dtype.itemsize
-    fitting = [count * per_vector for count in VECTORS if count * per_vector <= width]
-    if not fitting:
-        return None
-    across = min(fitting, key=lambda across: -(-width // across) * (across + per_vector))
-    return -(-width // across), depth, across
+    """Return (panels, depth, width of a panel) for a (depth, width) matrix; None if too narrow."""
+    across = packing._panel_width(width, dtype.itemsize)
+    return (-(-width // across), depth, across) if across else None
 
 
 def masks_shape(rows: int, depth: int) -> tuple[int, int]:

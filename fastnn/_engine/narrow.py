@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from fastnn._engine import masked
 from fastnn._engine.memory import empty
 from fastnn._engine.network import Network
-from fastnn._kernels import narrow_jobs, narrow_passes, narrow_products
+from fastnn._kernels import narrow_jobs, narrow_passes, narrow_products, packing
 from fastnn._kernels.masked_products import DEPTH, VECTORS
-from fastnn._kernels.vectors import LINE_BYTES, TARGET, VECTOR_BYTES
+from fastnn._kernels.narrow_passes import PANELS_FROM
+from fastnn._kernels.vectors import TARGET, VECTOR_BYTES
 from fastnn._runtime.team import Team
 
 Array = NDArray[Any]
@@ -29,8 +30,6 @@ How = tuple[Array, Array, int, int, Array, bool]  # what `SharedProducts._how` r
 
 # Measured: up to so many rows, shared products are faster than tiles with packed weights.
 MOST_ROWS = 160
-# Measured: from so many rows on, panels are faster than strips and blocks.
-PANELS_FROM = 16
 # Measured: the multiply-adds of a pass from which a second thread saves more than it costs. On
 # Zen 5 one thread takes 0.4 ms for an image in the network of part 2, on an Intel server 1.3 ms.
 _WORTH_SHARING = 4_000_000 if TARGET.name.startswith("znver") else 2_500_000
@@ -39,27 +38,29 @@ KEEP_FROM = 4
 
 
 class Signed(NamedTuple):
-    """What comes of FGSM on n rows.
+    """Arrays for what comes of FGSM on n rows.
 
     Attributes
     ----------
     moved : ndarray, shape (n, D)
         The adversarial inputs.
-    logits : ndarray, shape (n, C)
-        Of the clean inputs.
     classes : ndarray of int64, shape (2, n)
         Predictions of the clean and of the adversarial inputs.
-    still : ndarray of bool, shape (n,)
-        The rows without a gradient.
-    saturated : int
-        Rows whose true class has a probability that rounds to 1.
+    saturated, still : ndarray of bool, shape (n,)
+        The rows whose true class has a probability that rounds to 1, and those without a gradient.
     """
 
     moved: Array
-    logits: Array
     classes: NDArray[np.int64]
+    saturated: NDArray[np.bool_]
     still: NDArray[np.bool_]
-    saturated: int = 0
+
+    @classmethod
+    def of(cls, x: Array) -> Signed:
+        """Return arrays for the rows of `x`."""
+        n = len(x)
+        classes = np.empty((2, n), np.int64)
+        return cls(np.empty_like(x), classes, np.empty(n, np.bool_), np.empty(n, np.bool_))
 
 
 class SharedProducts:
@@ -102,17 +103,16 @@ class SharedProducts:
 
     def _serve(self, _: int) -> None:
         """Take part in all products until the block of `on` ends."""
-        room = self._new_room() if self._room_size else self._room  # one without room is anybody's
-        narrow_jobs._serve(self._board, self._like, self._masks, room)
+        narrow_jobs._serve(self._board, self._like, self._masks, self._new_room())
 
     def _new_room(self) -> Array:
         """Return what a thread brings to jobs."""
-        return empty((self._room_size,), self._like.dtype)
+        size, kind = self._room_size, self._like.dtype
+        return empty((size,), kind) if size else np.empty(0, kind)  # for less time
 
     def _across(self, rows: int, depth: int, width: int) -> int:
         """Return the columns of a panel of such a product; 0 where there are none."""
-        shape = masked.panels_shape(depth, width, self._like.dtype) if rows >= PANELS_FROM else None
-        return 0 if shape is None else shape[2]
+        return packing._panel_width(width, self._like.itemsize) if rows >= PANELS_FROM else 0
 
     @contextlib.contextmanager
     def on(self, team: Team, *, helped: bool = True) -> Iterator[None]:
@@ -206,50 +206,34 @@ class SharedProducts:
         )
 
     def attack_by_sign(
-        self, x: Array, labels: NDArray[np.int64], settings: Array
-    ) -> Signed | None:
-        """Attack rows with FGSM in one kernel; None where something in it is unusual.
+        self, x: Array, labels: NDArray[np.int64], settings: Array, found: Signed
+    ) -> int:
+        """Attack rows with FGSM in one kernel; see `narrow_passes._attack_by_sign`.
 
         Parameters
         ----------
         x : ndarray, shape (n, D), C-contiguous and of the network's type
         labels : ndarray of int64, shape (n,)
         settings : ndarray, shape (5,)
-            As `narrow_passes._attack_by_sign` has them.
+        found : Signed
+            Arrays to be filled.
         """
-        net, rows, kind = self._net, len(x), x.dtype
-        size = rows * sum(net.sizes) + len(net.sizes) * LINE_BYTES
-        found = Signed(
-            np.empty_like(x),
-            np.empty((rows, net.sizes[-1]), kind),
-            np.empty((2, rows), np.int64),
-            np.empty(rows, np.bool_),
-        )
-        state, saturated = narrow_passes._attack_by_sign(
+        net = self._net
+        table = np.empty((len(net.sizes), narrow_passes.COLUMNS), np.int64)
+        for i, (weights, bias) in enumerate(zip(net.weights, net.biases, strict=True)):
+            narrow_passes._enter_layer(table, i, weights, bias)
+        state: int = narrow_passes._attack_by_sign(
             self._board,
-            self._table(rows),
+            table,
             x,
             labels,
             settings,
             self._masks,
             self._room,
             self._threads,
-            empty((2 * size,), kind),
-            *found[:4],
+            *found,
         )
-        return found._replace(saturated=saturated) if state == narrow_passes.DONE else None
-
-    def _table(self, rows: int) -> NDArray[np.int64]:
-        """Return the network as `narrow_passes` reads it."""
-        net = self._net
-        table = np.zeros((len(net.sizes), narrow_passes.COLUMNS), np.int64)
-        table[:, narrow_passes.WIDTH] = net.sizes
-        for line, weights, bias in zip(table, net.weights, net.biases, strict=False):
-            line[narrow_passes.WEIGHTS] = weights.ctypes.data
-            line[narrow_passes.BIASES] = bias.ctypes.data
-            line[narrow_passes.ACROSS] = self._across(rows, *weights.shape)
-            line[narrow_passes.ACROSS_BACK] = self._across(rows, *weights.shape[::-1])
-        return table
+        return state
 
 
 _at_work: set[SharedProducts] = set()

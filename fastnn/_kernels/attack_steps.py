@@ -58,16 +58,14 @@ def _signed_step(clean, x, gradient, step, eps, lower, upper, rounding, out):
 
 
 @kernel
-def _zero_rows(gradient):
-    """Return the number of rows that are all zero."""
+def _zero_rows(gradient, out):
+    """out = whether a row is all zero."""
     rows, width = gradient.shape
-    count = 0
     for i in range(rows):
         j = 0
         while j < width and gradient[i, j] == 0:
             j += 1
-        count += j == width
-    return count
+        out[i] = j == width
 
 
 @kernel

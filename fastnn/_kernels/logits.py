@@ -12,6 +12,8 @@ import numpy as np
 
 from fastnn._kernels.jit import kernel
 
+_ROUNDED = 1e-4  # no softmax is off by more than that
+
 
 @kernel
 def _normalise(out):
@@ -73,16 +75,15 @@ def _loss_residual(logits, labels, losses, out):
 
 
 @kernel
-def _attack_residual(labels, out):
+def _attack_residual(labels, out, saturated):
     """out = a positive multiple of softmax - one_hot that never underflows, row by row.
 
     It is the softmax over the other classes, and -1 for the true one; on entry, out is that of
-    `_exponentials_of_others`. Returns the number of rows whose true probability rounds to 1, where
-    `p - one_hot` would lose the true class.
+    `_exponentials_of_others`. `saturated` = whether the true probability of a row rounds to 1, so
+    that `p - one_hot` would lose the true class.
     """
     rows, classes = out.shape
     zero, one = out.dtype.type(0), out.dtype.type(1)
-    saturated = 0
     for i in range(rows):
         label = labels[i]
         behind = out[i, label]  # e**-lead, or 1 where the true class does not lead
@@ -92,8 +93,7 @@ def _attack_residual(labels, out):
         for j in range(classes):
             out[i, j] /= total
         out[i, label] = -one
-        saturated += one / (one + total * behind) == one
-    return saturated
+        saturated[i] = one / (one + total * behind) == one
 
 
 @kernel
@@ -118,6 +118,20 @@ def _argmax(logits, out):
         for j in range(1, classes):
             best = j if logits[i, j] > logits[i, best] else best
         out[i] = best
+
+
+@kernel
+def _are_probabilities(logits):
+    """Say whether all entries are in [0, 1], and the sum of every row is 1 but for rounding."""
+    rows, classes = logits.shape
+    for i in range(rows):
+        total, within = 0.0, True
+        for j in range(classes):
+            total += logits[i, j]
+            within &= 0 <= logits[i, j] <= 1
+        if not within or not abs(total - 1) < _ROUNDED:
+            return False
+    return True
 
 
 @kernel

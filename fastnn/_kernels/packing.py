@@ -92,6 +92,23 @@ if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # pragma: no cov
 
 
 @kernel
+def _panel_width(width, itemsize):
+    """Return the columns of a panel of a matrix that is so wide; 0 if it is too narrow for panels.
+
+    Of the possible ones, the one that takes the least time: a panel's sums cost about as much as
+    one vector more.
+    """
+    lanes = VECTOR_BYTES // itemsize
+    found, least = 0, 0
+    for count in VECTORS:
+        across = count * lanes
+        cost = -(-width // across) * (across + lanes)
+        if across <= width and (found == 0 or cost < least):
+            found, least = across, cost
+    return found
+
+
+@kernel
 def _pack_chunk(b, start, column, chunk):
     """chunk = as many rows and columns of `b`, from row `start` and `column`.
 

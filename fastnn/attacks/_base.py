@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -15,9 +14,8 @@ from fastnn._engine import units
 from fastnn._engine.layers import require_finite
 from fastnn._engine.tiles import for_each_tile, numbers_of
 from fastnn._engine.workspace import Rows, Workspace
-from fastnn._errors import row_error
 from fastnn._parameters import require_network
-from fastnn.attacks._goal import Goal
+from fastnn.attacks._goal import goal_of
 from fastnn.attacks._tile import Tile
 from fastnn.networks import MLP
 
@@ -165,6 +163,14 @@ class Attack(ABC):
         """Return the attack for a batch, which is given as checked."""
         return self
 
+    def _parts(self) -> tuple[Attack, ...]:
+        """Return the attacks that are made in turn, or the one."""
+        return (self,)
+
+    def _stages(self, classes: int, *, targeted: bool) -> list[tuple[int, Attack]]:
+        """Return the parts, with their numbers, that a network of so many classes allows."""
+        return list(enumerate(self._parts()))
+
     def answers(self, tile: Tile, eps: Array) -> Iterator[Found | Answer]:
         """Yield what was found at each of several eps, for every row of the tile.
 
@@ -271,22 +277,3 @@ def checked(
     elif stated:
         units.warn_of_pixels(net, rows, level=level)
     return limits, rows, _checks.labels(labels, len(rows), net.sizes[-1])
-
-
-def goal_of(targets: ArrayLike | None, rng: Any, labels: NDArray[np.int64], classes: int) -> Goal:
-    """Return the goal of an attack on samples with these true classes, after checks."""
-    seed, samples = rng, None
-    if isinstance(rng, tuple) and len(rng) == 2:
-        seed, samples = rng[0], _checks.array_of(rng[1], "rng[1]").reshape(-1)
-        if samples.dtype.kind not in "iu" or len(samples) != len(labels):
-            raise ValueError(f"rng[1] must be one integer for each of {len(labels)} rows")
-        samples = samples.astype(np.int64)
-    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
-        raise TypeError(f"rng must be an integer, or an integer and sample numbers, got {rng!r}")
-    if targets is None:
-        return Goal(None, operator.index(seed), samples)
-    wanted = _checks.labels(targets, len(labels), classes, name="targets")
-    if (wanted == labels).any():
-        row = int(np.argmax(wanted == labels))
-        raise row_error(ValueError, "targets[", row, f"] is {wanted[row]}, which is the true class")
-    return Goal(wanted, operator.index(seed), samples)

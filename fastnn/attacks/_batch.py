@@ -18,10 +18,11 @@ from fastnn._kernels.timing import Clock
 from fastnn._runtime.progress import Progress
 from fastnn._runtime.signals import numpy_errors
 from fastnn._runtime.team import Team
-from fastnn.attacks._base import checked, goal_of
+from fastnn.attacks._base import checked
 from fastnn.attacks._clean import Clean
 from fastnn.attacks._few import attack_few
-from fastnn.attacks._names import names_of, stages_of
+from fastnn.attacks._goal import goal_of
+from fastnn.attacks._names import names_of
 from fastnn.attacks._outcome import Outcome, outcome_of
 from fastnn.attacks._plan import Plan
 from fastnn.attacks._tally import Tally, Task
@@ -64,15 +65,16 @@ def attack_batch(
         limits, x, truth = checked(net, x, truth, plan.bounds, each, stated=first, level=5)
         tallies.append(Tally(_task(net, plan, batch, x, truth, limits), net.sizes[0]))
     counts = [
-        Verification(plan.verify, net, x, tally) for plan, tally in zip(plans, tallies, strict=True)
+        Verification(plan.verify, net, x, tally)
+        for plan, tally in zip(plans, tallies, strict=True)
+        if plan.verify
     ]
     with Clock() as time:
         if not (len(tallies) == 1 and attack_few(net, x, tallies[0], run.threads)):
             _attack_all(net, x, tallies, run)
-        for tally in tallies:
-            _attack_the_rest(net, x, tally, run)
-    for tally in tallies:
-        tally.require_all()
+            for tally in tallies:
+                _attack_the_rest(net, x, tally, run)
+                tally.require_all()
     if first:
         right = np.count_nonzero(tallies[0].clean == truth) / max(len(truth), 1)
         units.warn_of_shares(net, x, truth, right, level=4)
@@ -90,7 +92,7 @@ def _task(
         plan.lattice.require(x)
     begun = plan.attack._begin(net, x, labels, plan.eps, plan.bounds)
     in_type = _in_type(plan.eps, net.dtype)
-    stages = stages_of(begun, net.sizes[-1], targeted=goal.targets is not None)
+    stages = begun._stages(net.sizes[-1], targeted=goal.targets is not None)
     more = plan.recount, plan.keep, plan.lattice
     return Task(begun, stages, labels, in_type, limits, goal, *more)
 

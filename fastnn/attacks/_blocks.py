@@ -19,7 +19,7 @@ from fastnn._runtime.journal import Journal
 from fastnn._runtime.progress import Progress
 from fastnn.attacks._batch import Batch, Run
 from fastnn.attacks._folder import Folder
-from fastnn.attacks._names import name_of, parts_of
+from fastnn.attacks._names import name_of
 from fastnn.attacks._outcome import Outcome, Whole, together
 from fastnn.attacks._piece import Piece, attack_piece, digest_of, pieces_of
 from fastnn.attacks._plan import Plan
@@ -165,7 +165,7 @@ def _about(net: MLP, plan: Plan, batch: Batch) -> dict[str, Any]:
     """Return what a checkpoint is of; the samples of each block have a digest of their own."""
     from fastnn._version import __version__
 
-    every = parts_of(plan.attack)
+    every = plan.attack._parts()
     kinds = [f"{type(one).__module__}.{type(one).__qualname__}" for one in every]
     seed, numbers = batch.rng, None
     if isinstance(seed, tuple) and len(seed) == 2:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -20,11 +21,12 @@ class Clean:
         Whether another tile will ask for the gradient.
     logits, gradient : ndarray, or None
         Copies; of the gradient only where it is needed `again`.
-    counts : tuple (int, int), or None
-        How many rows are saturated, and how many have no gradient.
+    saturated, still : ndarray of bool, shape (n,), or None
+        The rows whose true class has a probability that rounds to 1, and those without a gradient.
     """
 
     again: bool = False
     logits: Array | None = None
     gradient: Array | None = None
-    counts: tuple[int, int] | None = None
+    saturated: NDArray[np.bool_] | None = None
+    still: NDArray[np.bool_] | None = None

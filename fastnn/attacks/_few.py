@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn._engine.narrow import MOST_ROWS, SharedProducts
-from fastnn._kernels import attack_steps, elementwise
+from fastnn._engine.narrow import MOST_ROWS, SharedProducts, Signed
+from fastnn._kernels import attack_steps, elementwise, narrow_passes
 from fastnn._runtime.team import Team
 from fastnn.attacks._fgsm import FGSM
 from fastnn.attacks._tally import Tally, Task
@@ -32,22 +32,22 @@ def attack_few(net: MLP, x: Array, tally: Tally, threads: int) -> bool:
     elif not x.flags.carray:
         x = x.copy()
     settings = np.array([task.eps[0], *task.bounds, *attack_steps.ROUNDING[kind]], kind)
+    found = Signed.of(x)
     shared = SharedProducts(net, rows)
     size = shared.threads(rows, threads)
     if size == 1:  # nothing of Python runs in between
-        found = shared.attack_by_sign(x, task.labels, settings)
+        state = shared.attack_by_sign(x, task.labels, settings, found)
     else:
         with Team(size) as team, shared.on(team):
-            found = shared.attack_by_sign(x, task.labels, settings)
-    if found is None:
+            state = shared.attack_by_sign(x, task.labels, settings, found)
+    if state == narrow_passes.UNUSUAL:
         return False
     numbers = np.arange(rows)
     tally.clean[:], tally.adversarial[0] = found.classes
     if tally.inputs is not None:
         tally.inputs[0, numbers] = found.moved
-    tally.saturated_rows.append(found.saturated)
-    tally.zero_gradient_rows.append(np.count_nonzero(found.still))
-    tally.signs.look_at(found.logits, task.labels, numbers, found.saturated, found.still)
+    probabilities = state == narrow_passes.PROBABILITIES
+    tally.signs.note_clean(numbers, found.saturated, found.still, probabilities)
     return True
 
 

@@ -63,9 +63,9 @@ class InTurn(Search):
         begun = tuple(one._begin(net, x, labels, eps, bounds) for one in self.attacks)
         return self if all(map(operator.is_, begun, self.attacks)) else InTurn(begun)
 
-    def _stages(self, classes: int, *, targeted: bool) -> list[tuple[int, Attack]]:
-        """Return the attacks with their numbers, those that a network of so many classes allows."""
-        return list(enumerate(self.attacks))
+    def _parts(self) -> tuple[Attack, ...]:
+        """Return the attacks."""
+        return self.attacks
 
     def _runs(self, tile: Tile) -> int:
         """Return the number of attacks."""

@@ -12,18 +12,6 @@ from fastnn.attacks._function import Given
 from fastnn.attacks._in_turn import InTurn
 
 
-def parts_of(attack: Attack) -> tuple[Attack, ...]:
-    """Return the attacks that are made in turn, or the one."""
-    return attack.attacks if isinstance(attack, InTurn) else (attack,)
-
-
-def stages_of(attack: Attack, classes: int, *, targeted: bool) -> list[tuple[int, Attack]]:
-    """Return the attacks that are made in turn, with their numbers, or the one."""
-    if isinstance(attack, InTurn):
-        return attack._stages(classes, targeted=targeted)
-    return [(0, attack)]
-
-
 def norms_of(attack: Attack) -> tuple[str, ...]:
     """Return the norms that an attack limits changes in: several only for several in turn.
 
@@ -32,8 +20,9 @@ def norms_of(attack: Attack) -> tuple[str, ...]:
     ValueError
         There is no norm of that name.
     """
-    if isinstance(attack, InTurn):
-        return tuple(dict.fromkeys(norm for one in attack.attacks for norm in norms_of(one)))
+    parts = attack._parts()
+    if parts != (attack,):
+        return tuple(dict.fromkeys(norm for one in parts for norm in norms_of(one)))
     norms.require(attack.norm)
     return (attack.norm,)
 
@@ -51,7 +40,7 @@ def name_of(attack: Attack) -> str:
 def names_of(attack: Attack) -> tuple[str, ...]:
     """Return the names of the attacks in turn, or of the one; all are different."""
     names: list[str] = []
-    for one in parts_of(attack):
+    for one in attack._parts():
         name = name_of(one)
         again = sum(other == name or other.startswith(f"{name} no. ") for other in names)
         names.append(f"{name} no. {again + 1}" if again else name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,8 +21,7 @@ Make = Callable[[str, tuple[int, ...], Any], Any]
 _AXES = {"labels": 0, "clean": 0, "adversarial": 1, "traces": 1, "inputs": 1}
 
 
-@dataclass(frozen=True, eq=False)
-class Outcome:
+class Outcome(NamedTuple):
     """What comes of an attack of n samples.
 
     Attributes
@@ -62,8 +60,8 @@ class Outcome:
         small: dict[str, Any] = {
             name: _small(getattr(self, name)) for name in _AXES if name != "inputs"
         }
-        return replace(
-            self, **small, signs={k: np.asarray(_small(v)) for k, v in self.signs.items()}
+        return self._replace(
+            **small, signs={k: np.asarray(_small(v)) for k, v in self.signs.items()}
         )
 
 
@@ -89,7 +87,8 @@ def outcome_of(tally: Tally, x: Array, time: Clock) -> Outcome:
             fooled = (tally.traces[..., 0] == number).any(axis=0)
             noted.note(signs.BLACK_BOX, np.flatnonzero(fooled))
     right = [int(np.count_nonzero(found == labels)) for found in (tally.clean, *tally.adversarial)]
-    counts = [len(labels), sum(tally.zero_gradient_rows), sum(tally.saturated_rows), *right]
+    gradients = noted.count(signs.NO_GRADIENT), noted.count(signs.SATURATED)
+    counts = [len(labels), *gradients, *right]
     return Outcome(
         labels.copy(),
         tally.clean,

@@ -12,7 +12,7 @@ from fastnn._runtime.signals import numpy_errors
 from fastnn.attacks._base import Attack
 from fastnn.attacks._deepfool import DeepFool
 from fastnn.attacks._fgsm import FGSM
-from fastnn.attacks._names import norms_of, parts_of
+from fastnn.attacks._names import norms_of
 from fastnn.attacks._square import Square
 from fastnn.attacks._tile import Tile
 
@@ -55,44 +55,28 @@ class Signs:
         """Return the samples that show each sign that was noted, ascending, each once."""
         return {name: np.unique(np.concatenate(some)) for name, some in self._rows.items()}
 
-    def look(self, tile: Tile) -> tuple[int, int]:
-        """Look at the clean inputs; return how many are saturated and how many have no gradient."""
-        saturated, zero = tile.counts()
-        logits = tile.clean_logits()
-        still = ~tile.gradient(tile.x).any(axis=1) if zero else np.zeros(len(logits), bool)
-        self.look_at(logits, tile.labels, tile.numbers, saturated, still)
-        return saturated, zero
+    def count(self, name: str) -> int:
+        """Return how many samples were noted for a sign that each shows once."""
+        return sum(map(len, self._rows.get(name, ())))
 
-    def look_at(
-        self, logits: Array, labels: Numbers, numbers: Numbers, saturated: int, still: Array
+    def look(self, tile: Tile) -> None:
+        """Look at the clean inputs of a tile."""
+        self.note_clean(tile.numbers, *tile._marks(), losses.are_probabilities(tile.clean_logits()))
+
+    def note_clean(
+        self,
+        numbers: Numbers,
+        saturated: NDArray[np.bool_],
+        still: NDArray[np.bool_],
+        probabilities: bool,
     ) -> None:
-        """Note what clean logits show, and the samples that are `still` as they have no gradient.
+        """Note which samples are saturated or without a gradient, and what their logits look like.
 
-        So many rows are `saturated`.
+        `numbers` are those of the samples.
         """
-        within = logits.min(initial=0) >= 0 and logits.max(initial=0) <= 1
-        ones = within and (np.abs(logits.sum(axis=1) - 1) < 1e-4).all()
-        self.probabilities.append(bool(ones))
-        if saturated:
-            self.note(SATURATED, numbers[_saturated(logits, labels)])
+        self.note(SATURATED, numbers[saturated])
         self.note(NO_GRADIENT, numbers[still])
-
-
-def _saturated(logits: Array, labels: Numbers) -> NDArray[np.bool_]:
-    """Say for which rows `losses.attack_residual` counts the true class as certain."""
-    z, rows = logits.astype(np.float64), np.arange(len(logits))
-    own = z[rows, labels].copy()
-    z[rows, labels] = -np.inf
-    largest = z.max(axis=1)
-    lead = np.maximum(own - largest, 0)
-    odds = np.exp(z - largest[:, None]).sum(axis=1) * np.exp(-lead)
-    unit = np.finfo(logits.dtype).eps
-    found: NDArray[np.bool_] = odds < unit / 8
-    residual = np.empty((1, logits.shape[1]), logits.dtype)
-    for i in np.flatnonzero((odds >= unit / 8) & (odds <= 2 * unit)):  # as that rounds them
-        row = slice(i, i + 1)
-        found[i] = losses.attack_residual(logits[row], labels[row], residual)
-    return found
+        self.probabilities.append(probabilities)
 
 
 def probe_norm(attack: Attack) -> str | None:
@@ -101,7 +85,7 @@ def probe_norm(attack: Attack) -> str | None:
     It is tried after a gradient attack of many steps that is to find the worst input, unless FGSM
     was among the attacks.
     """
-    every = parts_of(attack)
+    every = attack._parts()
     thorough = [one for one in every if getattr(one, "steps", 1) > 1]
     if not any(not isinstance(one, DeepFool) for one in thorough):
         return None
@@ -112,7 +96,7 @@ def probe_norm(attack: Attack) -> str | None:
 
 def black_box(attack: Attack) -> tuple[int, ...]:
     """Return the numbers of attacks without gradients that come after one with gradients."""
-    every = parts_of(attack)
+    every = attack._parts()
     if len(every) == 1:
         return ()
     first = next((i for i, one in enumerate(every) if not isinstance(one, Square)), len(every))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fastnn.attacks import _signs as signs
 from fastnn.attacks._goal import Goal
-from fastnn.attacks._names import name_of, names_of, norms_of, stages_of
+from fastnn.attacks._names import name_of, names_of, norms_of
 from fastnn.attacks._outcome import Whole
 from fastnn.attacks._plan import Plan
 from fastnn.networks import MLP
@@ -53,7 +53,7 @@ def report_of(
     `time` are the seconds of the work and of the compiler.
     """
     single, names = isinstance(plan.asked, float), names_of(plan.attack)
-    stages = stages_of(plan.attack, net.sizes[-1], targeted=goal.targets is not None)
+    stages = plan.attack._stages(net.sizes[-1], targeted=goal.targets is not None)
     n, zero, saturated, clean, *hits = whole.counts.tolist()
 
     def of(array: Any) -> Any:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +28,7 @@ Array = NDArray[Any]
 Classes = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(NamedTuple):
     """What is to be evaluated.
 
     Attributes
@@ -89,8 +87,6 @@ class Tally:
         where one did.
     inputs : ndarray, shape (K, N, D), or None
         The adversarial arrays.
-    zero_gradient_rows, saturated_rows : list of int
-        Numbers of every tile.
     signs : Signs
         What is worth a diagnostic.
     """
@@ -108,8 +104,6 @@ class Tally:
         self.traces = np.full((*shape, 3), -1, np.int32) if tells else None
         self.progress = np.zeros(shape, np.int8) if tells else None
         self.inputs = np.empty((*shape, width), task.eps.dtype) if task.keep else None
-        self.zero_gradient_rows: list[int] = []
-        self.saturated_rows: list[int] = []
         self.signs = Signs()
         self.probed = probe_norm(task.attack)
 
@@ -125,9 +119,7 @@ class Tally:
         # In turn, each eps has other samples left.
         for some in [ks] if len(self.task.stages) == 1 else ks[:, None]:
             self._attack(tile, 0, some)
-        saturated, zero = self.signs.look(tile)
-        self.saturated_rows.append(saturated)
-        self.zero_gradient_rows.append(zero)
+        self.signs.look(tile)
         self.clean[rows] = predicted(tile.clean_logits())
 
     def standing(self, k: int) -> Classes:

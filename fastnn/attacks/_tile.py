@@ -183,7 +183,8 @@ class Tile:
         gradient = ws.g[0]
         layers.require_finite(gradient, self.numbers, "derivatives")
         if of_clean:
-            known.counts = saturated, int(attack_steps._zero_rows(gradient))
+            known.saturated, known.still = saturated, np.empty(len(gradient), np.bool_)
+            attack_steps._zero_rows(gradient, known.still)
             known.gradient = gradient.copy() if known.again else None
         return gradient
 
@@ -277,10 +278,17 @@ class Tile:
         In a saturated row the true class has a probability that rounds to 1, and `p - one_hot`
         would cancel. A row without a gradient has zeros only.
         """
-        if self._known.counts is None:
+        saturated, still = self._marks()
+        return np.count_nonzero(saturated), np.count_nonzero(still)
+
+    def _marks(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return which rows are saturated and which have no gradient, at the clean inputs."""
+        known = self._known
+        if known.saturated is None:
             self.gradient(self.x)
-        assert self._known.counts is not None
-        return self._known.counts
+        assert known.saturated is not None
+        assert known.still is not None
+        return known.saturated, known.still
 
     def usable(self, x: Array) -> Array:
         """Return `x`, or a copy that has the type and the layout of the clean inputs."""

@@ -16,9 +16,9 @@ from fastnn._kernels.timing import Clock
 from fastnn._parameters import require_network
 from fastnn._runtime.threads import thread_count
 from fastnn.attacks import Attack
-from fastnn.attacks._base import goal_of
 from fastnn.attacks._batch import Batch, Run, attack_batch
 from fastnn.attacks._blocks import Ways, attack_blocks
+from fastnn.attacks._goal import goal_of
 from fastnn.attacks._outcome import alone
 from fastnn.attacks._plan import AttackLike, plan_of
 from fastnn.attacks._summary import report_of

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-_SAMPLED = 256  # entries of every array that are looked at again, up to four times as many
+_SAMPLED = 64  # entries of every array that are looked at again, up to four times as many
 
 
 class Digests(NamedTuple):
