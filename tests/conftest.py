@@ -40,6 +40,14 @@ def make_net(rng):
     return make
 
 
+@pytest.fixture
+def in_tiles(monkeypatch):
+    """Attack a few rows in tiles, too, as all other attacks do, and not in one kernel."""
+    from fastnn.attacks import _batch
+
+    monkeypatch.setattr(_batch, "attack_few", lambda *_: False)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _ctrl_c_interrupts():
     """Have SIGINT raise KeyboardInterrupt: a shell's background job starts with it ignored."""

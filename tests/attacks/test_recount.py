@@ -138,6 +138,7 @@ def test_a_sweep_can_be_counted_again(make_net, rng, dtype, monkeypatch):
         np.testing.assert_array_equal(again.adversarial[k], expected)
 
 
+@pytest.mark.usefixtures("in_tiles")
 def test_one_eps_of_fgsm_has_one_pass_over_the_adversarial_inputs(net, batch, monkeypatch):
     passes = []
     logits = attacks.Tile.logits

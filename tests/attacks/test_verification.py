@@ -160,6 +160,7 @@ def test_a_wrong_sum_in_a_sweep_is_found_at_its_eps(net, batch, monkeypatch, k):
 
 
 @pytest.mark.parametrize("eps", [0.05, EPS])
+@pytest.mark.usefixtures("in_tiles")
 def test_a_gradient_of_the_residual_that_cancels_is_found(monkeypatch, eps):
     """The fault of many libraries: a network that is sure of its answers looks robust."""
     rng = np.random.default_rng(3)
@@ -171,7 +172,7 @@ def test_a_gradient_of_the_residual_that_cancels_is_found(monkeypatch, eps):
     def cancelling(logits, some, out):
         for i, row in enumerate(logits.copy()):
             out[i] = residual_cancelling(row, int(some[i]))
-        return 0
+        return np.zeros(len(out), bool)
 
     expected = adversarial_accuracy(net, x, labels, eps, verify=1)
     monkeypatch.setattr(losses, "attack_residual", cancelling)
@@ -181,6 +182,7 @@ def test_a_gradient_of_the_residual_that_cancels_is_found(monkeypatch, eps):
         adversarial_accuracy(net, x, labels, eps, verify=1)
 
 
+@pytest.mark.usefixtures("in_tiles")
 def test_an_entry_that_fgsm_moves_the_wrong_way_is_found(net, batch, monkeypatch):
     right = _norms.fast_gradient
 
@@ -223,6 +225,7 @@ def test_the_samples_follow_from_the_seed():
     assert chosen_rows(np.arange(7), 1, -3).tolist() == list(range(7))
 
 
+@pytest.mark.usefixtures("in_tiles")
 def test_only_the_chosen_are_looked_at(make_net, rng, monkeypatch):
     net = make_net((20, 33, 5))
     x = rng.random((70, 20)).astype(np.float32)
@@ -255,6 +258,7 @@ def test_what_is_no_share_is_refused(make_net, share, error):
         adversarial_accuracy(make_net((4, 3)), np.zeros((1, 4)), [0], verify=share)
 
 
+@pytest.mark.usefixtures("in_tiles")
 @pytest.mark.parametrize("pool", [None, ThreadPoolExecutor])
 def test_the_row_is_that_of_the_whole_where_blocks_are_read(make_net, rng, monkeypatch, pool):
     monkeypatch.setattr(_block, "_MOST_ROWS", 40)
