@@ -159,7 +159,7 @@ def _emit_sums(emit, count, sources, mask, panel, before):  # pragma: no cover -
     builder.position_at_end(inside)
     k = builder.call(lowest_bit, [rest, _BIT(1)])
     following = builder.and_(rest, builder.sub(rest, INTEGER(1)))
-    line = builder.gep(panel, [builder.mul(k, INTEGER(count * emit.lanes))])
+    line = emit.in_register(builder.gep(panel, [builder.mul(k, INTEGER(count * emit.lanes))]))
     numbers = [emit.splat(builder.load(builder.gep(source, [k]))) for source in sources]
     new = []
     for v in range(count):  # LLVM keeps to this order: one vector of the weights has a register

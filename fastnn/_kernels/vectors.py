@@ -69,6 +69,17 @@ class Emitter:  # pragma: no cover - for LLVM
         start = b.ptrtoint(array.data, INTEGER)
         return b.inttoptr(b.add(start, offset), array.data.type)
 
+    def in_register(self, pointer: Any) -> Any:
+        """Return a pointer that is computed once, and not again as a part of every address.
+
+        On Intel processors a multiply-add whose address is a sum takes two places instead of one.
+        LLVM does not know what an empty piece of machine code does, and so keeps its result.
+        """
+        kind = ir.FunctionType(INTEGER, [INTEGER])
+        number = self.builder.ptrtoint(pointer, INTEGER)
+        kept = self.builder.asm(kind, "", "=r,0", [number], side_effect=False)
+        return self.builder.inttoptr(kept, pointer.type)
+
     def load(self, pointer: Any, offset: Any) -> Any:
         """Load the vector that begins so many entries behind `pointer`."""
         return self.builder.load(self._vector_at(pointer, offset), align=self.size)
