@@ -22,9 +22,9 @@ from fastnn._kernels.logits import (
     _first_not_finite,
 )
 from fastnn._kernels.narrow_jobs import _backward, _forward
-from fastnn._kernels.narrow_products import _group_height, _strip_width
+from fastnn._kernels.narrow_products import AHEAD, _group_height, _set_vector, _strip_width
 from fastnn._kernels.packing import _panel_width
-from fastnn._kernels.vectors import LINE_BYTES
+from fastnn._kernels.vectors import LINE_BYTES, VECTOR_BYTES
 
 _WIDTH, _WEIGHTS, _BIASES, _VALUES, _SLOPES = range(5)
 COLUMNS = 5  # of the table
@@ -75,17 +75,29 @@ def _panels(rows, width, itemsize, threads):
 
 @kernel
 def _narrow_product(a, b, out):
-    """out = a @ b, for a matrix that is too narrow for strips."""
+    """out = a @ b, for a matrix that is too narrow for strips: a vector of its columns at a time.
+
+    Columns that are left over are copied, with room for a whole vector.
+    """
     rows, depth = a.shape
-    width = b.shape[1]
-    out[:] = 0
+    lanes, height = VECTOR_BYTES // a.itemsize, _group_height(rows)
+    every = np.empty(depth + AHEAD, np.int64)
+    for k in range(depth + AHEAD):
+        every[k] = min(k, depth - 1)
+    left = b.shape[1] % lanes
+    whole = b.shape[1] - left
+    copied, sums = np.zeros((depth, lanes), a.dtype), np.empty((rows, lanes), a.dtype)
     for k in range(depth):
-        line = b[k]
-        for r in range(rows):
-            value, total = a[r, k], out[r]
-            if value != 0:
-                for c in range(width):
-                    total[c] += value * line[c]
+        for c in range(left):
+            copied[k, c] = b[k, whole + c]
+    for g in range(-(-rows // height)):
+        row = min(g * height, rows - height)
+        for column in range(0, whole, lanes):
+            _set_vector(a, row, height, every, depth, b, column, out)
+        _set_vector(a, row, height, every, depth, copied, 0, sums)
+    for r in range(rows):
+        for c in range(left):
+            out[r, whole + c] = sums[r, c]
 
 
 @kernel

@@ -36,6 +36,14 @@ def _set_strip(a, row, height, ks, count, b, column, out):
     out[rows, column : column + width] = a[rows][:, entering] @ b[entering, column : column + width]
 
 
+def _set_vector(a, row, height, ks, count, b, column, out):
+    """Do what `_set_strip` does, for a strip of one vector."""
+    width = VECTOR_BYTES // out.itemsize
+    entering = ks[:count]
+    rows = slice(row, row + height)
+    out[rows, column : column + width] = a[rows][:, entering] @ b[entering, column : column + width]
+
+
 def _set_dots(g, row, height, ks, first, count, b, out):
     """out[row + r, k] = g[row + r] . b[k], for a block of the k in ks[first:count]."""
     columns = ks[first : min(first + DOT_COLUMNS[height], count)]
@@ -44,7 +52,17 @@ def _set_dots(g, row, height, ks, first, count, b, out):
 
 
 def _emit_strip(context, builder, signature, args):  # pragma: no cover - for LLVM
-    """Emit `_set_strip`, for every height that there is."""
+    """Emit `_set_strip`."""
+    return _emit_strips(context, builder, signature, args, STRIP_VECTORS)
+
+
+def _emit_vector(context, builder, signature, args):  # pragma: no cover - for LLVM
+    """Emit `_set_vector`."""
+    return _emit_strips(context, builder, signature, args, [1] * len(STRIP_VECTORS))
+
+
+def _emit_strips(context, builder, signature, args, across):  # pragma: no cover - for LLVM
+    """Emit a strip of so many vectors `across` for every height that there is."""
     emit = Emitter(context, builder, signature.args[0].dtype)
     a, ks, b, out = (emit.array(signature.args[i], args[i]) for i in (0, 3, 5, 7))
     _, row, height, _, count, _, column, _ = args
@@ -73,7 +91,7 @@ def _emit_strip(context, builder, signature, args):  # pragma: no cover - for LL
 
         return case
 
-    emit.choose(height, {r: block(r, STRIP_VECTORS[r]) for r in range(1, MOST_ROWS + 1)})
+    emit.choose(height, {r: block(r, across[r]) for r in range(1, MOST_ROWS + 1)})
     return context.get_dummy_value()
 
 
@@ -138,6 +156,12 @@ if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # pragma: no cov
         """Type `_set_strip`: arrays of one float type, and of int64, and integers of 64 bits."""
         i = types.int64
         return types.void(a, i, i, ks, i, b, i, out), _emit_strip
+
+    @intrinsic
+    def _set_vector(typing, a, row, height, ks, count, b, column, out):
+        """Type `_set_vector`: as `_set_strip`."""
+        i = types.int64
+        return types.void(a, i, i, ks, i, b, i, out), _emit_vector
 
     @intrinsic
     def _set_dots(typing, g, row, height, ks, first, count, b, out):
