@@ -1,0 +1,174 @@
+"""Whole passes of a few rows in one kernel, against the reference, and its own parts."""
+
+from itertools import pairwise
+
+import numba
+import numpy as np
+import pytest
+
+from fastnn import reference
+from fastnn._engine.memory import empty
+from fastnn._kernels import narrow_jobs, narrow_passes, packing
+from fastnn._kernels.attack_steps import ROUNDING
+from fastnn._kernels.masked_products import DEPTH, VECTORS
+from fastnn._kernels.narrow_products import MOST_ROWS
+from fastnn._kernels.vectors import LINE_BYTES, VECTOR_BYTES
+
+COMPILED = not numba.config.DISABLE_JIT
+ROWS = [1, 3, MOST_ROWS + 1, narrow_passes.PANELS_FROM]
+SIZES = (12, 270, 130, 4) if COMPILED else (6, 262, 3)  # the plain functions take long
+
+
+def table_of(weights, biases):
+    table = np.zeros((len(weights) + 1, narrow_passes.COLUMNS), np.int64)
+    for i, layer in enumerate(zip(weights, biases, strict=True)):
+        narrow_passes._enter_layer(table, i, *layer)
+    return table
+
+
+def network(rng, sizes, dtype):
+    weights = [rng.normal(0, a**-0.5, (a, b)).astype(dtype) for a, b in pairwise(sizes)]
+    return weights, [rng.normal(0, 0.1, b).astype(dtype) for b in sizes[1:]]
+
+
+def attack(weights, biases, x, labels, eps, bounds=(-np.inf, np.inf)):
+    """Return the state, adversarial inputs, classes, and the rows that are saturated or still."""
+    rows, kind = len(x), x.dtype
+    moved, classes = np.full_like(x, np.nan), np.full((2, rows), -1)
+    saturated, still = np.zeros(rows, bool), np.zeros(rows, bool)
+    board = np.zeros(narrow_jobs.BOARD_SIZE, np.int64)
+    masks = np.zeros(1000, np.uint64)
+    room = empty(((DEPTH + rows) * max(VECTORS) * VECTOR_BYTES // kind.itemsize,), kind)
+    settings = np.array([eps, *bounds, *ROUNDING[kind]], kind)
+    table, found = table_of(weights, biases), (moved, classes, saturated, still)
+    shared = masks, room, 1
+    state = narrow_passes._attack_by_sign(board, table, x, labels, settings, *shared, *found)
+    return state, *found
+
+
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("bounds", [(-np.inf, np.inf), (0, 1)])
+def test_fgsm_and_predictions_are_the_references(rng, dtype, rows, bounds):
+    dtype = np.dtype(dtype)
+    parameters = network(rng, SIZES, dtype)
+    x = (rng.random((rows, SIZES[0])) * (rng.random((rows, SIZES[0])) < 0.7)).astype(dtype)
+    labels = rng.integers(0, SIZES[-1], rows)
+    state, moved, classes, saturated, still = attack(*parameters, x, labels, 0.1, bounds)
+    assert state == narrow_passes.DONE
+    assert not saturated.any()
+    assert not still.any()
+    for i in range(rows):
+        slope = reference.input_gradient(*parameters, x[i], labels[i])
+        sure = np.abs(slope) > 1e-3 * np.abs(slope).max()
+        expected = np.clip(reference.fgsm(*parameters, x[i], labels[i], 0.1), *bounds)
+        np.testing.assert_allclose(moved[i][sure], expected[sure], rtol=1e-6, atol=1e-7)
+        for found, at in zip(classes[:, i], (x[i], moved[i]), strict=True):
+            logits = reference.logits(*parameters, at)
+            assert logits[found] >= logits.max() - 1e-5
+
+
+def test_rows_without_a_gradient_and_saturated_ones_are_marked(dtype):
+    weights = [np.ones((1, 1), dtype), np.array([[0, 1]], dtype)]
+    biases = [np.array([-0.5], dtype), np.zeros(2, dtype)]
+    x = np.array([[0.25], [0.75], [200], [0.125]], dtype)
+    _, moved, classes, saturated, still = attack(weights, biases, x, np.array([0, 1, 1, 0]), 0.5)
+    assert still.tolist() == [True, False, False, True]
+    assert saturated.tolist() == [False, False, True, False]
+    assert moved[:, 0].tolist() == [0.25, 0.25, 199.5, 0.125]
+    assert classes.tolist() == [[0, 1, 1, 0], [0, 0, 1, 0]]
+
+
+def test_logits_that_look_like_probabilities_are_noticed(dtype):
+    weights, x, labels = [np.zeros((3, 2), dtype)], np.ones((4, 3), dtype), np.ones(4, np.int64)
+    for bias, expected in (
+        ([0.25, 0.75], narrow_passes.PROBABILITIES),
+        ([0.25, 0.76], narrow_passes.DONE),
+        ([-0.25, 1.25], narrow_passes.DONE),
+    ):
+        assert attack(weights, [np.array(bias, dtype)], x, labels, 0.1)[0] == expected
+
+
+LARGE = [
+    ("clean logits", [np.full((2, 2), 1e38), np.full((2, 2), 1e38)], [[1, 1]], 1),
+    ("derivatives", [np.full((2, 2), 1e38), [[-1e38, 1e38]] * 2], [[1e-38, 1e-38]], 0),
+    ("logits under attack", [[[-1e38, 1e38], [1e38, -1e38]]], [[0.5, -0.5]], 1e3),
+]
+
+
+@pytest.mark.parametrize(("what", "weights", "x", "eps"), LARGE)
+def test_what_is_not_finite_is_unusual(what, weights, x, eps):
+    weights = [np.array(w, np.float32) for w in weights]
+    biases = [np.zeros(w.shape[1], np.float32) for w in weights]
+    with np.errstate(all="ignore"):
+        found = attack(weights, biases, np.array(x, np.float32), np.array([1]), eps)
+    assert found[0] == narrow_passes.UNUSUAL
+    finite = np.isfinite(found[1]).all()
+    assert finite == (what == "logits under attack")
+
+
+@pytest.mark.skipif(COMPILED, reason="a compiled kernel keeps the functions that it has")
+def test_an_entry_that_is_too_far_is_unusual(monkeypatch, rng, dtype):
+    """Planted: a step that is too long."""
+    right = narrow_passes._signed_step
+
+    def wrong(clean, x, gradient, step, eps, *more):
+        right(clean, x, gradient, 2 * step, 2 * eps, *more)
+
+    x, labels = rng.random((3, 5)).astype(dtype), np.zeros(3, np.int64)
+    parameters = network(rng, (5, 4), np.dtype(dtype))
+    assert attack(*parameters, x, labels, 0.1)[0] == narrow_passes.DONE
+    monkeypatch.setattr(narrow_passes, "_signed_step", wrong)
+    assert attack(*parameters, x, labels, 0.1)[0] == narrow_passes.UNUSUAL
+
+
+@pytest.mark.parametrize("rows", [1, MOST_ROWS, MOST_ROWS + 1])
+def test_products_with_a_narrow_matrix(rng, dtype, rows):
+    lanes = VECTOR_BYTES // np.dtype(dtype).itemsize
+    for width in (1, lanes - 1, lanes, lanes + 1, 2 * lanes + 3):
+        for depth in (1, 23):
+            a, b = (rng.standard_normal(s).astype(dtype) for s in ((rows, depth), (depth, width)))
+            out = np.full((rows, width), np.nan, dtype)
+            narrow_passes._narrow_product(a, b, out)
+            np.testing.assert_allclose(out, a.astype(np.float64) @ b, rtol=1e-4, atol=1e-5)
+
+
+def test_a_panel_is_as_wide_as_costs_least():
+    for itemsize in (4, 8):
+        lanes = VECTOR_BYTES // itemsize
+        widths = [count * lanes for count in VECTORS]
+        assert packing._panel_width(min(widths) - 1, itemsize) == 0
+        for width in range(min(widths), 4 * max(widths), 7):
+            costs = {w: -(-width // w) * (w + lanes) for w in widths if w <= width}
+            assert packing._panel_width(width, itemsize) in costs
+            assert costs[packing._panel_width(width, itemsize)] == min(costs.values())
+
+
+def test_all_threads_have_some_of_the_panels():
+    wide = max(VECTORS) * VECTOR_BYTES // 4
+    assert narrow_passes._panels(narrow_passes.PANELS_FROM - 1, wide, 4, 8) == (0, 1)
+    assert narrow_passes._panels(narrow_passes.PANELS_FROM, 5, 4, 8) == (0, 1)
+    across, parts = narrow_passes._panels(narrow_passes.PANELS_FROM, wide, 4, 8)
+    assert (across, parts) == (wide, 8)
+
+
+@pytest.mark.parametrize("rows", [1, 7])
+def test_the_layers_have_places_of_their_own(rows, dtype):
+    dtype = np.dtype(dtype)
+    weights = [np.zeros(shape, dtype) for shape in ((5, 33), (33, 64), (64, 3))]
+    table = table_of(weights, [np.zeros(w.shape[1], dtype) for w in weights])
+    block = np.empty(narrow_passes._numbers_needed(table, rows, dtype.itemsize), dtype)
+    narrow_passes._lay_out(table, rows, block)
+    begin = block.ctypes.data
+    places = sorted(
+        (int(place), int(place) + rows * int(line[0]) * dtype.itemsize)
+        for line in table
+        for place in line[-2:]
+    )
+    assert len(places) == 8
+    assert begin <= places[0][0]
+    assert places[-1][1] <= begin + block.nbytes
+    for (start, stop), (later, _) in zip(
+        places, [*places[1:], (begin + block.nbytes, 0)], strict=True
+    ):
+        assert start % LINE_BYTES == 0
+        assert stop <= later
