@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from collections.abc import Callable, Sequence, Sized
@@ -33,6 +34,9 @@ class Bounds(NamedTuple):
 
     lower: float
     upper: float
+
+
+_UNLIMITED = Bounds(-math.inf, math.inf)
 
 
 def array_of(value: ArrayLike, name: str) -> NDArray[Any]:
@@ -116,7 +120,7 @@ def eps(value: Any) -> float | NDArray[np.float64]:
 def bounds(value: tuple[float, float] | None) -> Bounds:
     """Return the valid range of an input, unlimited for None."""
     if value is None:
-        return Bounds(-math.inf, math.inf)
+        return _UNLIMITED
     try:
         lower, upper = (_number(one, "a bound") for one in value)
     except (TypeError, ValueError):
@@ -157,7 +161,7 @@ def inputs(
     if array.dtype == np.uint8:
         _require_pixels_within(limits, name)
         return array
-    allowed = limits or Bounds(-math.inf, math.inf)
+    allowed = limits or _UNLIMITED
     if each is None or len(array) <= _FEW:
         _require_within(array, allowed, name)
         return array
@@ -183,11 +187,7 @@ def _require_pixels_within(limits: Bounds | None, name: str) -> None:
 
 def _require_within(array: NDArray[Any], limits: Bounds, name: str) -> None:
     """Raise for the first entry that is not finite or outside `limits`."""
-    # The bounds are compared in the type of the array: 0.1 in float32 is not below 0.1.
-    # A bound outside its range has no effect, and converting it would make numpy warn.
-    most = _MOST[array.dtype]
-    lower, upper = max(limits.lower, -most), min(limits.upper, most)
-    lower, upper = [array.dtype.type(b if abs(b) <= most else b * math.inf) for b in (lower, upper)]
+    lower, upper = _in_type(limits, array.dtype)
     for start in range(0, len(array), _BLOCK):
         block = array[start : start + _BLOCK]
         if block.min() >= lower and block.max() <= upper:  # and so no entry is infinite or NaN
@@ -203,6 +203,19 @@ def _require_within(array: NDArray[Any], limits: Bounds, name: str) -> None:
             hint = _units.hint(np.nanmin(array), np.nanmax(array), ", or give bounds in its units")
         what = f"{value:g}, outside the bounds {tuple(limits)}{hint}"
         raise row_error(*place, f", {column}] is {what}")
+
+
+@functools.lru_cache(16)
+def _in_type(limits: Bounds, dtype: np.dtype[Any]) -> tuple[Any, Any]:
+    """Return the smallest and the largest number of a type within `limits`.
+
+    Bounds are compared in the type of an array: 0.1 in float32 is not below 0.1. A bound outside
+    its range has no effect, and converting it would make numpy warn.
+    """
+    most = _MOST[dtype]
+    lower, upper = max(limits.lower, -most), min(limits.upper, most)
+    lower, upper = [dtype.type(b if abs(b) <= most else b * math.inf) for b in (lower, upper)]
+    return lower, upper
 
 
 def labels(

@@ -58,14 +58,16 @@ def _signed_step(clean, x, gradient, step, eps, lower, upper, rounding, out):
 
 
 @kernel
-def _zero_rows(gradient, out):
-    """out = whether a row is all zero."""
+def _zero_rows(gradient):
+    """Return for each row whether it is all zero."""
     rows, width = gradient.shape
+    found = np.empty(rows, np.bool_)
     for i in range(rows):
         j = 0
         while j < width and gradient[i, j] == 0:
             j += 1
-        out[i] = j == width
+        found[i] = j == width
+    return found
 
 
 @kernel

@@ -167,7 +167,7 @@ def _attack_by_sign(
         _attack_residual(labels, residual, saturated)
         _pass_backward(board, table, rows, x, masks, room, threads)
         unusual = _first_not_finite(moved) >= 0
-        _zero_rows(moved, still)
+        still[:] = _zero_rows(moved)
     if not unusual:
         sizes = np.full(rows, settings[0])
         lower, upper = settings[1], settings[2]

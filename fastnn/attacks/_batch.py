@@ -75,12 +75,12 @@ def attack_batch(
             for tally in tallies:
                 _attack_the_rest(net, x, tally, run)
                 tally.require_all()
-    if first:
-        right = np.count_nonzero(tallies[0].clean == truth) / max(len(truth), 1)
-        units.warn_of_shares(net, x, truth, right, level=4)
     for second_count in counts:
         second_count.require()
-    return [outcome_of(tally, x, time) for tally in tallies], x
+    outcomes = [outcome_of(tally, x, time) for tally in tallies]
+    if first:
+        units.warn_of_shares(net, x, truth, outcomes[0].clean_share, level=4)
+    return outcomes, x
 
 
 def _task(
@@ -99,7 +99,7 @@ def _task(
 
 def _in_type(eps: Array, dtype: np.dtype[Any]) -> Array:
     """Return eps in the type of the network, in which 1e-50 may be 0."""
-    if eps.min() >= _SMALLEST:  # the usual case, for less time
+    if min(eps.tolist()) >= _SMALLEST:  # the usual case, for less time
         return eps.astype(dtype)
     with numpy_errors():
         return eps.astype(dtype)

@@ -21,12 +21,11 @@ class Clean:
         Whether another tile will ask for the gradient.
     logits, gradient : ndarray, or None
         Copies; of the gradient only where it is needed `again`.
-    saturated, still : ndarray of bool, shape (n,), or None
+    marks : tuple of two ndarray of bool, shapes (n,), or None
         The rows whose true class has a probability that rounds to 1, and those without a gradient.
     """
 
     again: bool = False
     logits: Array | None = None
     gradient: Array | None = None
-    saturated: NDArray[np.bool_] | None = None
-    still: NDArray[np.bool_] | None = None
+    marks: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None

@@ -14,10 +14,12 @@ from fastnn.attacks._tally import Tally
 
 Array = NDArray[Any]
 
+_NO_RISES = np.zeros(1, np.int64), np.empty(0, np.int64)
+
 # Makes an array that is filled block by block, of a name, a shape and a type.
 Make = Callable[[str, tuple[int, ...], Any], Any]
 
-# The axis of the samples.
+# The axis of the samples, of the first arrays of `Outcome` and `Whole`.
 _AXES = {"labels": 0, "clean": 0, "adversarial": 1, "traces": 1, "inputs": 1}
 
 
@@ -55,6 +57,11 @@ class Outcome(NamedTuple):
     seconds: float = 0.0
     compiling: float = 0.0
 
+    @property
+    def clean_share(self) -> float:
+        """Share of the samples that are right without an attack; 0 of none."""
+        return float(self.counts[3] / max(self.counts[0], 1))
+
     def packed(self) -> Outcome:
         """Return the same with integers of the smallest types that hold them."""
         small: dict[str, Any] = {
@@ -81,7 +88,8 @@ def outcome_of(tally: Tally, x: Array, time: Clock) -> Outcome:
     """Return what a tally has of samples in memory."""
     task, noted = tally.task, tally.signs
     labels = task.labels
-    noted.note(signs.STUCK, tally.stuck())
+    if tally.progress is not None:
+        noted.note(signs.STUCK, tally.stuck(tally.progress))
     for number in signs.black_box(task.attack):
         if tally.traces is not None:
             fooled = (tally.traces[..., 0] == number).any(axis=0)
@@ -106,10 +114,9 @@ def outcome_of(tally: Tally, x: Array, time: Clock) -> Outcome:
 
 def alone(outcome: Outcome, eps: Array) -> Whole:
     """Return what comes of samples that were all in memory."""
-    arrays = {name: getattr(outcome, name) for name in _AXES}
     shown = {signs.PROBABILITIES: outcome.probabilities, signs.NORMALISED: outcome.normalised}
     found = _signs_of(outcome, 0, shown, *_rises(outcome.counts, eps))
-    return Whole(**arrays, counts=outcome.counts, found=found)
+    return Whole(*outcome[: len(_AXES)], outcome.counts, found)
 
 
 def together(outcomes: Iterable[Outcome], eps: Array, make: Make) -> Whole:
@@ -159,8 +166,8 @@ def _made(make: Make, name: str, part: Array, rows: int) -> Any:
 
 def _rises(counts: Array, eps: Array) -> tuple[Array, Array]:
     """Return the order of the eps, and after which of them in this order more samples stand."""
-    if len(eps) == 1:  # the usual case, for less time
-        return np.zeros(1, np.int64), np.empty(0, np.int64)
+    if len(eps) == 1:
+        return _NO_RISES
     order = np.argsort(eps, kind="stable")
     return order, np.flatnonzero(np.diff(counts[4:][order]) > 0)
 
@@ -172,7 +179,9 @@ def _signs_of(
     rows = dict(one.signs)
     if len(rises):
         rows[signs.RISES] = _risen(one, order, rises)
-    rows |= {name: np.arange(int(one.counts[0])) for name, all_do in shown.items() if all_do}
+    for name, all_do in shown.items():
+        if all_do:
+            rows[name] = np.arange(int(one.counts[0]))
     return {name: some + np.int64(begin) for name, some in rows.items() if len(some)}
 
 

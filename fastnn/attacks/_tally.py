@@ -99,7 +99,8 @@ class Tally:
         silent = (Attack.answers, FGSM.answers)
         tells = in_turn or type(task.attack).answers not in silent
         self.clean = np.empty(shape[1], np.int64)
-        self.adversarial = np.full(shape, -1, np.int64)
+        self.adversarial = np.empty(shape, np.int64)
+        self.adversarial.fill(-1)
         self.margins = np.full(shape, np.inf, task.eps.dtype) if in_turn else None
         self.traces = np.full((*shape, 3), -1, np.int32) if tells else None
         self.progress = np.zeros(shape, np.int8) if tells else None
@@ -127,12 +128,10 @@ class Tally:
         every = np.arange(len(self.task.labels))
         return np.flatnonzero(~self.task.succeeds(self.adversarial[k], every))
 
-    def stuck(self) -> Classes:
+    def stuck(self, progress: NDArray[np.int8]) -> Classes:
         """Return the numbers of the samples that stand at an eps above 0, and had no progress."""
-        if self.progress is None:
-            return np.empty(0, np.int64)
         found = [
-            some[self.progress[k, some] == 1]
+            some[progress[k, some] == 1]
             for k, some in enumerate(map(self.standing, range(len(self.task.eps))))
             if self.task.eps[k] > 0
         ]

@@ -183,8 +183,7 @@ class Tile:
         gradient = ws.g[0]
         layers.require_finite(gradient, self.numbers, "derivatives")
         if of_clean:
-            known.saturated, known.still = saturated, np.empty(len(gradient), np.bool_)
-            attack_steps._zero_rows(gradient, known.still)
+            known.marks = saturated, attack_steps._zero_rows(gradient)
             known.gradient = gradient.copy() if known.again else None
         return gradient
 
@@ -283,12 +282,10 @@ class Tile:
 
     def _marks(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Return which rows are saturated and which have no gradient, at the clean inputs."""
-        known = self._known
-        if known.saturated is None:
+        if self._known.marks is None:
             self.gradient(self.x)
-        assert known.saturated is not None
-        assert known.still is not None
-        return known.saturated, known.still
+        assert self._known.marks is not None
+        return self._known.marks
 
     def usable(self, x: Array) -> Array:
         """Return `x`, or a copy that has the type and the layout of the clean inputs."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-_SAMPLED = 64  # entries of every array that are looked at again, up to four times as many
+_SIDE = 8  # so many rows and columns of a matrix are looked at again, or up to twice as many
 
 
 class Digests(NamedTuple):
@@ -77,13 +77,17 @@ class Sources:
 
 
 def _spread(array: Any) -> bytes:
-    """Return entries of an array, at equal distances along every axis."""
-    most = _SAMPLED if len(array.shape) == 1 else int(_SAMPLED**0.5)
+    """Return entries of a vector or a matrix, at equal distances along every axis."""
+    if len(array.shape) == 1:
+        found: Array = array[:: len(array) // _SIDE**2 or 1]
+        return found.tobytes()
+    rows, columns = array.shape
+    step = rows // _SIDE or 1
     if not isinstance(array, np.ndarray):  # rows in a file
-        steps = range(0, len(array), max(1, len(array) // most))
-        array = np.concatenate([array[:0], *(array[row : row + 1] for row in steps)])
-    some: Array = array[tuple([slice(None, None, max(1, n // most)) for n in array.shape])]
-    return some.tobytes()
+        some = (array[row : row + 1] for row in range(0, rows, step))
+        array, step = np.concatenate([array[:0], *some]), 1
+    found = array[::step, :: columns // _SIDE or 1]
+    return found.tobytes()
 
 
 def digest(words: Any, arrays: Iterable[Any]) -> str:
