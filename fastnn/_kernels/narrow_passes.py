@@ -30,7 +30,7 @@ _WIDTH, _WEIGHTS, _BIASES, _VALUES, _SLOPES = range(5)
 COLUMNS = 5  # of the table
 
 # Measured: from so many rows on, panels are faster than strips and blocks.
-PANELS_FROM = 16
+PANELS_FROM = 12 if VECTOR_BYTES == 64 else 10
 
 # What `_attack_by_sign` returns.
 UNUSUAL, DONE, PROBABILITIES = -1, 0, 1
