@@ -187,7 +187,9 @@ def _require_pixels_within(limits: Bounds | None, name: str) -> None:
 
 def _require_within(array: NDArray[Any], limits: Bounds, name: str) -> None:
     """Raise for the first entry that is not finite or outside `limits`."""
-    lower, upper = _in_type(limits, array.dtype)
+    most = _MOST[array.dtype]
+    lower, upper = bounds_in(array.dtype, limits)
+    lower, upper = max(lower, -most), min(upper, most)
     for start in range(0, len(array), _BLOCK):
         block = array[start : start + _BLOCK]
         if block.min() >= lower and block.max() <= upper:  # and so no entry is infinite or NaN
@@ -206,15 +208,13 @@ def _require_within(array: NDArray[Any], limits: Bounds, name: str) -> None:
 
 
 @functools.lru_cache(16)
-def _in_type(limits: Bounds, dtype: np.dtype[Any]) -> tuple[Any, Any]:
-    """Return the smallest and the largest number of a type within `limits`.
+def bounds_in(dtype: np.dtype[Any], limits: Bounds) -> tuple[Any, Any]:
+    """Return bounds in the type of an array, in which 0.1 is not below 0.1.
 
-    Bounds are compared in the type of an array: 0.1 in float32 is not below 0.1. A bound outside
-    its range has no effect, and converting it would make numpy warn.
+    One outside of its range is infinite; numpy would warn of it.
     """
     most = _MOST[dtype]
-    lower, upper = max(limits.lower, -most), min(limits.upper, most)
-    lower, upper = [dtype.type(b if abs(b) <= most else b * math.inf) for b in (lower, upper)]
+    lower, upper = [dtype.type(b if abs(b) <= most else b * math.inf) for b in limits]
     return lower, upper
 
 

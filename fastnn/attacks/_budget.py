@@ -49,10 +49,9 @@ class Budget(NamedTuple):
         ValueError
             An entry is too far, outside the bounds, or NaN. The message names row and value.
         """
-        kind = clean.dtype.type
-        lower, upper = kind(self.bounds.lower), kind(self.bounds.upper)
+        lower, upper = _checks.bounds_in(clean.dtype, self.bounds)
         everywhere = "linf" in self.norms
-        most = np.full(len(clean), eps if everywhere else np.inf, kind)
+        most = np.full(len(clean), eps if everywhere else np.inf, clean.dtype)
         beyond = budgets._entries_beyond(found, clean, most, lower, upper)
         if everywhere and not beyond:
             return

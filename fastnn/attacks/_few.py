@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn import _checks
 from fastnn._engine.narrow import MOST_ROWS, SharedProducts, Signed
 from fastnn._kernels import attack_steps, elementwise, narrow_passes
 from fastnn._runtime.team import Team
@@ -31,7 +32,8 @@ def attack_few(net: MLP, x: Array, tally: Tally, threads: int) -> bool:
         elementwise._scale_pixels(pixels, x)
     elif not x.flags.carray:
         x = x.copy()
-    settings = np.array([task.eps[0], *task.bounds, *attack_steps.ROUNDING[kind]], kind)
+    limits = _checks.bounds_in(kind, task.bounds)
+    settings = np.array([task.eps[0], *limits, *attack_steps.ROUNDING[kind]], kind)
     found = Signed.of(x)
     shared = SharedProducts(net, rows)
     size = shared.threads(rows, threads)

@@ -65,14 +65,13 @@ class Tile:
         goal: Goal,
         known: Clean | None = None,
     ) -> None:
-        kind = workspace.net.dtype.type
         self.workspace = workspace
         self._clean, self._bounds, self._goal = clean, bounds, goal
         self.x = self._clean.view()
         self.x.flags.writeable = False
         self.labels, self.numbers = labels, numbers
         self.targets = None if goal.targets is None else goal.targets[numbers]
-        self.lower, self.upper = kind(bounds.lower), kind(bounds.upper)
+        self.lower, self.upper = _checks.bounds_in(clean.dtype, bounds)
         self._known = Clean() if known is None else known
 
     @property

@@ -133,6 +133,16 @@ def test_an_attack_that_only_looks_like_fgsm_is_made_itself(make_net, rng, taken
     assert taken == [False]
 
 
+@pytest.mark.parametrize("bounds", [(-1e300, 1e300), (-1e-50, 1), (0, np.inf)])
+def test_bounds_beyond_the_type_are_no_bounds_and_numpy_is_silent(make_net, rng, bounds, taken):
+    net = make_net((30, 90, 5))
+    x, labels = batch(rng, net, 9)
+    with np.errstate(all="raise"):
+        report = adversarial_accuracy(net, x, labels, 1e-50, bounds, keep_adversarial=True)
+    assert taken == [True]
+    np.testing.assert_array_equal(report.adversarial, x)
+
+
 # --- what is unusual
 
 
