@@ -120,7 +120,8 @@ class SharedProducts:
         self._board[:] = 0
         _at_work.add(self)
         self._threads = team.size if helped else 1
-        with team.beside(self._serve, most=None if helped else 0):
+        # No task is left when a product is done, and `_dismiss` ends the service.
+        with team.beside(self._serve, most=None if helped else 0, wait=False):
             try:
                 yield
             finally:

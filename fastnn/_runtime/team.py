@@ -119,7 +119,9 @@ class Team:
         with self.beside(work, most=len(items) - 1):
             work(0)
 
-    def beside(self, work: Callable[[int], None], *, most: int | None = None) -> Beside:
+    def beside(
+        self, work: Callable[[int], None], *, most: int | None = None, wait: bool = True
+    ) -> Beside:
         """Return a context during which every helper calls ``work(worker)``, worker = 1, 2, ...
 
         The block begins before the helpers are awake. At its end, a helper that has not begun does
@@ -131,9 +133,13 @@ class Team:
         work : callable
         most : int, optional
             Use no more helpers than this. Default: all, one fewer than threads.
+        wait : bool, optional
+            False for work that ends by itself at the end of the block, and writes nothing from then
+            on: to wait until a helper has the GIL once more takes as long as an image's products.
+            Its exceptions are lost.
         """
         count = self.size - 1 if most is None else min(self.size - 1, most)
-        return Beside(self._ready(count) if count > 0 else [], work)
+        return Beside(self._ready(count) if count > 0 else [], work, wait=wait)
 
     def _ready(self, count: int) -> list[Helper]:
         """Return up to `count` helpers, off the core of the caller."""
@@ -156,8 +162,8 @@ class Team:
 class Beside:
     """Helpers at work during a `with` block; see `Team.beside`."""
 
-    def __init__(self, ready: list[Helper], work: Callable[[int], None]) -> None:
-        self._ready = ready
+    def __init__(self, ready: list[Helper], work: Callable[[int], None], *, wait: bool) -> None:
+        self._ready, self._wait = ready, wait
         self._jobs = [Job(work, worker) for worker in range(1, len(ready) + 1)]
 
     def __enter__(self) -> None:
@@ -171,8 +177,11 @@ class Beside:
         trace: TracebackType | None,
     ) -> None:
         for job in self._jobs:
-            job.end()
+            if self._wait:
+                job.end()
+            else:
+                job.leave()
         errors = [job.error for job in self._jobs if job.error is not None]
         self._jobs.clear()
-        if errors and error is None:
+        if errors and error is None and self._wait:
             raise errors[0]
