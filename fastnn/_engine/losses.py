@@ -1,6 +1,6 @@
 """Probabilities, losses, residuals and predictions from rows of logits.
 
-Each is a pair of kernels, as those that need e**x are in a file of their own.
+What needs e**x is a pair of kernels, as those of e**x are in a file of their own.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fastnn._engine import masked
 from fastnn._engine.memory import empty
 from fastnn._engine.network import Network
-from fastnn._kernels import narrow_jobs, narrow_passes, narrow_products, packing
+from fastnn._kernels import narrow_jobs, narrow_passes, narrow_products
 from fastnn._kernels.masked_products import DEPTH, VECTORS
 from fastnn._kernels.narrow_passes import PANELS_FROM
 from fastnn._kernels.vectors import TARGET, VECTOR_BYTES
@@ -110,9 +110,12 @@ class SharedProducts:
         size, kind = self._room_size, self._like.dtype
         return empty((size,), kind) if size else np.empty(0, kind)  # for less time
 
-    def _across(self, rows: int, depth: int, width: int) -> int:
-        """Return the columns of a panel of such a product; 0 where there are none."""
-        return packing._panel_width(width, self._like.itemsize) if rows >= PANELS_FROM else 0
+    def _across(self, rows: int, width: int) -> tuple[int, int]:
+        """Return the columns of a panel, 0 without panels, and in how many parts its rows go."""
+        panels: tuple[int, int] = narrow_passes._panels(
+            rows, width, self._like.itemsize, self._threads
+        )
+        return panels
 
     @contextlib.contextmanager
     def on(self, team: Team, *, helped: bool = True) -> Iterator[None]:
@@ -138,24 +141,24 @@ class SharedProducts:
 
     def multiply(self, a: Array, i: int, out: Array) -> None:
         """out = a @ the weights number `i`."""
-        how = self._how(i, len(a), out, transposed=False)
+        how = self._how(i, len(a), transposed=False)
         narrow_jobs._forward(self._board, a, self._net.weights[i], *how, out)
 
     def multiply_back(self, g: Array, i: int, out: Array, only: Array | None) -> None:
         """out = g @ the weights number `i`, transposed; columns in which `only` is 0 may be 0."""
         h, masked_by_h = (out, False) if only is None else (only, True)
-        how = self._how(i, len(g), out, transposed=True)
+        how = self._how(i, len(g), transposed=True)
         narrow_jobs._backward(self._board, g, self._net.weights[i], h, masked_by_h, *how, out)
 
-    def _how(self, i: int, rows: int, out: Array, *, transposed: bool) -> How:
+    def _how(self, i: int, rows: int, *, transposed: bool) -> How:
         """Return masks, room, width and parts of panels, and those that are kept, for a job."""
         if rows < PANELS_FROM:
             return self._unpacked
         shape = self._net.weights[i].shape
         depth, width = shape[::-1] if transposed else shape
-        across = self._across(rows, depth, width)
+        across, parts = self._across(rows, width)
         kept = self._kept((i, transposed), across, depth, width)
-        return self._masks, self._room, across, self._parts(across, out), *kept
+        return self._masks, self._room, across, parts, *kept
 
     def _kept(
         self, key: tuple[int, bool], across: int, depth: int, width: int
@@ -169,10 +172,6 @@ class SharedProducts:
         if uses == KEEP_FROM:
             self._panels[key] = empty((-(-width // across), depth, across), self._like.dtype)
         return self._panels[key], uses > KEEP_FROM
-
-    def _parts(self, across: int, out: Array) -> int:
-        """Return in how many parts the rows of panels are wanted, so that all threads have some."""
-        return 1 if across == 0 else self._threads // -(-out.shape[1] // across)
 
     def multiply_back_and_step(
         self,
@@ -191,7 +190,7 @@ class SharedProducts:
         is not computed; a `velocity` without rows is that of momentum 0. `settings` has the scale
         of the gradient, l2, momentum and learning rate, shape (4,).
         """
-        across = self._across(len(g), *weights.shape[::-1])
+        across, _ = self._across(len(g), len(weights))
         narrow_jobs._backward_and_step(
             self._board,
             g,

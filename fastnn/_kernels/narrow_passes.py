@@ -45,11 +45,14 @@ def _enter_layer(table, i, weights, bias):
 
 @kernel
 def _lay_out(table, rows, block):
-    """Give values and derivatives their places in a block of numbers, each from a line on."""
+    """Give values and derivatives their places in a block of numbers, each from a line on.
+
+    The inputs, and the derivatives by them, have arrays of their own.
+    """
     line = LINE_BYTES // block.itemsize
     place = -(-block.ctypes.data // LINE_BYTES) * LINE_BYTES
     for column in (_VALUES, _SLOPES):
-        for i in range(len(table)):
+        for i in range(1, len(table)):
             table[i, column] = place
             place += -(-rows * table[i, _WIDTH] // line) * LINE_BYTES
 
@@ -58,16 +61,16 @@ def _lay_out(table, rows, block):
 def _numbers_needed(table, rows, itemsize):
     """Return how many numbers the block of `_lay_out` has."""
     count = LINE_BYTES // itemsize
-    for i in range(len(table)):
+    for i in range(1, len(table)):
         count += 2 * (rows * table[i, _WIDTH] + LINE_BYTES // itemsize)
     return count
 
 
 @kernel
 def _panels(rows, width, itemsize, threads):
-    """Return how wide panels of a product are, 0 without panels, and into how many parts they go.
+    """Return the width of a panel, or 0, and the number of parts that the rows are cut into.
 
-    The parts are of the rows, so that all threads have some.
+    With parts, all threads have some of the panels.
     """
     across = _panel_width(width, itemsize) if rows >= PANELS_FROM else 0
     return across, threads // -(-width // across) if across else 1
@@ -94,7 +97,8 @@ def _narrow_product(a, b, out):
         row = min(g * height, rows - height)
         for column in range(0, whole, lanes):
             _set_vector(a, row, height, every, depth, b, column, out)
-        _set_vector(a, row, height, every, depth, copied, 0, sums)
+        if left:
+            _set_vector(a, row, height, every, depth, copied, 0, sums)
     for r in range(rows):
         for c in range(left):
             out[r, whole + c] = sums[r, c]
@@ -150,7 +154,7 @@ def _attack_by_sign(
     `saturated` and `still` are as `_attack_residual` and `_zero_rows` have them.
 
     Returns `UNUSUAL` where logits or derivatives are not finite, or adversarial inputs are too far
-    from the clean ones; `PROBABILITIES` where the clean logits look like these; else `DONE`.
+    from the clean ones; `PROBABILITIES` where the clean logits look like some; else `DONE`.
     """
     rows, last = len(x), len(table) - 1
     block = np.empty(_numbers_needed(table, rows, x.itemsize), x.dtype)

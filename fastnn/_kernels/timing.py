@@ -3,38 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Self
+from typing import Self
 
 from numba.core import event
 
 _LOCK = "numba:compiler_lock"  # held while a kernel is compiled or loaded
-
-
-class _Heard(event.Listener):
-    """Adds up the seconds in which the lock is held, from now to the end of the process.
-
-    The thread that holds it may take it again.
-    """
-
-    _seconds, _start, _depth = 0.0, 0.0, 0
-
-    def on_start(self, event: Any) -> None:
-        if self._depth == 0:
-            self._start = time.perf_counter()
-        self._depth += 1
-
-    def on_end(self, event: Any) -> None:
-        self._depth -= 1
-        if self._depth == 0:
-            self._seconds += time.perf_counter() - self._start
-
-    def so_far(self) -> float:
-        """Return the sum, with what passed since the lock was taken if it is held now."""
-        return self._seconds + (time.perf_counter() - self._start if self._depth else 0.0)
-
-
-_heard = _Heard()
-event.register(_LOCK, _heard)
 
 
 class Clock:
@@ -50,11 +23,15 @@ class Clock:
     compiling = 0.0
 
     def __enter__(self) -> Self:
-        self._start, self._before = time.perf_counter(), _heard.so_far()
+        self._start = time.perf_counter()
+        self._listener = event.TimingListener()
+        event.register(_LOCK, self._listener)
         return self
 
     def __exit__(self, *_: object) -> None:
+        event.unregister(_LOCK, self._listener)
         total = time.perf_counter() - self._start
-        # Another thread may have taken or released the lock between two lines of `so_far`.
-        self.compiling = min(max(_heard.so_far() - self._before, 0.0), total)
+        # Where another thread was compiling when the block began, the listener heard the end alone.
+        heard = self._listener.duration if self._listener.done else 0.0
+        self.compiling = min(max(heard, 0.0), total)
         self.working = total - self.compiling

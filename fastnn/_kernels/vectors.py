@@ -73,7 +73,7 @@ class Emitter:  # pragma: no cover - for LLVM
         """Return a pointer that is computed once, and not again as a part of every address.
 
         On Intel processors a multiply-add whose address is a sum takes two places instead of one.
-        LLVM does not know what an empty piece of machine code does, and so keeps its result.
+        LLVM cannot recompute the result of inline assembly, and so keeps it.
         """
         kind = ir.FunctionType(INTEGER, [INTEGER])
         number = self.builder.ptrtoint(pointer, INTEGER)

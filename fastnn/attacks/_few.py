@@ -19,25 +19,25 @@ Array = NDArray[Any]
 
 
 def attack_few(net: MLP, x: Array, tally: Tally, threads: int) -> bool:
-    """Attack samples and count; False, and nothing done, where they have to be attacked in tiles.
+    """Attack samples and count; False, and nothing stored, where they have to be attacked in tiles.
 
-    That is so for other attacks and for many rows, and where something is wrong with a row: tiles
-    say what it is.
+    Tiles are used for other attacks, for many rows, and if a number is not finite: they raise the
+    error.
     """
     task, rows, kind = tally.task, len(x), net.dtype
     if not _suits(net, task):
         return False
-    if x.dtype == np.uint8:
-        pixels, x = np.ascontiguousarray(x), np.empty(x.shape, kind)
-        elementwise._scale_pixels(pixels, x)
-    elif not x.flags.carray:
+    if not x.flags.carray:
         x = x.copy()
+    if x.dtype == np.uint8:
+        pixels, x = x, np.empty(x.shape, kind)
+        elementwise._scale_pixels(pixels, x)
     limits = _checks.bounds_in(kind, task.bounds)
     settings = np.array([task.eps[0], *limits, *attack_steps.ROUNDING[kind]], kind)
     found = Signed.of(x)
     shared = SharedProducts(net, rows)
     size = shared.threads(rows, threads)
-    if size == 1:  # nothing of Python runs in between
+    if size == 1:  # nothing of Python runs in the kernel
         state = shared.attack_by_sign(x, task.labels, settings, found)
     else:
         with Team(size) as team, shared.on(team):

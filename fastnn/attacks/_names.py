@@ -21,7 +21,7 @@ def norms_of(attack: Attack) -> tuple[str, ...]:
         There is no norm of that name.
     """
     parts = attack._parts()
-    if parts != (attack,):
+    if parts[0] is not attack:
         return tuple(dict.fromkeys(norm for one in parts for norm in norms_of(one)))
     norms.require(attack.norm)
     return (attack.norm,)

@@ -19,7 +19,7 @@ _NO_RISES = np.zeros(1, np.int64), np.empty(0, np.int64)
 # Makes an array that is filled block by block, of a name, a shape and a type.
 Make = Callable[[str, tuple[int, ...], Any], Any]
 
-# The axis of the samples, of the first arrays of `Outcome` and `Whole`.
+# The axis of the samples.
 _AXES = {"labels": 0, "clean": 0, "adversarial": 1, "traces": 1, "inputs": 1}
 
 
@@ -116,7 +116,9 @@ def alone(outcome: Outcome, eps: Array) -> Whole:
     """Return what comes of samples that were all in memory."""
     shown = {signs.PROBABILITIES: outcome.probabilities, signs.NORMALISED: outcome.normalised}
     found = _signs_of(outcome, 0, shown, *_rises(outcome.counts, eps))
-    return Whole(*outcome[: len(_AXES)], outcome.counts, found)
+    one = outcome
+    arrays = one.labels, one.clean, one.adversarial, one.traces, one.inputs
+    return Whole(*arrays, one.counts, found)
 
 
 def together(outcomes: Iterable[Outcome], eps: Array, make: Make) -> Whole:

@@ -128,7 +128,7 @@ class Verification:
         self._tally = tally
         samples = task.goal.samples
         if samples is None:
-            samples = np.arange(len(task.labels) if share else 0)
+            samples = np.arange(len(task.labels))
         self._rows = chosen_rows(samples, share, task.goal.seed)
         self._x, self._net = x, net
         self._kept: _Kept | None = None

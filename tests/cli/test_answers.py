@@ -22,6 +22,7 @@ from fastnn._kernels import (
     logits,
     masked_products,
     narrow_jobs,
+    narrow_passes,
     pairing,
     squares,
 )
@@ -87,13 +88,18 @@ FAULTS = {
     (exponentials, "_add_bias_tanh_direction"): ("e**x", after(last_entry)),
     (logits, "_argmax"): ("rows of logits", after(lambda out: out.__setitem__(0, 1))),
     (logits, "_loss_residual"): ("rows of logits", one_more),
-    (logits, "_attack_residual"): ("rows of logits", after(last_entry)),
+    (logits, "_attack_residual"): ("rows of logits", after(last_entry, -2)),
     (masked_products, "_mark"): ("products of tiles", one_more),
     (masked_products, "_masked_product"): ("products of tiles", after(last_entry)),
     (pairing, "_pair_alike"): ("products of tiles", after(swap)),
     (narrow_jobs, "_forward"): ("products of few rows", after(last_entry)),
     (narrow_jobs, "_backward"): ("products of few rows", after(last_entry)),
     (narrow_jobs, "_backward_and_step"): ("products of few rows", after(last_entry, 1)),
+    (narrow_passes, "_narrow_product"): ("attacks of few rows", after(last_entry)),
+    (narrow_passes, "_attack_by_sign"): (
+        "attacks of few rows",
+        after(lambda moved: moved.__setitem__(0, 1 - moved[0]), -4),
+    ),
     (attack_steps, "_signed_step"): ("signed steps", after(last_entry)),
     (attack_steps, "_shift_by_every_eps"): ("signed steps", after(lambda out: last_entry(out, 1))),
     (budgets, "_entries_beyond"): ("signed steps", one_more),
@@ -136,7 +142,7 @@ def test_a_residual_that_cancels_is_found(monkeypatch):
     def cancelling(z, labels, out):
         losses.softmax(z, out)
         out[np.arange(len(z)), labels] -= 1
-        return 0
+        return np.zeros(len(z), bool)
 
     monkeypatch.setattr(losses, "attack_residual", cancelling)
     assert "attack_residual of float32" in ask("rows of logits")["wrong"][0]

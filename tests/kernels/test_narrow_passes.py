@@ -161,10 +161,10 @@ def test_the_layers_have_places_of_their_own(rows, dtype):
     begin = block.ctypes.data
     places = sorted(
         (int(place), int(place) + rows * int(line[0]) * dtype.itemsize)
-        for line in table
+        for line in table[1:]  # the inputs have an array of their own
         for place in line[-2:]
     )
-    assert len(places) == 8
+    assert len(places) == 6
     assert begin <= places[0][0]
     assert places[-1][1] <= begin + block.nbytes
     for (start, stop), (later, _) in zip(

@@ -138,9 +138,14 @@ def _of_rows_of_logits(z: Array, labels: Array) -> Iterator[Answer]:
     others = _without(np.exp(wide - _largest_of_others(wide, labels)), labels)
     wanted = others / others.sum(axis=1, keepdims=True)
     wanted[rows, labels] = -1
-    losses.attack_residual(z, labels, residual)
+    saturated = losses.attack_residual(z, labels, residual)
+    rest = _without(np.exp(wide - wide[rows, labels][:, None]), labels).sum(axis=1)
+    clear = np.abs(np.log2(rest / np.finfo(kind).eps) + 1) > 1  # elsewhere rounding decides
     gaps = 1 + np.abs(wide - _largest_of_others(wide, labels))
     yield answer("attack_residual", residual, wanted, near(wanted, kind) * gaps * units)
+    yield answer(
+        "attack_residual, saturated", saturated[clear], (rest * 2 < np.finfo(kind).eps)[clear]
+    )
     found = losses.predictions(z, np.empty(len(z), np.int64))
     yield answer("_argmax", found, z.argmax(axis=1))
     lead = z[rows, labels] - _largest_of_others(z, labels)[:, 0]

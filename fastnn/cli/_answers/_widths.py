@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.cli._answers import _entries, _products, _steps, _whole
+from fastnn.cli._answers import _entries, _few, _products, _steps, _whole
 from fastnn.cli._answers._compare import KINDS, Answer, Kind
 
 Group = Callable[[Kind, np.random.Generator], Iterator[Answer]]
@@ -27,6 +27,7 @@ GROUPS: dict[str, Group] = {
     "rows of logits": _entries.of_logits,
     "products of tiles": _products.of_tiles,
     "products of few rows": _products.of_few_rows,
+    "attacks of few rows": _few.of_attacks,
     "signed steps": _steps.of_signed_steps,
     "steps in L2 and L1": _steps.of_balls,
     "gradient descent": _steps.of_descent,

@@ -1,0 +1,83 @@
+"""Known answers of the kernel that attacks a few rows, and of the products that are its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from fastnn._engine.narrow import SharedProducts, Signed
+from fastnn._kernels import narrow_passes
+from fastnn._kernels.attack_steps import ROUNDING
+from fastnn._kernels.narrow_passes import DONE, PANELS_FROM, PROBABILITIES, UNUSUAL
+from fastnn._kernels.narrow_products import MOST_ROWS
+from fastnn._kernels.vectors import VECTOR_BYTES
+from fastnn.cli._answers._compare import WIDE, Answer, Array, Kind, answer
+from fastnn.networks import MLP
+
+_EPS = 0.25
+
+
+def of_attacks(kind: Kind, rng: np.random.Generator) -> Iterator[Answer]:
+    """Ask for products with narrow matrices, and for attacks of a few rows by FGSM."""
+    lanes = VECTOR_BYTES // kind.itemsize
+    for rows in (1, MOST_ROWS + 1):
+        for width in (1, lanes, lanes + 3):
+            a, b = rng.standard_normal((rows, 9)), rng.standard_normal((9, width))
+            out = np.full((rows, width), np.nan, kind)
+            narrow_passes._narrow_product(a.astype(kind), b.astype(kind), out)
+            wanted = a.astype(kind).astype(WIDE) @ b.astype(kind).astype(WIDE)
+            allowed = 16 * np.finfo(kind).eps * (np.abs(a) @ np.abs(b))
+            yield answer("_narrow_product", out, wanted, allowed)
+    for rows in (1, 3, PANELS_FROM):
+        yield from _of_rows(kind, rows, rng)
+    yield from _of_states(kind)
+
+
+def _attack(net: MLP, x: Array, labels: Array) -> tuple[int, Signed]:
+    """Return the state and what was found."""
+    settings = np.array([_EPS, 0, 1, *ROUNDING[net.dtype]], net.dtype)
+    found = Signed.of(x)
+    return SharedProducts(net, len(x)).attack_by_sign(x, labels, settings, found), found
+
+
+def _of_rows(kind: Kind, rows: int, rng: np.random.Generator) -> Iterator[Answer]:
+    """Attack so many rows; what is nearly 0 may have either sign, and equal logits any order."""
+    net = MLP.random((7, 300, 5), rng=2, dtype=kind)
+    x, labels = rng.random((rows, 7)).astype(kind), rng.integers(0, 5, rows)
+    state, found = _attack(net, x, labels)
+    yield answer("_attack_by_sign", state, DONE)
+    (w, v), (b, c) = ([a.astype(WIDE) for a in arrays] for arrays in (net.weights, net.biases))
+
+    def passed(inputs: Array) -> tuple[Array, Array]:
+        h = np.maximum(inputs.astype(WIDE) @ w + b, 0)
+        return h, h @ v + c
+
+    h, logits = passed(x)
+    residual = np.exp(logits - logits.max(axis=1, keepdims=True))
+    residual /= residual.sum(axis=1, keepdims=True)
+    residual[np.arange(rows), labels] -= 1
+    slope = ((residual @ v.T) * (h > 0)) @ w.T
+    unsure = np.abs(slope) < 1e-3 * np.abs(slope).max(axis=1, keepdims=True)
+    wanted = np.clip(x + _EPS * np.sign(slope), 0, 1)
+    allowed = np.where(unsure, 2 * _EPS, 4 * np.finfo(kind).eps)
+    yield answer("_attack_by_sign, inputs", found.moved, wanted, allowed)
+    for classes, exact in ((found.classes[0], logits), (found.classes[1], passed(found.moved)[1])):
+        behind = exact.max(axis=1) - exact[np.arange(rows), classes]
+        yield answer("_attack_by_sign, classes", behind, np.zeros(rows), 1e-4)
+
+
+def _of_states(kind: Kind) -> Iterator[Answer]:
+    """Ask whether logits look like probabilities, and what happens to those that overflow."""
+    large = np.sqrt(np.finfo(kind).max)
+    for weight, biases, state in (
+        (0.0, [0.25, 0.75], PROBABILITIES),
+        (0.0, [0.25, 0.5], DONE),
+        (0.0, [-0.25, 1.25], DONE),
+        (large, [0.0, 0.0], UNUSUAL),
+    ):
+        weights = [np.full((2, 2), weight, kind), np.full((2, 2), weight, kind)]
+        net = MLP(weights, [np.zeros(2, kind), np.array(biases, kind)])
+        with np.errstate(all="ignore"):  # for the plain functions that are compiled
+            found, _ = _attack(net, np.ones((2, 2), kind), np.array([0, 1]))
+        yield answer("_attack_by_sign, state", found, state)
