@@ -277,7 +277,7 @@ class Tile:
         would cancel. A row without a gradient has zeros only.
         """
         saturated, still = self._marks()
-        return np.count_nonzero(saturated), np.count_nonzero(still)
+        return int(np.count_nonzero(saturated)), int(np.count_nonzero(still))
 
     def _marks(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Return which rows are saturated and which have no gradient, at the clean inputs."""

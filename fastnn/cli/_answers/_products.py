@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from fastnn._engine import masked
-from fastnn._engine.narrow import KEEP_FROM, PANELS_FROM, SharedProducts
+from fastnn._engine.narrow import KEEP_FROM, SharedProducts
 from fastnn._kernels import masked_products, pairing
 from fastnn._kernels.masked_products import DEPTH, ROWS, VECTORS
+from fastnn._kernels.narrow_passes import PANELS_FROM
 from fastnn._kernels.narrow_products import MOST_ROWS, _strip_width
 from fastnn._kernels.vectors import VECTOR_BYTES
 from fastnn._runtime.team import Team
