@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from fastnn import _checks
 from fastnn._engine.narrow import MOST_ROWS, SharedProducts, Signed
-from fastnn._kernels import attack_steps, elementwise, narrow_passes
+from fastnn._kernels import attack_steps, narrow_passes
 from fastnn._runtime.team import Team
 from fastnn.attacks._fgsm import FGSM
+from fastnn.attacks._function import floats
 from fastnn.attacks._tally import Tally, Task
 from fastnn.networks import MLP
 
@@ -27,11 +28,7 @@ def attack_few(net: MLP, x: Array, tally: Tally, threads: int) -> bool:
     task, rows, kind = tally.task, len(x), net.dtype
     if not _suits(net, task):
         return False
-    if not x.flags.carray:
-        x = x.copy()
-    if x.dtype == np.uint8:
-        pixels, x = x, np.empty(x.shape, kind)
-        elementwise._scale_pixels(pixels, x)
+    x = floats(x if x.flags.carray else x.copy(), net)
     limits = _checks.bounds_in(kind, task.bounds)
     settings = np.array([task.eps[0], *limits, *attack_steps.ROUNDING[kind]], kind)
     found = Signed.of(x)

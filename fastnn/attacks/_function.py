@@ -46,7 +46,7 @@ class Given(Attack):
             clean one, outside the bounds, or not finite. The message names row, column and value.
         """
         budget, results = Budget(("linf",), _checks.bounds(bounds)), {}
-        clean = _floats(x, net)
+        clean = floats(x, net)
         for one in eps:
             found = self._function(net, clean.copy(), labels.copy(), float(one), bounds)
             if not isinstance(found, np.ndarray):
@@ -67,7 +67,7 @@ class Given(Attack):
         return np.asarray(self._results[used][tile.numbers])
 
 
-def _floats(x: Array, net: MLP) -> Array:
+def floats(x: Array, net: MLP) -> Array:
     """Return inputs in the type of the network, pixels of uint8 as numbers in [0, 1]."""
     if x.dtype != np.uint8:
         return x

@@ -112,11 +112,10 @@ def outcome_of(tally: Tally, x: Array, time: Clock) -> Outcome:
     )
 
 
-def alone(outcome: Outcome, eps: Array) -> Whole:
+def alone(one: Outcome, eps: Array) -> Whole:
     """Return what comes of samples that were all in memory."""
-    shown = {signs.PROBABILITIES: outcome.probabilities, signs.NORMALISED: outcome.normalised}
-    found = _signs_of(outcome, 0, shown, *_rises(outcome.counts, eps))
-    one = outcome
+    shown = {signs.PROBABILITIES: one.probabilities, signs.NORMALISED: one.normalised}
+    found = _signs_of(one, 0, shown, *_rises(one.counts, eps))
     arrays = one.labels, one.clean, one.adversarial, one.traces, one.inputs
     return Whole(*arrays, one.counts, found)
 
