@@ -70,12 +70,7 @@ def _emit_not_zero(context, builder, signature, args):  # pragma: no cover - for
     """Emit `_not_zero`: a comparison of vectors has a bit for each number."""
     emit = Emitter(context, builder, signature.args[0].dtype)
     line = emit.place(emit.array(signature.args[0], args[0]), *args[1:])
-    mask = INTEGER(0)
-    for k in range(0, DEPTH, emit.lanes):
-        there = builder.fcmp_unordered("!=", emit.load(line, INTEGER(k)), emit.zero)
-        bits = builder.zext(builder.bitcast(there, ir.IntType(emit.lanes)), INTEGER)
-        mask = builder.or_(mask, builder.shl(bits, INTEGER(k)))
-    return mask
+    return emit.mask("!=", line, None, DEPTH)
 
 
 def _emit_bit_count(context, builder, signature, args):  # pragma: no cover - for LLVM

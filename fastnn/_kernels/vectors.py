@@ -106,6 +106,20 @@ class Emitter:  # pragma: no cover - for LLVM
             self._sum, [ir.Constant(self.number, 0.0), value], fastmath=("reassoc",)
         )
 
+    def mask(self, comparison: str, line: Any, other: Any, columns: int) -> Any:
+        """Return an integer with a bit for each number from `line` on that compares so.
+
+        It is compared with that in its place from `other` on, or with 0 if that is None. A NaN
+        compares as is asked for.
+        """
+        b, mask = self.builder, INTEGER(0)
+        for k in range(0, columns, self.lanes):
+            right = self.zero if other is None else self.load(other, INTEGER(k))
+            compared = b.fcmp_unordered(comparison, self.load(line, INTEGER(k)), right)
+            bits = b.zext(b.bitcast(compared, ir.IntType(self.lanes)), INTEGER)
+            mask = b.or_(mask, b.shl(bits, INTEGER(k)))
+        return mask
+
     def prefetch(self, pointer: Any, size: int) -> None:
         """Fetch so many bytes into the first-level cache."""
         start = self.builder.bitcast(pointer, _BYTES)

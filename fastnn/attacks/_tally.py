@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,6 +64,13 @@ class Task(NamedTuple):
         """Whether logits are counted as they are: those of FGSM, unless more is asked for."""
         more = self.recount or self.keep or self.lattice is not None
         return type(self.attack) is FGSM and not more
+
+    @property
+    def step(self) -> Any:
+        """The length by which every entry moves, None if there is none: FGSM's without bounds."""
+        attack, bounded = self.attack, any(map(math.isfinite, self.bounds))
+        by_sign = type(attack) is FGSM and attack.norm == "linf" and len(self.eps) == 1
+        return self.eps[0] if by_sign and not bounded else None
 
     def succeeds(self, prediction: Classes, numbers: Classes) -> NDArray[np.bool_]:
         """Say for which samples a prediction is what the attack wants."""

@@ -117,11 +117,12 @@ class Tile:
         ws = self.workspace
         ws.resize(len(self.x))
         ws.h[0] = self.usable(x)
-        if products is None:
+        z = self._known.first_products(ws, self._clean) if products is None else products
+        if z is None:
             out = layers.forward(ws)
         else:
-            if not np.may_share_memory(products, ws.h[1]):  # perhaps they are there already
-                np.copyto(ws.h[1], products)
+            if not np.may_share_memory(z, ws.h[1]):  # perhaps they are there already
+                np.copyto(ws.h[1], z)
             layers.activate(ws, 0)
             out = layers.forward(ws, first=1)
         layers.require_finite(out, self.numbers, "logits")

@@ -26,6 +26,7 @@ GROUPS: dict[str, Group] = {
     "e**x": _entries.of_exponentials,
     "rows of logits": _entries.of_logits,
     "products of tiles": _products.of_tiles,
+    "products of moved inputs": _products.of_moves,
     "products of few rows": _products.of_few_rows,
     "attacks of few rows": _few.of_attacks,
     "signed steps": _steps.of_signed_steps,

@@ -1,0 +1,42 @@
+"""First products of inputs all of whose entries have moved by one length, up or down.
+
+FGSM without bounds makes such inputs. None of their entries is 0, so that nothing can be left out.
+But ``x W = before W + size * (signs W)``, and four signs have no more than 16 combinations: tables
+of their sums take half the time of the product (`fastnn._kernels.sign_products`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn._engine.workspace import Workspace
+from fastnn._kernels import sign_products
+from fastnn._kernels.sign_products import DEPTH, LINES, STRIP_BYTES, TABLES
+
+Array = NDArray[Any]
+
+# The most by which rounding changes a step: of its start, of the step inwards, of the difference.
+_ROUNDINGS = 2
+
+
+def moved_product(ws: Workspace, x: Array, before: Array, size: Any, z: Array, out: Array) -> bool:
+    """out = x W of the first layer, whose weights are packed, where ``z = before W``.
+
+    False, and nothing done, where an entry has not moved by `size`, up to the rounding of `x`: the
+    result is that of inputs that differ from `x` by no more.
+    """
+    panels = ws.packed[0, False]
+    masks = ws.spare("signs", -(-x.shape[1] // DEPTH), len(x), dtype=np.uint32)
+    kind = x.dtype.type
+    rounding = kind(_ROUNDINGS * np.finfo(kind).eps)
+    if not sign_products._mark_steps(x, before, kind(size), rounding, masks):
+        return False
+    strip = STRIP_BYTES // x.itemsize
+    last = ws.spare("last rows", DEPTH, strip)
+    tables = ws.spare("tables", TABLES * LINES, strip)
+    sums = ws.spare("sums", len(x), panels.shape[2])
+    sign_products._add_sign_products(masks, panels, kind(size), z, last, tables, sums, out)
+    return True

@@ -1,0 +1,195 @@
+"""Kernels for products of signs with weights, by tables of sums; see `fastnn._engine.moved`.
+
+Four neighbouring inputs have 16 combinations of signs. A table has the sum of their four rows of
+the weights for each of them, so that a row of signs adds one line of a table instead of four
+products: the method of Arlazarov, Dinic, Kronrod and Faradzhev (1970) for matrices of bits.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+from fastnn._kernels.jit import kernel
+from fastnn._kernels.vectors import INTEGER, VECTOR_BYTES, Emitter
+
+FOUR = 4
+LINES = 1 << FOUR  # of a table
+TABLES = 8  # of a chunk, which stay in the first-level cache
+DEPTH = TABLES * FOUR  # inputs of a chunk
+# The bytes of a strip of columns: its tables take 16 KiB, half of the smallest first-level cache.
+STRIP_BYTES = 128
+_COUNT = STRIP_BYTES // VECTOR_BYTES  # vectors of a line
+_AHEAD = 8  # rows whose sums are fetched before they are needed
+_WORD = ir.IntType(32)
+
+
+def _above(x, before, row, start):
+    """Return a mask of the `DEPTH` columns from `start` in which a row of `x` is above `before`."""
+    columns = slice(start, start + DEPTH)
+    return np.uint32(np.sum(1 << np.flatnonzero(x[row, columns] > before[row, columns])))
+
+
+def _set_table(panel, k, column, tables, t):
+    """Set table number `t` to the sums of the four rows from number `k`, with all their signs.
+
+    Row ``k + i`` is added in lines whose number has bit i, and subtracted in others.
+    """
+    lines = tables[t * LINES : (t + 1) * LINES]
+    rows = panel[k : k + FOUR, column : column + tables.shape[1]]
+    lines[:] = [
+        sum(row if line >> i & 1 else -row for i, row in enumerate(rows)) for line in range(LINES)
+    ]
+
+
+def _add_lines(mask, tables, fresh, sums, row, column):
+    """Set a row of a strip's sums, from `column`, to the lines that a mask chooses of a chunk.
+
+    If `fresh`, there are no sums yet; otherwise the lines are added to them.
+    """
+    chosen = [t * LINES + (int(mask) >> FOUR * t) % LINES for t in range(TABLES)]
+    total, strip = tables[chosen].sum(axis=0), slice(column, column + tables.shape[1])
+    sums[row, strip] = total if fresh else sums[row, strip] + total
+
+
+def _emit_above(context, builder, signature, args):  # pragma: no cover - for LLVM
+    """Emit `_above`."""
+    emit = Emitter(context, builder, signature.args[0].dtype)
+    lines = [emit.place(emit.array(signature.args[i], args[i]), *args[2:]) for i in (0, 1)]
+    return builder.trunc(emit.mask(">", *lines, DEPTH), _WORD)
+
+
+def _emit_set_table(context, builder, signature, args):  # pragma: no cover - for LLVM
+    """Emit `_set_table`."""
+    emit = Emitter(context, builder, signature.args[0].dtype)
+    panel, tables = (emit.array(signature.args[i], args[i]) for i in (0, 3))
+    _, k, column, _, t = args
+    sources = [emit.place(panel, builder.add(k, INTEGER(i)), column) for i in range(FOUR)]
+    for i in range(FOUR):  # of the next chunk
+        following = builder.add(k, INTEGER(DEPTH + i))
+        emit.prefetch(emit.place(panel, following, column), STRIP_BYTES)
+    target = emit.place(tables, builder.mul(t, INTEGER(LINES)), INTEGER(0))
+    for v in range(_COUNT):
+        sums = [emit.zero]
+        for source in sources:
+            row = emit.load(source, INTEGER(v * emit.lanes))
+            sums = [op(s, row) for op in (builder.fsub, builder.fadd) for s in sums]
+        for line, value in enumerate(sums):
+            emit.store(value, target, INTEGER((line * _COUNT + v) * emit.lanes))
+    return context.get_dummy_value()
+
+
+def _emit_add_lines(context, builder, signature, args):  # pragma: no cover - for LLVM
+    """Emit `_add_lines`: a strip's sums have registers."""
+    emit = Emitter(context, builder, signature.args[1].dtype)
+    tables, sums = (emit.array(signature.args[i], args[i]) for i in (1, 3))
+    mask, _, fresh, _, row, column = args
+    offsets = [INTEGER(v * emit.lanes) for v in range(_COUNT)]
+    target = emit.place(sums, row, column)
+    emit.prefetch(emit.place(sums, builder.add(row, INTEGER(_AHEAD)), column), STRIP_BYTES)
+    values = [builder.select(fresh, emit.zero, emit.load(target, offset)) for offset in offsets]
+    width = _COUNT * emit.lanes
+    bits = builder.zext(mask, INTEGER)
+    for t in range(TABLES):
+        line = builder.and_(builder.lshr(bits, INTEGER(FOUR * t)), INTEGER(LINES - 1))
+        place = builder.add(builder.mul(line, INTEGER(width)), INTEGER(t * LINES * width))
+        source = emit.in_register(builder.gep(tables.data, [place]))
+        values = [
+            builder.fadd(value, emit.load(source, offset))
+            for value, offset in zip(values, offsets, strict=True)
+        ]
+    for value, offset in zip(values, offsets, strict=True):
+        emit.store(value, target, offset)
+    return context.get_dummy_value()
+
+
+# Without the compiler the plain functions above are what runs.
+if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # pragma: no cover
+
+    @intrinsic
+    def _above(typing, x, before, row, start):
+        """Type `_above`: arrays of one float type, integers of 64 bits."""
+        return types.uint32(x, before, types.int64, types.int64), _emit_above
+
+    @intrinsic
+    def _set_table(typing, panel, k, column, tables, t):
+        """Type `_set_table`: arrays of one float type, integers of 64 bits."""
+        i = types.int64
+        return types.void(panel, i, i, tables, i), _emit_set_table
+
+    @intrinsic
+    def _add_lines(typing, mask, tables, fresh, sums, row, column):
+        """Type `_add_lines`: arrays of one float type, a mask, a boolean, integers."""
+        i = types.int64
+        return types.void(types.uint32, tables, fresh, sums, i, i), _emit_add_lines
+
+
+@kernel
+def _mark_steps(x, before, size, rounding, masks):
+    """masks = for every chunk of columns and row, which entries have moved up from `before`.
+
+    Returns False where an entry has not moved by `size`: where its distance differs from that by
+    ``rounding * (|x| + |before|)`` or more, or is not finite.
+    """
+    rows, depth = x.shape
+    whole = depth - depth % DEPTH
+    for i in range(rows):
+        now, then = x[i], before[i]
+        others = 0
+        for j in range(depth):
+            gap = abs(abs(now[j] - then[j]) - size)
+            others += not (gap == 0 or gap < rounding * (abs(now[j]) + abs(then[j])))
+        if others > 0:
+            return False
+        for start in range(0, whole, DEPTH):
+            masks[start // DEPTH, i] = _above(x, before, i, start)
+        if whole < depth:
+            mask = np.uint32(0)
+            for j in range(depth - whole):
+                mask |= np.uint32(now[whole + j] > then[whole + j]) << np.uint32(j)
+            masks[whole // DEPTH, i] = mask
+    return True
+
+
+@kernel
+def _set_tables(panel, start, column, last, tables):
+    """Set the tables of the chunk of a panel from row `start`, for a strip from `column`.
+
+    `last` is a buffer for a chunk that is cut off: rows that it lacks are 0.
+    """
+    rest = len(panel) - start
+    if rest >= DEPTH:
+        for t in range(TABLES):
+            _set_table(panel, start + t * FOUR, column, tables, t)
+        return
+    last[:] = 0
+    for k in range(rest):
+        for j in range(last.shape[1]):
+            last[k, j] = panel[start + k, column + j]
+    for t in range(TABLES):
+        _set_table(last, t * FOUR, 0, tables, t)
+
+
+@kernel
+def _add_sign_products(masks, panels, size, z, last, tables, sums, out):
+    """out = z + size * (signs @ the matrix in `panels`), for masks as `_mark_steps` sets them.
+
+    `out` is not `z`. `last` and `tables` are buffers as wide as a strip, `sums` is one as wide as a
+    panel. A strip that would be cut off overlaps the one before, as panels do.
+    """
+    count, _, across = panels.shape
+    strip = tables.shape[1]
+    for p in range(count):
+        for s in range(-(-across // strip)):
+            column = min(s * strip, across - strip)
+            for c in range(len(masks)):
+                _set_tables(panels[p], c * DEPTH, column, last, tables)
+                for i in range(len(out)):
+                    _add_lines(masks[c, i], tables, c == 0, sums, i, column)
+        first = min(p * across, out.shape[1] - across)
+        for i in range(len(out)):
+            for j in range(across):
+                out[i, first + j] = z[i, first + j] + size * sums[i, j]

@@ -1,0 +1,141 @@
+"""First products of inputs that have moved by one length, against plain ones in float64."""
+
+import numpy as np
+import pytest
+
+from fastnn._engine import masked
+from fastnn._engine.moved import moved_product
+from fastnn._engine.workspace import Workspace
+from fastnn._kernels import attack_steps, sign_products
+from fastnn._kernels.masked_products import VECTORS
+from fastnn._kernels.sign_products import DEPTH, FOUR, LINES, STRIP_BYTES, TABLES
+from fastnn._kernels.vectors import VECTOR_BYTES
+from fastnn.networks import MLP
+
+SIZE = 0.1
+TYPES = [np.float32, np.float64]
+DEPTHS = [1, FOUR - 1, FOUR, DEPTH - 1, DEPTH, DEPTH + 1, 2 * DEPTH + FOUR + 1]
+
+
+def workspace(weights, rows):
+    """Return a workspace for a network of one layer, with its weights in panels."""
+    net = MLP([weights], [np.zeros(weights.shape[1], weights.dtype)])
+    panels = np.full(masked.panels_shape(*weights.shape, weights.dtype), np.nan, weights.dtype)
+    masked.pack(weights, panels)
+    return Workspace(net, rows, 0, {(0, False): panels})
+
+
+def width_of(dtype, vectors=VECTORS[0], more=0):
+    return vectors * VECTOR_BYTES // np.dtype(dtype).itemsize + more
+
+
+def inputs(rng, rows, depth, dtype):
+    """Return inputs, and where they are after a step."""
+    before = rng.standard_normal((rows, depth)).astype(dtype)
+    before[:, ::3] = 0
+    return before, stepped(rng, before)
+
+
+def stepped(rng, before):
+    """Return where FGSM takes inputs, for a random gradient."""
+    kind, slope = before.dtype, rng.standard_normal(before.shape).astype(before.dtype)
+    sizes, limit, x = np.full(len(before), SIZE, kind), kind.type(np.inf), np.empty_like(before)
+    rounding = attack_steps.ROUNDING[kind]
+    attack_steps._signed_step(before, before, slope, sizes, sizes, -limit, limit, rounding, x)
+    return x
+
+
+def product(x, before, weights, size=SIZE):
+    """Return what `moved_product` makes of a buffer that was full of NaN, None if it refuses."""
+    out = np.full((len(x), weights.shape[1]), np.nan, weights.dtype)
+    z = (before.astype(np.float64) @ weights).astype(weights.dtype)
+    if moved_product(workspace(weights, len(x)), x, before, size, z, out):
+        return out
+    assert np.isnan(out).all()
+    return None
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("rows", [1, 2, 7])
+def test_products_agree_with_those_of_the_inputs_themselves(rng, dtype, depth, rows):
+    for vectors in VECTORS:
+        for more in (0, 1, width_of(dtype)):
+            weights = rng.standard_normal((depth, width_of(dtype, vectors, more))).astype(dtype)
+            before, x = inputs(rng, rows, depth, dtype)
+            exact = x.astype(np.float64) @ weights.astype(np.float64)
+            allowed = 8 * np.finfo(dtype).eps * ((abs(x) + abs(before)) @ abs(weights))
+            assert np.all(abs(product(x, before, weights) - exact) <= allowed)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_every_line_of_every_table_is_the_sum_with_its_signs(rng, dtype):
+    strip = STRIP_BYTES // np.dtype(dtype).itemsize
+    panel = rng.standard_normal((DEPTH, strip)).astype(dtype)
+    tables = np.full((TABLES * LINES, strip), np.nan, dtype)
+    last = np.empty((DEPTH, strip), dtype)
+    sign_products._set_tables(panel, 0, 0, last, tables)
+    for t in range(TABLES):
+        rows = panel[t * FOUR : (t + 1) * FOUR].astype(np.float64)
+        for line in range(LINES):
+            signs = [1 if line >> bit & 1 else -1 for bit in range(FOUR)]
+            np.testing.assert_allclose(
+                tables[t * LINES + line], signs @ rows, atol=8 * np.finfo(dtype).eps
+            )
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_each_entry_that_moved_up_has_its_own_bit(dtype):
+    depth = DEPTH + 5
+    before = np.zeros((depth, depth), dtype)
+    x = np.where(np.eye(depth, dtype=bool), 0.5, -0.5).astype(dtype)
+    masks = np.empty((2, depth), np.uint32)
+    assert sign_products._mark_steps(x, before, dtype(0.5), dtype(0), masks)
+    for i in range(depth):
+        chunk, bit = divmod(i, DEPTH)
+        assert masks[chunk, i] == 1 << bit
+        assert masks[1 - chunk, i] == 0
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("entry", [0, 1, DEPTH - 1, DEPTH + 2])
+@pytest.mark.parametrize("change", [0.0, 0.26, -0.5, np.nan, np.inf], ids=str)
+def test_one_entry_that_moved_otherwise_is_enough_to_refuse(rng, dtype, entry, change):
+    before = np.full((3, DEPTH + 3), 0.5, dtype)
+    x = before + rng.choice([-0.25, 0.25], before.shape).astype(dtype)
+    weights = rng.standard_normal((DEPTH + 3, width_of(dtype))).astype(dtype)
+    assert product(x, before, weights, 0.25) is not None
+    x[1, entry] = before[1, entry] + dtype(change)
+    assert product(x, before, weights, 0.25) is None
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_inputs_that_have_not_moved_keep_their_products(rng, dtype):
+    weights = rng.standard_normal((DEPTH, width_of(dtype))).astype(dtype)
+    before = rng.standard_normal((4, DEPTH)).astype(dtype)
+    z = (before.astype(np.float64) @ weights).astype(dtype)
+    np.testing.assert_array_equal(product(before, before, weights, 0.0), z)
+
+
+@pytest.mark.parametrize("large", [1e-3, 1, 3e3, 1e6])
+def test_lengths_are_equal_up_to_the_rounding_of_the_inputs(rng, large):
+    """The numbers of float32 around 3000 are multiples of 2**-12, so that 0.1 is none of them."""
+    before = (large * rng.standard_normal((5, 70))).astype(np.float32)
+    x = stepped(rng, before)
+    weights = rng.standard_normal((70, width_of(np.float32))).astype(np.float32)
+    exact = x.astype(np.float64) @ weights.astype(np.float64)
+    allowed = 8 * np.finfo(np.float32).eps * ((abs(x) + abs(before)) @ abs(weights))
+    assert np.all(abs(product(x, before, weights) - exact) <= allowed)
+    smallest = np.argmin(abs(before[1]))
+    x[1, smallest] += np.float32(2e-6) * abs(x[1, smallest])
+    assert product(x, before, weights) is None
+
+
+def test_a_row_does_not_depend_on_its_neighbours(rng):
+    weights = rng.standard_normal((50, width_of(np.float32))).astype(np.float32)
+    before, x = inputs(rng, 9, 50, np.float32)
+    whole, order = product(x, before, weights), rng.permutation(9)
+    np.testing.assert_array_equal(product(x[order], before[order], weights), whole[order])
+    for i in range(9):
+        alone = product(x[i : i + 1], before[i : i + 1], weights)
+        np.testing.assert_allclose(alone[0], whole[i], rtol=1e-5, atol=1e-5)
