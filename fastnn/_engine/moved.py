@@ -18,25 +18,26 @@ from fastnn._kernels.sign_products import DEPTH, LINES, STRIP_BYTES, TABLES
 
 Array = NDArray[Any]
 
-# The most by which rounding changes a step: of its start, of the step inwards, of the difference.
-_ROUNDINGS = 2
+# A step may be 64 roundings longer or shorter: for inputs in [0, 1] it then may be 0.008 or more.
+_ROUNDINGS = 64
 
 
 def moved_product(ws: Workspace, x: Array, before: Array, size: Any, z: Array, out: Array) -> bool:
     """out = x W of the first layer, whose weights are packed, where ``z = before W``.
 
-    False, and nothing done, where an entry has not moved by `size`, up to the rounding of `x`: the
-    result is that of inputs that differ from `x` by no more.
+    False, and nothing done, where an entry has not moved by `size`. Rounding changes steps: they
+    are taken to be `size` if they differ from it by no more than its 2**17th part in float32, or
+    2**46th part in float64.
     """
     panels = ws.packed[0, False]
     masks = ws.spare("signs", -(-x.shape[1] // DEPTH), len(x), dtype=np.uint32)
-    kind = x.dtype.type
-    rounding = kind(_ROUNDINGS * np.finfo(kind).eps)
-    if not sign_products._mark_steps(x, before, kind(size), rounding, masks):
+    step = x.dtype.type(size)
+    most = step * x.dtype.type(_ROUNDINGS * np.finfo(x.dtype).eps)
+    if not sign_products._mark_steps(x, before, step, most, masks):
         return False
     strip = STRIP_BYTES // x.itemsize
     last = ws.spare("last rows", DEPTH, strip)
     tables = ws.spare("tables", TABLES * LINES, strip)
     sums = ws.spare("sums", len(x), panels.shape[2])
-    sign_products._add_sign_products(masks, panels, kind(size), z, last, tables, sums, out)
+    sign_products._add_sign_products(masks, panels, step, z, last, tables, sums, out)
     return True

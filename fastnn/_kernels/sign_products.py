@@ -128,11 +128,10 @@ if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # pragma: no cov
 
 
 @kernel
-def _mark_steps(x, before, size, rounding, masks):
+def _mark_steps(x, before, size, most, masks):
     """masks = for every chunk of columns and row, which entries have moved up from `before`.
 
-    Returns False where an entry has not moved by `size`: where its distance differs from that by
-    ``rounding * (|x| + |before|)`` or more, or is not finite.
+    Returns False where the distance of an entry differs from `size` by more than `most`.
     """
     rows, depth = x.shape
     whole = depth - depth % DEPTH
@@ -140,8 +139,7 @@ def _mark_steps(x, before, size, rounding, masks):
         now, then = x[i], before[i]
         others = 0
         for j in range(depth):
-            gap = abs(abs(now[j] - then[j]) - size)
-            others += not (gap == 0 or gap < rounding * (abs(now[j]) + abs(then[j])))
+            others += not abs(abs(now[j] - then[j]) - size) <= most  # a NaN counts, too
         if others > 0:
             return False
         for start in range(0, whole, DEPTH):

@@ -184,7 +184,7 @@ def of_moves(kind: Kind, rng: np.random.Generator) -> Iterator[Answer]:
             masked.pack(weights, panels)
             masks, size = np.zeros((-(-depth // SIGNS), 3), np.uint32), kind.type(0.25)
             rounding = np.finfo(kind).eps
-            moved = sign_products._mark_steps(x, before, size, 2 * rounding, masks)
+            moved = sign_products._mark_steps(x, before, size, rounding, masks)
             yield answer("_mark_steps", moved, True)
             last, tables = np.empty((SIGNS, strip), kind), np.empty((TABLES * LINES, strip), kind)
             sums, out = np.empty((3, shape[2]), kind), np.full((3, width), np.nan, kind)
@@ -194,5 +194,5 @@ def of_moves(kind: Kind, rng: np.random.Generator) -> Iterator[Answer]:
             allowed = 8 * rounding * ((np.abs(x) + np.abs(before)) @ np.abs(weights))
             yield answer("_add_sign_products", out, wanted, allowed)
         x[1, 3] = before[1, 3]
-        moved = sign_products._mark_steps(x, before, size, 2 * rounding, masks)
+        moved = sign_products._mark_steps(x, before, size, rounding, masks)
         yield answer("_mark_steps, one stays", moved, False)
