@@ -1,8 +1,8 @@
 """First products of inputs all of whose entries have moved by one length, up or down.
 
-FGSM without bounds makes such inputs. None of their entries is 0, so that nothing can be left out.
-But ``x W = before W + size * (signs W)``, and four signs have no more than 16 combinations: tables
-of their sums take half the time of the product (`fastnn._kernels.sign_products`).
+FGSM without bounds makes such inputs. Hardly an entry is 0, so that nothing can be left out. But
+``x W = before W + (size * signs) W``, and four signs have no more than 16 combinations: tables of
+their sums take half the time of the product (`fastnn._kernels.sign_products`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from fastnn._kernels.sign_products import DEPTH, LINES, STRIP_BYTES, TABLES
 
 Array = NDArray[Any]
 
-# A step may be 64 roundings longer or shorter: for inputs in [0, 1] it then may be 0.008 or more.
+# A step may be 64 units of rounding longer or shorter. From inputs in [0, 1], steps of 1/64 or more
+# are: the step of the type that is nearest may lie beyond, and the one before it is taken.
 _ROUNDINGS = 64
 
 

@@ -33,22 +33,22 @@ def _above(x, before, row, start):
     return np.uint32(np.sum(1 << np.flatnonzero(x[row, columns] > before[row, columns])))
 
 
-def _set_table(panel, k, column, tables, t):
-    """Set table number `t` to the sums of the four rows from number `k`, with all their signs.
+def _set_table(panel, k, column, size, tables, t):
+    """Set table number `t` to `size` times the sums of the four rows from `k`, with all signs.
 
     Row ``k + i`` is added in lines whose number has bit i, and subtracted in others.
     """
     lines = tables[t * LINES : (t + 1) * LINES]
-    rows = panel[k : k + FOUR, column : column + tables.shape[1]]
+    rows = size * panel[k : k + FOUR, column : column + tables.shape[1]]
     lines[:] = [
         sum(row if line >> i & 1 else -row for i, row in enumerate(rows)) for line in range(LINES)
     ]
 
 
 def _add_lines(mask, tables, fresh, sums, row, column):
-    """Set a row of a strip's sums, from `column`, to the lines that a mask chooses of a chunk.
+    """Add the lines that a mask chooses of a chunk's tables to a row of sums, from `column`.
 
-    If `fresh`, there are no sums yet; otherwise the lines are added to them.
+    If `fresh`, there are no sums yet.
     """
     chosen = [t * LINES + (int(mask) >> FOUR * t) % LINES for t in range(TABLES)]
     total, strip = tables[chosen].sum(axis=0), slice(column, column + tables.shape[1])
@@ -65,8 +65,9 @@ def _emit_above(context, builder, signature, args):  # pragma: no cover - for LL
 def _emit_set_table(context, builder, signature, args):  # pragma: no cover - for LLVM
     """Emit `_set_table`."""
     emit = Emitter(context, builder, signature.args[0].dtype)
-    panel, tables = (emit.array(signature.args[i], args[i]) for i in (0, 3))
-    _, k, column, _, t = args
+    panel, tables = (emit.array(signature.args[i], args[i]) for i in (0, 4))
+    _, k, column, size, _, t = args
+    factor = emit.splat(size)
     sources = [emit.place(panel, builder.add(k, INTEGER(i)), column) for i in range(FOUR)]
     for i in range(FOUR):  # of the next chunk
         following = builder.add(k, INTEGER(DEPTH + i))
@@ -75,7 +76,7 @@ def _emit_set_table(context, builder, signature, args):  # pragma: no cover - fo
     for v in range(_COUNT):
         sums = [emit.zero]
         for source in sources:
-            row = emit.load(source, INTEGER(v * emit.lanes))
+            row = builder.fmul(factor, emit.load(source, INTEGER(v * emit.lanes)))
             sums = [op(s, row) for op in (builder.fsub, builder.fadd) for s in sums]
         for line, value in enumerate(sums):
             emit.store(value, target, INTEGER((line * _COUNT + v) * emit.lanes))
@@ -115,10 +116,10 @@ if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # pragma: no cov
         return types.uint32(x, before, types.int64, types.int64), _emit_above
 
     @intrinsic
-    def _set_table(typing, panel, k, column, tables, t):
-        """Type `_set_table`: arrays of one float type, integers of 64 bits."""
+    def _set_table(typing, panel, k, column, size, tables, t):
+        """Type `_set_table`: arrays and a number of one float type, integers of 64 bits."""
         i = types.int64
-        return types.void(panel, i, i, tables, i), _emit_set_table
+        return types.void(panel, i, i, panel.dtype, tables, i), _emit_set_table
 
     @intrinsic
     def _add_lines(typing, mask, tables, fresh, sums, row, column):
@@ -153,7 +154,7 @@ def _mark_steps(x, before, size, most, masks):
 
 
 @kernel
-def _set_tables(panel, start, column, last, tables):
+def _set_tables(panel, start, column, size, last, tables):
     """Set the tables of the chunk of a panel from row `start`, for a strip from `column`.
 
     `last` is a buffer for a chunk that is cut off: rows that it lacks are 0.
@@ -161,20 +162,21 @@ def _set_tables(panel, start, column, last, tables):
     rest = len(panel) - start
     if rest >= DEPTH:
         for t in range(TABLES):
-            _set_table(panel, start + t * FOUR, column, tables, t)
+            _set_table(panel, start + t * FOUR, column, size, tables, t)
         return
     last[:] = 0
     for k in range(rest):
         for j in range(last.shape[1]):
             last[k, j] = panel[start + k, column + j]
     for t in range(TABLES):
-        _set_table(last, t * FOUR, 0, tables, t)
+        _set_table(last, t * FOUR, 0, size, tables, t)
 
 
 @kernel
 def _add_sign_products(masks, panels, size, z, last, tables, sums, out):
-    """out = z + size * (signs @ the matrix in `panels`), for masks as `_mark_steps` sets them.
+    """out = z + (size * signs) @ the matrix in `panels`, for masks as `_mark_steps` sets them.
 
+    The tables have the `size` in them: sums of the signs alone could overflow where `out` does not.
     `out` is not `z`. `last` and `tables` are buffers as wide as a strip, `sums` is one as wide as a
     panel. A strip that would be cut off overlaps the one before, as panels do.
     """
@@ -184,10 +186,10 @@ def _add_sign_products(masks, panels, size, z, last, tables, sums, out):
         for s in range(-(-across // strip)):
             column = min(s * strip, across - strip)
             for c in range(len(masks)):
-                _set_tables(panels[p], c * DEPTH, column, last, tables)
+                _set_tables(panels[p], c * DEPTH, column, size, last, tables)
                 for i in range(len(out)):
                     _add_lines(masks[c, i], tables, c == 0, sums, i, column)
         first = min(p * across, out.shape[1] - across)
         for i in range(len(out)):
             for j in range(across):
-                out[i, first + j] = z[i, first + j] + size * sums[i, j]
+                out[i, first + j] = z[i, first + j] + sums[i, j]

@@ -109,8 +109,8 @@ class Emitter:  # pragma: no cover - for LLVM
     def mask(self, comparison: str, line: Any, other: Any, columns: int) -> Any:
         """Return an integer with a bit for each number from `line` on that compares so.
 
-        It is compared with that in its place from `other` on, or with 0 if that is None. A NaN
-        compares as is asked for.
+        It is compared with that in its place from `other` on, or with 0 if that is None. A NaN has
+        a 1 in any comparison.
         """
         b, mask = self.builder, INTEGER(0)
         for k in range(0, columns, self.lanes):

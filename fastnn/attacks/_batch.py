@@ -108,10 +108,10 @@ def _in_type(eps: Array, dtype: np.dtype[Any]) -> Array:
 def _attack_all(net: MLP, x: Array, tallies: Sequence[Tally], run: Run) -> None:
     """Attack every sample with every eps."""
     task = tallies[0].task
-    steps = [tally.task.step for tally in tallies if tally.task.step is not None]
+    step = next((t.task.step for t in tallies if t.task.step is not None), None)
 
     def add(ws: Workspace, rows: Rows) -> None:
-        known = Clean(again=len(tallies) > 1, step=max(steps, default=None))
+        known = Clean(again=len(tallies) > 1, step=step)
         for tally in tallies:
             tally.add(ws, rows, known)
 

@@ -23,8 +23,8 @@ class Clean:
     ----------
     again : bool
         Whether another tile will ask for the gradient.
-    step : float, or None
-        The length by which all entries of other inputs will have moved, if there is one.
+    step : float, optional
+        The length by which nearly all entries of adversarial inputs will have moved, or None.
     logits, gradient : ndarray, or None
         Copies; of the gradient only where it is needed `again`.
     marks : tuple of two ndarray of bool, shapes (n,), or None
@@ -40,19 +40,18 @@ class Clean:
     marks: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None
     products: Array | None = None
 
-    def first_products(self, ws: Workspace, clean: Array) -> Array | None:
-        """Return the first layer's products of the inputs in ``ws.h[0]``, or None.
+    def multiply(self, ws: Workspace, clean: Array) -> bool:
+        """Fill ``ws.h[1]`` with the first layer's products of ``ws.h[0]``; False: it is not done.
 
-        None says that they are to be computed as usual. Those of the `clean` inputs are kept, for
-        inputs that are a `step` from there. The result may be in ``ws.h[1]``.
+        Those of the `clean` inputs are kept, for the products of inputs that are a `step` from
+        there. Those of any other inputs are left to the caller.
         """
         if self.step is None or (0, False) not in ws.packed:
-            return None
+            return False
         if ws.h[0] is clean:
+            layer_product(ws, clean, 0, ws.h[1])
             self.products = ws.spare("products of the clean inputs", *ws.h[1].shape)
-            layer_product(ws, clean, 0, self.products)
-            return self.products
+            np.copyto(self.products, ws.h[1])
+            return True
         z = self.products
-        if z is not None and moved_product(ws, ws.h[0], clean, self.step, z, ws.h[1]):
-            return ws.h[1]
-        return None
+        return z is not None and moved_product(ws, ws.h[0], clean, self.step, z, ws.h[1])

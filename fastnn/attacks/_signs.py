@@ -86,12 +86,13 @@ def probe_norm(attack: Attack) -> str | None:
     was among the attacks.
     """
     every = attack._parts()
+    if any(isinstance(one, FGSM) for one in every):
+        return None
     thorough = [one for one in every if getattr(one, "steps", 1) > 1]
     if not any(not isinstance(one, DeepFool) for one in thorough):
         return None
-    if any(isinstance(one, FGSM) for one in every) or len(norms_of(attack)) > 1:
-        return None
-    return norms_of(attack)[0]
+    norm, *others = norms_of(attack)
+    return None if others else norm
 
 
 def black_box(attack: Attack) -> tuple[int, ...]:

@@ -67,7 +67,7 @@ class Task(NamedTuple):
 
     @property
     def step(self) -> Any:
-        """The length by which every entry moves, None if there is none: FGSM's without bounds."""
+        """The eps of FGSM without bounds, by which nearly every entry moves; otherwise None."""
         attack, bounded = self.attack, any(map(math.isfinite, self.bounds))
         by_sign = type(attack) is FGSM and attack.norm == "linf" and len(self.eps) == 1
         return self.eps[0] if by_sign and not bounded else None

@@ -117,14 +117,14 @@ class Tile:
         ws = self.workspace
         ws.resize(len(self.x))
         ws.h[0] = self.usable(x)
-        z = self._known.first_products(ws, self._clean) if products is None else products
-        if z is None:
-            out = layers.forward(ws)
-        else:
-            if not np.may_share_memory(z, ws.h[1]):  # perhaps they are there already
-                np.copyto(ws.h[1], z)
+        given = products is not None
+        if products is not None and not np.may_share_memory(products, ws.h[1]):
+            np.copyto(ws.h[1], products)  # they were not there already
+        if given or self._known.multiply(ws, self._clean):
             layers.activate(ws, 0)
             out = layers.forward(ws, first=1)
+        else:
+            out = layers.forward(ws)
         layers.require_finite(out, self.numbers, "logits")
         ws.holder = self._known if x is self.x else None
         if self._at_clean and self._known.logits is None:

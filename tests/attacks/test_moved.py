@@ -42,6 +42,12 @@ def batch(rng, net):
     return x, labels
 
 
+def wide(net):
+    """Return the network in float64."""
+    parameters = ([array.astype(float) for array in each] for each in (net.weights, net.biases))
+    return MLP(*parameters, net.activation)
+
+
 @pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh"])
 def test_logits_are_those_of_the_adversarial_inputs(
     make_net, rng, dtype, activation, taken, logits
@@ -50,8 +56,7 @@ def test_logits_are_those_of_the_adversarial_inputs(
     x, labels = batch(rng, net)
     report = adversarial_accuracy(net, x, labels, EPS, keep_adversarial=True, verify=1)
     assert taken == [True] * 2 * TILES  # by the fixture `logits`, and by the count
-    wide = ([array.astype(float) for array in each] for each in (net.weights, net.biases))
-    exact = MLP(*wide, activation).logits(report.adversarial.astype(float))
+    exact = wide(net).logits(report.adversarial.astype(float))
     allowed = 300 * np.finfo(dtype).eps * abs(exact).max()
     for numbers, found in logits:
         np.testing.assert_allclose(found, exact[numbers], rtol=0, atol=allowed)
@@ -62,7 +67,7 @@ def test_logits_are_those_of_the_adversarial_inputs(
     [
         ("fgsm", EPS, (0, 1)),
         ("fgsm", EPS, (-np.inf, 2)),
-        ("fgsm", [EPS, 0.2], None),
+        ("fgsm", [EPS, 0.2], None),  # counted again from the arrays
         (attacks.FGSM(norm="l2"), EPS, None),
         (attacks.PGD(steps=2), EPS, None),
         ([attacks.FGSM(), attacks.PGD(steps=2)], EPS, None),
@@ -71,7 +76,8 @@ def test_logits_are_those_of_the_adversarial_inputs(
 )
 def test_other_attacks_keep_no_products(make_net, rng, attack, eps, bounds, taken):
     net = make_net(SIZES)
-    adversarial_accuracy(net, *batch(rng, net), eps, bounds, attack=attack)
+    several = np.ndim(eps) > 0
+    adversarial_accuracy(net, *batch(rng, net), eps, bounds, attack=attack, recount=several)
     assert not taken
 
 
@@ -112,13 +118,32 @@ def test_doubled_and_turned_rows_are_counted_as_before(make_net, rng, taken):
         again = adversarial_accuracy(net, x[rows], labels[rows], EPS)
         found, wanted = again.adversarial_prediction, once.adversarial_prediction[rows]
         assert np.count_nonzero(found != wanted) <= 1  # nearly equal logits may round otherwise
-    assert all(taken)
+    assert taken == [True] * (TILES + TILES + 4)
 
 
-@pytest.mark.parametrize("threads", [1, 2, 5])
-def test_nothing_depends_on_the_number_of_threads(make_net, rng, threads):
-    net = make_net(SIZES)
-    x, labels = batch(rng, net)
+@pytest.mark.parametrize("threads", [2, 5])
+def test_nothing_depends_on_the_number_of_threads(make_net, rng, threads, taken):
+    net, (rows, tiles) = make_net(SIZES), (1301, 8)
+    x, labels = rng.random((rows, SIZES[0]), np.float32), rng.integers(0, 5, rows)
     one = adversarial_accuracy(net, x, labels, EPS, threads=1)
     many = adversarial_accuracy(net, x, labels, EPS, threads=threads)
     np.testing.assert_array_equal(one.adversarial_prediction, many.adversarial_prediction)
+    assert taken == [True] * 2 * tiles
+
+
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid"])
+@pytest.mark.parametrize("eps", [0, 0.01])
+def test_weights_as_large_as_their_type_allows(rng, activation, eps, taken):
+    """The sums of the signs alone would be infinite: tanh would make 1 of them, and no error."""
+    columns = 2e36 * abs(rng.standard_normal((784, 256))) * rng.choice([-1, 1], 256)
+    weights = [w.astype(np.float32) for w in (columns, rng.standard_normal((256, 5)))]
+    biases = [np.zeros(w.shape[1], np.float32) for w in weights]
+    x, labels = rng.random((300, 784), np.float32) / 50, rng.integers(0, 5, 300)
+    net = MLP(weights, biases, activation)
+    report = adversarial_accuracy(net, x, labels, eps, keep_adversarial=True)
+    assert taken == [True] * TILES
+    moved = report.adversarial.astype(float)
+    sure = abs(moved @ columns).min(axis=1) > 1e32  # others may round to the other sign
+    assert np.count_nonzero(sure) > 200
+    found = report.adversarial_prediction
+    np.testing.assert_array_equal(found[sure], wide(net).predict(moved)[sure])

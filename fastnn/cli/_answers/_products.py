@@ -12,8 +12,6 @@ from fastnn._kernels import masked_products, pairing, sign_products
 from fastnn._kernels.masked_products import DEPTH, ROWS, VECTORS
 from fastnn._kernels.narrow_passes import PANELS_FROM
 from fastnn._kernels.narrow_products import MOST_ROWS, _strip_width
-from fastnn._kernels.sign_products import DEPTH as SIGNS
-from fastnn._kernels.sign_products import LINES, STRIP_BYTES, TABLES
 from fastnn._kernels.vectors import VECTOR_BYTES
 from fastnn._runtime.team import Team
 from fastnn.cli._answers._compare import WIDE, Answer, Array, Kind, answer
@@ -172,27 +170,28 @@ def _of_steps(
 
 def of_moves(kind: Kind, rng: np.random.Generator) -> Iterator[Answer]:
     """Ask for products of inputs that have all moved by one length, and of some that have not."""
-    strip = STRIP_BYTES // kind.itemsize
-    for depth in (2 * SIGNS, SIGNS + 7):
+    chunk, strip = sign_products.DEPTH, sign_products.STRIP_BYTES // kind.itemsize
+    lines = sign_products.TABLES * sign_products.LINES
+    for depth in (2 * chunk, chunk + 7):
         before = rng.standard_normal((3, depth)).astype(kind)
         x = before + rng.choice([-0.25, 0.25], before.shape).astype(kind)
+        masks, size = np.zeros((-(-depth // chunk), 3), np.uint32), kind.type(0.25)
+        unit = np.finfo(kind).eps
+        moved = sign_products._mark_steps(x, before, size, 8 * unit, masks)
+        yield answer("_mark_steps", moved, True)
         for width in _widths_of_panels(kind):
             weights = rng.standard_normal((depth, width)).astype(kind)
             shape = masked.panels_shape(depth, width, kind)
             assert shape is not None  # as wide as a panel at least
             panels = np.full(shape, np.nan, kind)
             masked.pack(weights, panels)
-            masks, size = np.zeros((-(-depth // SIGNS), 3), np.uint32), kind.type(0.25)
-            rounding = np.finfo(kind).eps
-            moved = sign_products._mark_steps(x, before, size, rounding, masks)
-            yield answer("_mark_steps", moved, True)
-            last, tables = np.empty((SIGNS, strip), kind), np.empty((TABLES * LINES, strip), kind)
+            last, tables = np.empty((chunk, strip), kind), np.empty((lines, strip), kind)
             sums, out = np.empty((3, shape[2]), kind), np.full((3, width), np.nan, kind)
             z = (before.astype(WIDE) @ weights.astype(WIDE)).astype(kind)
             sign_products._add_sign_products(masks, panels, size, z, last, tables, sums, out)
             wanted = x.astype(WIDE) @ weights.astype(WIDE)
-            allowed = 8 * rounding * ((np.abs(x) + np.abs(before)) @ np.abs(weights))
+            allowed = 8 * unit * ((np.abs(x) + np.abs(before)) @ np.abs(weights))
             yield answer("_add_sign_products", out, wanted, allowed)
-        x[1, 3] = before[1, 3]
-        moved = sign_products._mark_steps(x, before, size, rounding, masks)
+        x[1, depth - 1] = before[1, depth - 1]
+        moved = sign_products._mark_steps(x, before, size, 8 * unit, masks)
         yield answer("_mark_steps, one stays", moved, False)
