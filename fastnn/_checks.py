@@ -192,9 +192,7 @@ def _require_within(array: NDArray[Any], limits: Bounds, name: str) -> None:
     lower, upper = max(lower, -most), min(upper, most)
     for start in range(0, len(array), _BLOCK):
         block = array[start : start + _BLOCK]
-        # And so no entry is infinite or NaN. Methods of the array would take longer for few rows.
-        least, largest = np.minimum.reduce(block, axis=None), np.maximum.reduce(block, axis=None)
-        if least >= lower and largest <= upper:
+        if block.min() >= lower and block.max() <= upper:  # and so no entry is infinite or NaN
             continue
         wrong = ~(np.isfinite(block) & (block >= lower) & (block <= upper))
         row, column = (int(i) for i in np.argwhere(wrong)[0])

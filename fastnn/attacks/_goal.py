@@ -31,8 +31,6 @@ class Goal(NamedTuple):
 
 def goal_of(targets: ArrayLike | None, rng: Any, labels: NDArray[np.int64], classes: int) -> Goal:
     """Return the goal of an attack on samples with these true classes, after checks."""
-    if targets is None and type(rng) is int:  # the usual case, for less time
-        return Goal(None, rng, None)
     seed, samples = rng, None
     if isinstance(rng, tuple) and len(rng) == 2:
         seed, samples = rng[0], _checks.array_of(rng[1], "rng[1]").reshape(-1)
