@@ -1,8 +1,9 @@
 """Kernels for products of signs with weights, by tables of sums; see `fastnn._engine.moved`.
 
-Four neighbouring inputs have 16 combinations of signs. A table has the sum of their four rows of
-the weights for each of them, so that a row of signs adds one line of a table instead of four
-products: the method of Arlazarov, Dinic, Kronrod and Faradzhev (1970) for matrices of bits.
+Four neighbouring inputs have 16 combinations of signs. For each of them a table has the sum of
+their four rows of the weights, times the step, so that a row of signs adds one line of a table
+instead of four products: the method of Arlazarov, Dinic, Kronrod and Faradzhev (1970) for matrices
+of bits.
 """
 
 from __future__ import annotations
