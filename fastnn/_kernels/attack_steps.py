@@ -16,14 +16,36 @@ ROUNDING = {
 
 
 @kernel
+def _stepped(clean, x, g, length, most_change, lower, upper, unit, tiny):
+    """Return `x` after a step of `length` along the sign of `g`.
+
+    It goes no further than `most_change` from `clean`, and stays within the bounds. `unit` and
+    `tiny` are the numbers of `ROUNDING`: where ``clean + most_change`` was rounded away from
+    `clean`, the number before it is the limit, so that no computed difference exceeds `most_change`
+    (the number before, by a product and a difference: Rump, Zimmermann, Boldo and Melquiond 2009,
+    doi:10.1007/s10543-009-0218-z).
+    """
+    v = x + (length if g > 0 else (-length if g < 0 else g))
+    least, most = clean - most_change, clean + most_change
+    # Near the smallest numbers the step inwards is more than one number long.
+    inner = least + (unit * abs(least) + tiny)
+    inner = clean if inner > clean else inner
+    least = least if clean - least <= most_change else inner
+    inner = most - (unit * abs(most) + tiny)
+    inner = clean if inner < clean else inner
+    most = most if most - clean <= most_change else inner
+    v = least if v < least else v
+    v = most if v > most else v
+    v = lower if v < lower else v
+    return upper if v > upper else v
+
+
+@kernel
 def _signed_step(clean, x, gradient, step, eps, lower, upper, rounding, out):
     """out = x + step * sign(gradient), no further than eps from `clean` and within the bounds.
 
     `step` and `eps` have a number for each row. `rounding` has half the spacing of numbers below
-    1, a little enlarged, and the smallest normal number: where ``clean + eps`` was rounded away
-    from `clean`, the number before it is the limit, so that no computed difference exceeds eps (the
-    number before, by a product and a difference: Rump, Zimmermann, Boldo and Melquiond 2009,
-    doi:10.1007/s10543-009-0218-z).
+    1, a little enlarged, and the smallest normal number; see `_stepped`.
 
     `out` may be `x` or `gradient`. Results go to it by way of a piece of memory that nothing else
     uses: LLVM makes no vectors of a loop that writes to what it reads.
@@ -33,26 +55,15 @@ def _signed_step(clean, x, gradient, step, eps, lower, upper, rounding, out):
     rows, width = clean.shape
     piece = np.empty(_PIECE, out.dtype)
     for r in range(rows):
-        most_change, length = eps[r], step[r]
+        length, most_change = step[r], eps[r]
         for first in range(r * width, (r + 1) * width, _PIECE):
             last = min(first + _PIECE, (r + 1) * width)
             here, now = source[first:last], start[first:last]
             way, there = slope[first:last], target[first:last]
             for i in range(last - first):
-                g = way[i]
-                v = now[i] + (length if g > 0 else (-length if g < 0 else g))
-                least, most = here[i] - most_change, here[i] + most_change
-                # Near the smallest numbers the step inwards is more than one number long.
-                inner = least + (unit * abs(least) + tiny)
-                inner = here[i] if inner > here[i] else inner
-                least = least if here[i] - least <= most_change else inner
-                inner = most - (unit * abs(most) + tiny)
-                inner = here[i] if inner < here[i] else inner
-                most = most if most - here[i] <= most_change else inner
-                v = least if v < least else v
-                v = most if v > most else v
-                v = lower if v < lower else v
-                piece[i] = upper if v > upper else v
+                piece[i] = _stepped(
+                    here[i], now[i], way[i], length, most_change, lower, upper, unit, tiny
+                )
             for i in range(last - first):
                 there[i] = piece[i]
 

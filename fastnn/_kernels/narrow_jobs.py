@@ -20,15 +20,15 @@ import numpy as np
 from fastnn._kernels import atomics
 from fastnn._kernels.jit import kernel
 from fastnn._kernels.masked_products import DEPTH, ROWS, _mark
+from fastnn._kernels.narrow_first_layer import MOST_INPUTS, _attack_part
 from fastnn._kernels.narrow_panels import _set_panel
 from fastnn._kernels.narrow_products import (
     AHEAD,
     BLOCK,
-    DOT_COLUMNS,
+    _backward_task,
     _entering,
+    _forward_task,
     _group_height,
-    _set_dots,
-    _set_strip,
     _strip_width,
 )
 from fastnn._kernels.narrow_steps import _step_task
@@ -37,9 +37,9 @@ from fastnn._kernels.narrow_steps import _step_task
 _OPEN, _NEXT, _INSIDE, _STOP = 0, 8, 16, 24
 _KIND, _TASKS, _ROWS, _DEPTH, _WIDTH, _A, _B, _OUT = range(32, 40)
 _LISTS, _COUNTS, _H, _MASKED, _VELOCITY, _SETTINGS, _ACROSS, _PARTS, _MASKS = range(40, 49)
-_PANELS, _FILLED = 49, 50
+_PANELS, _FILLED, _MOVED, _SUMS = range(49, 53)
 BOARD_SIZE = 56
-_FORWARD, _BACKWARD = 0, 1
+_FORWARD, _BACKWARD, _ATTACK = 0, 1, 2
 _PATIENCE = 1000  # looks at the board before a thread lets others have its processor
 _GROUPS_OF_PART = 8  # for fewer, a part of the rows is not worth the packing of its panel
 
@@ -75,17 +75,20 @@ def _describe_panels(board, a, across, parts, masks, panels, filled):
 def _work(board, like, masks, room, ks):
     """Do tasks of the job on the board until none is left.
 
-    `ks` has `BLOCK` + `AHEAD` entries.
+    `ks` has `BLOCK` + `AHEAD` entries, and those of an attack `MOST_INPUTS` + `AHEAD`.
     """
     rows, depth, width = board[_ROWS], board[_DEPTH], board[_WIDTH]
-    forward = board[_KIND] == _FORWARD
+    kind = board[_KIND]
+    forward = kind == _FORWARD
     b = atomics.array_at(board[_B], depth, width, like)
     a = atomics.array_at(board[_A], rows, depth if forward else width, like)
     columns = width if forward else depth
     out = atomics.array_at(board[_OUT], rows if board[_OUT] else 0, columns, like)
     task = atomics.add(board, _NEXT, 1)
     while task < board[_TASKS]:
-        if board[_ACROSS]:
+        if kind == _ATTACK:
+            _attack_task(board, task, a, b, ks, out)
+        elif board[_ACROSS]:
             _panel_task(board, task, a, b, masks, room, out)
         elif forward:
             groups = -(-rows // _group_height(rows))
@@ -96,7 +99,7 @@ def _work(board, like, masks, room, ks):
             first, last = task * BLOCK, min((task + 1) * BLOCK, depth)
             h = atomics.array_at(board[_H], rows, depth, like)
             _backward_task(first, last, a, b, h, board[_MASKED] != 0, ks, out)
-        if not forward and board[_SETTINGS]:
+        if kind == _BACKWARD and board[_SETTINGS]:
             _step_tasks(board, task, a, b, room, ks)
         task = atomics.add(board, _NEXT, 1)
 
@@ -137,6 +140,19 @@ def _step_tasks(board, task, g, b, room, ks):
 
 
 @kernel
+def _attack_task(board, task, g, b, ks, slopes):
+    """Do for some of the inputs what `_attack_first_layer` does."""
+    rows, width = g.shape
+    depth, tasks = b.shape[0], board[_TASKS]
+    x = atomics.array_at(board[_H], rows, depth, g)
+    moved = atomics.array_at(board[_MOVED], rows, depth, g)
+    settings = atomics.array_at(board[_SETTINGS], 1, 5, g)
+    sums = atomics.array_at(board[_SUMS] + task * rows * width * g.itemsize, rows, width, g)
+    first, last = depth * task // tasks, depth * (task + 1) // tasks
+    _attack_part(first, last, g, b, x, settings[0], ks, slopes, moved, sums)
+
+
+@kernel
 def _run(board, like, masks, room, ks):
     """Open the job on the board, do it together with the threads that serve, and close it."""
     atomics.store(board, _NEXT, 0)
@@ -153,7 +169,7 @@ def _run(board, like, masks, room, ks):
 @kernel
 def _serve(board, like, masks, room):
     """Do tasks of every job until `_dismiss` is called."""
-    ks = np.empty(BLOCK + AHEAD, np.int64)
+    ks = np.empty(max(BLOCK, MOST_INPUTS) + AHEAD, np.int64)
     looks = 0
     while atomics.load(board, _STOP) == 0:
         looks += 1
@@ -197,18 +213,6 @@ def _forward(board, a, b, masks, room, across, parts, panels, filled, out):
 
 
 @kernel
-def _forward_task(task, a, b, out, lists, counts):
-    """Compute one strip of columns of out = a @ b; the last one may overlap the one before."""
-    rows = a.shape[0]
-    height = _group_height(rows)
-    across = _strip_width(height, a.itemsize)
-    column = min(task * across, out.shape[1] - across)
-    for g in range(counts.shape[1]):
-        row = min(g * height, rows - height)
-        _set_strip(a, row, height, lists[g], counts[0, g], b, column, out)
-
-
-@kernel
 def _backward(board, g, b, h, masked, masks, room, across, parts, panels, filled, out):
     """out = g @ b.T, in panels so wide, or in blocks if `across` is 0; `panels` as in `_forward`.
 
@@ -246,18 +250,13 @@ def _backward_and_step(board, g, b, h, masked, masks, room, across, out, velocit
 
 
 @kernel
-def _backward_task(first, last, g, b, h, masked, ks, out):
-    """Compute the columns from `first` to `last` of out = g @ b.T."""
-    rows = g.shape[0]
-    height = _group_height(rows)
-    for i in range(-(-rows // height)):
-        row = min(i * height, rows - height)
-        count = last - first
-        if masked:
-            out[row : row + height, first:last] = 0
-            count = _entering(h, row, height, first, last, ks)
-        else:
-            for k in range(count):
-                ks[k] = first + k
-        for p in range(0, count, DOT_COLUMNS[height]):
-            _set_dots(g, row, height, ks, p, count, b, out)
+def _attack_first_layer(board, g, b, x, settings, masks, room, slopes, moved, sums):
+    """slopes = g @ b.T, moved = x after a step along them; sums = moved @ b, in parts.
+
+    `settings` has eps, the bounds, and the two numbers of `ROUNDING`, shape (5,). The sum of the
+    first axis of `sums`, which `_part_count` gives the length, is the product.
+    """
+    _describe(board, _ATTACK, len(sums), g, b, slopes)
+    board[_H], board[_MOVED] = x.ctypes.data, moved.ctypes.data
+    board[_SETTINGS], board[_SUMS] = settings.ctypes.data, sums.ctypes.data
+    _run(board, g, masks, room, np.empty(MOST_INPUTS + AHEAD, np.int64))

@@ -21,7 +21,8 @@ from fastnn._kernels.logits import (
     _attack_residual,
     _first_not_finite,
 )
-from fastnn._kernels.narrow_jobs import _backward, _forward
+from fastnn._kernels.narrow_first_layer import _add_parts, _part_count
+from fastnn._kernels.narrow_jobs import _attack_first_layer, _backward, _forward
 from fastnn._kernels.narrow_products import AHEAD, _group_height, _set_vector, _strip_width
 from fastnn._kernels.packing import _panel_width
 from fastnn._kernels.vectors import LINE_BYTES, VECTOR_BYTES
@@ -31,6 +32,9 @@ COLUMNS = 5  # of the table
 
 # Measured: from so many rows on, panels are faster than strips and blocks.
 PANELS_FROM = 12 if VECTOR_BYTES == 64 else 10
+
+# Measured: up to so many rows, the first layer's weights are read once for both of its products.
+READ_ONCE_TO = 20
 
 # What `_attack_by_sign` returns.
 UNUSUAL, DONE, PROBABILITIES = -1, 0, 1
@@ -47,12 +51,12 @@ def _enter_layer(table, i, weights, bias):
 def _lay_out(table, rows, block):
     """Give values and derivatives their places in a block of numbers, each from a line on.
 
-    The inputs, and the derivatives by them, have arrays of their own.
+    The inputs have an array of their own.
     """
     line = LINE_BYTES // block.itemsize
     place = -(-block.ctypes.data // LINE_BYTES) * LINE_BYTES
-    for column in (_VALUES, _SLOPES):
-        for i in range(1, len(table)):
+    for column, first in ((_VALUES, 1), (_SLOPES, 0)):
+        for i in range(first, len(table)):
             table[i, column] = place
             place += -(-rows * table[i, _WIDTH] // line) * LINE_BYTES
 
@@ -60,9 +64,10 @@ def _lay_out(table, rows, block):
 @kernel
 def _numbers_needed(table, rows, itemsize):
     """Return how many numbers the block of `_lay_out` has."""
-    count = LINE_BYTES // itemsize
-    for i in range(1, len(table)):
-        count += 2 * (rows * table[i, _WIDTH] + LINE_BYTES // itemsize)
+    line = LINE_BYTES // itemsize
+    count = line
+    for i in range(len(table)):
+        count += (1 if i == 0 else 2) * (rows * table[i, _WIDTH] + line)
     return count
 
 
@@ -105,32 +110,40 @@ def _narrow_product(a, b, out):
 
 
 @kernel
-def _pass_forward(board, table, rows, like, masks, room, threads):
-    """Fill all values from the first; the last ones are the logits."""
+def _pass_forward(board, table, first, rows, like, masks, room, threads):
+    """Fill all values from those number `first` on; the last ones are the logits."""
     nothing = np.empty((0, 0, 0), like.dtype)
-    last = len(table) - 1
-    for i in range(last):
+    for i in range(first, len(table) - 1):
         depth, width = table[i, _WIDTH], table[i + 1, _WIDTH]
         a = atomics.array_at(table[i, _VALUES], rows, depth, like)
         out = atomics.array_at(table[i + 1, _VALUES], rows, width, like)
         b = atomics.array_at(table[i, _WEIGHTS], depth, width, like)
-        bias = atomics.array_at(table[i, _BIASES], 1, width, like)[0]
         if width < _strip_width(_group_height(rows), like.itemsize):
             _narrow_product(a, b, out)
         else:
             across, parts = _panels(rows, width, like.itemsize, threads)
             _forward(board, a, b, masks, room, across, parts, nothing, False, out)
-        if i < last - 1:
-            _add_bias_relu(bias, out)
-        else:
-            _add_bias(bias, out)
+        _add_biases(table, i, out)
 
 
 @kernel
-def _pass_backward(board, table, rows, like, masks, room, threads):
-    """Fill all derivatives from the last ones, the residual, each row up to a positive factor."""
+def _add_biases(table, i, out):
+    """Make the values of a layer from its products."""
+    bias = atomics.array_at(table[i, _BIASES], 1, out.shape[1], out)[0]
+    if i < len(table) - 2:
+        _add_bias_relu(bias, out)
+    else:
+        _add_bias(bias, out)
+
+
+@kernel
+def _pass_backward(board, table, first, rows, like, masks, room, threads):
+    """Fill all derivatives from the last ones, the residual, down to those number `first`.
+
+    Each row is right up to a positive factor.
+    """
     nothing = np.empty((0, 0, 0), like.dtype)
-    for i in range(len(table) - 2, -1, -1):
+    for i in range(len(table) - 2, first - 1, -1):
         depth, width = table[i, _WIDTH], table[i + 1, _WIDTH]
         g = atomics.array_at(table[i + 1, _SLOPES], rows, width, like)
         out = atomics.array_at(table[i, _SLOPES], rows, depth, like)
@@ -141,6 +154,29 @@ def _pass_backward(board, table, rows, like, masks, room, threads):
         if i > 0:
             _mask_relu(h, out)
             _scale_rows(out)
+
+
+@kernel
+def _move_inputs(board, table, rows, x, settings, masks, room, threads, slopes, moved):
+    """Fill `slopes`, the derivatives by the inputs, from the last ones, and then `moved`.
+
+    Returns the number of the first values that are those of the moved inputs.
+    """
+    depth, width = table[0, _WIDTH], table[1, _WIDTH]
+    if rows <= READ_ONCE_TO and width >= _strip_width(_group_height(rows), x.itemsize):
+        _pass_backward(board, table, 1, rows, x, masks, room, threads)
+        g = atomics.array_at(table[1, _SLOPES], rows, width, x)
+        b = atomics.array_at(table[0, _WEIGHTS], depth, width, x)
+        sums = np.empty((_part_count(depth, width, x.itemsize), rows, width), x.dtype)
+        _attack_first_layer(board, g, b, x, settings, masks, room, slopes, moved, sums)
+        out = atomics.array_at(table[1, _VALUES], rows, width, x)
+        _add_parts(sums, out)
+        _add_biases(table, 0, out)
+        return 1
+    _pass_backward(board, table, 0, rows, x, masks, room, threads)
+    sizes = np.full(rows, settings[0])
+    _signed_step(x, x, slopes, sizes, sizes, settings[1], settings[2], settings[3:], moved)
+    return 0
 
 
 @kernel
@@ -159,27 +195,27 @@ def _attack_by_sign(
     rows, last = len(x), len(table) - 1
     block = np.empty(_numbers_needed(table, rows, x.itemsize), x.dtype)
     _lay_out(table, rows, block)
-    table[0, _VALUES], table[0, _SLOPES] = x.ctypes.data, moved.ctypes.data
+    table[0, _VALUES] = x.ctypes.data
+    slopes = atomics.array_at(table[0, _SLOPES], rows, table[0, _WIDTH], x)
     logits = atomics.array_at(table[last, _VALUES], rows, table[last, _WIDTH], x)
     residual = atomics.array_at(table[last, _SLOPES], rows, table[last, _WIDTH], x)
-    _pass_forward(board, table, rows, x, masks, room, threads)
+    _pass_forward(board, table, 0, rows, x, masks, room, threads)
     _argmax(logits, classes[0])
     unusual = _first_not_finite(logits) >= 0
     probabilities = _are_probabilities(logits)
     if not unusual:
         _exponentials_of_others(logits, labels, residual)
         _attack_residual(labels, residual, saturated)
-        _pass_backward(board, table, rows, x, masks, room, threads)
-        unusual = _first_not_finite(moved) >= 0
-        still[:] = _zero_rows(moved)
-    if not unusual:
+        first = _move_inputs(board, table, rows, x, settings, masks, room, threads, slopes, moved)
+        still[:] = _zero_rows(slopes)
         sizes = np.full(rows, settings[0])
-        lower, upper = settings[1], settings[2]
-        _signed_step(x, x, moved, sizes, sizes, lower, upper, settings[3:], moved)
-        unusual = _entries_beyond(moved, x, sizes, lower, upper) > 0
+        unusual = (
+            _first_not_finite(slopes) >= 0
+            or _entries_beyond(moved, x, sizes, settings[1], settings[2]) > 0
+        )
     if not unusual:
         table[0, _VALUES] = moved.ctypes.data
-        _pass_forward(board, table, rows, x, masks, room, threads)
+        _pass_forward(board, table, first, rows, x, masks, room, threads)
         _argmax(logits, classes[1])
         unusual = _first_not_finite(logits) >= 0
     block[0] = 0  # numba frees an array after its last use: not before this line

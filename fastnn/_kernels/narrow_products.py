@@ -202,3 +202,33 @@ def _entering(a, row, height, first, last, ks):
     for k in range(AHEAD):
         ks[count + k] = ks[max(count - 1, 0)]
     return count
+
+
+@kernel
+def _forward_task(task, a, b, out, lists, counts):
+    """Compute one strip of columns of out = a @ b; the last one may overlap the one before."""
+    rows = a.shape[0]
+    height = _group_height(rows)
+    across = _strip_width(height, a.itemsize)
+    column = min(task * across, out.shape[1] - across)
+    for g in range(counts.shape[1]):
+        row = min(g * height, rows - height)
+        _set_strip(a, row, height, lists[g], counts[0, g], b, column, out)
+
+
+@kernel
+def _backward_task(first, last, g, b, h, masked, ks, out):
+    """Compute the columns from `first` to `last` of out = g @ b.T."""
+    rows = g.shape[0]
+    height = _group_height(rows)
+    for i in range(-(-rows // height)):
+        row = min(i * height, rows - height)
+        count = last - first
+        if masked:
+            out[row : row + height, first:last] = 0
+            count = _entering(h, row, height, first, last, ks)
+        else:
+            for k in range(count):
+                ks[k] = first + k
+        for p in range(0, count, DOT_COLUMNS[height]):
+            _set_dots(g, row, height, ks, p, count, b, out)

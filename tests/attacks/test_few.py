@@ -11,9 +11,10 @@ from fastnn._kernels import narrow_passes
 from fastnn._kernels.narrow_products import MOST_ROWS as HIGHEST
 from fastnn.attacks import FGSM, VerificationError, _batch
 
-ROWS = (1, 2, HIGHEST, HIGHEST + 1, narrow_passes.PANELS_FROM, 61, narrow.MOST_ROWS)
-# Too narrow for strips, one layer alone, wide enough for strips and panels, cut off.
-SIZES = [(4, 8, 3), (30, 5), (20, 300, 140, 5), (70, 130, 40, 4)]
+ONCE, PANELS = narrow_passes.READ_ONCE_TO, narrow_passes.PANELS_FROM
+ROWS = (1, 2, HIGHEST, HIGHEST + 1, PANELS, ONCE, ONCE + 1, 61, narrow.MOST_ROWS)
+# Too narrow for strips, one layer alone, wide enough for strips and panels, cut off, in parts.
+SIZES = [(4, 8, 3), (30, 5), (20, 300, 140, 5), (70, 130, 40, 4), (600, 300, 4)]
 EPS = 0.1
 
 
@@ -64,10 +65,12 @@ def test_it_is_the_reference(make_net, rng, dtype, sizes, rows, bounds, taken):
             assert logits[found] >= logits.max() - 1e-4 * (1 + np.abs(logits).max())
 
 
+@pytest.mark.filterwarnings("ignore:the network is right about")
 @pytest.mark.parametrize("threads", [2, 3])
-def test_nothing_depends_on_the_number_of_threads(make_net, rng, monkeypatch, threads):
+@pytest.mark.parametrize("sizes", [(60, 700, 300, 4), (600, 700, 4)])
+def test_nothing_depends_on_the_number_of_threads(make_net, rng, monkeypatch, threads, sizes):
     monkeypatch.setattr(narrow, "_WORTH_SHARING", 0)
-    net = make_net((60, 700, 300, 4))
+    net = make_net(sizes)
     for rows in (1, 7, 90):
         x, labels = batch(rng, net, rows)
         one, many = (

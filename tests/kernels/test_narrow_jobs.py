@@ -14,6 +14,7 @@ from fastnn._engine.masked import masks_shape
 from fastnn._engine.memory import empty
 from fastnn._kernels import (
     atomics,
+    narrow_first_layer,
     narrow_jobs,
     narrow_panels,
     narrow_products,
@@ -297,8 +298,15 @@ def test_tasks_allocate_nothing():
     def uses_numpy(kernel):
         return "np" in getattr(kernel, "py_func", kernel).__code__.co_names
 
-    every = [narrow_jobs, narrow_panels, narrow_steps, packing]
-    outside = {"_serve", "_forward", "_backward", "_backward_and_step"}
+    every = [
+        narrow_first_layer,
+        narrow_jobs,
+        narrow_panels,
+        narrow_products,
+        narrow_steps,
+        packing,
+    ]
+    outside = {"_serve", "_forward", "_backward", "_backward_and_step", "_attack_first_layer"}
     kernels = {
         name: function
         for module in every

@@ -8,15 +8,18 @@ import pytest
 
 from fastnn import reference
 from fastnn._engine.memory import empty
-from fastnn._kernels import narrow_jobs, narrow_passes, packing
+from fastnn._kernels import attack_steps, narrow_jobs, narrow_passes, packing
+from fastnn._kernels import narrow_first_layer as first_layer
 from fastnn._kernels.attack_steps import ROUNDING
 from fastnn._kernels.masked_products import DEPTH, VECTORS
-from fastnn._kernels.narrow_products import MOST_ROWS
+from fastnn._kernels.narrow_first_layer import MOST_INPUTS
+from fastnn._kernels.narrow_products import AHEAD, MOST_ROWS
 from fastnn._kernels.vectors import LINE_BYTES, VECTOR_BYTES
 
 COMPILED = not numba.config.DISABLE_JIT
-ROWS = [1, 3, MOST_ROWS + 1, narrow_passes.PANELS_FROM]
+ROWS = [1, 3, MOST_ROWS + 1, narrow_passes.READ_ONCE_TO, narrow_passes.READ_ONCE_TO + 1]
 SIZES = (12, 270, 130, 4) if COMPILED else (6, 262, 3)  # the plain functions take long
+IN_PARTS, OF_ONE_LAYER = (MOST_INPUTS + 8, 262, 3), (15, 300)
 
 
 def table_of(weights, biases):
@@ -48,11 +51,12 @@ def attack(weights, biases, x, labels, eps, bounds=(-np.inf, np.inf)):
 
 @pytest.mark.parametrize("rows", ROWS)
 @pytest.mark.parametrize("bounds", [(-np.inf, np.inf), (0, 1)])
-def test_fgsm_and_predictions_are_the_references(rng, dtype, rows, bounds):
+@pytest.mark.parametrize("sizes", [SIZES, IN_PARTS, OF_ONE_LAYER])
+def test_fgsm_and_predictions_are_the_references(rng, dtype, rows, bounds, sizes):
     dtype = np.dtype(dtype)
-    parameters = network(rng, SIZES, dtype)
-    x = (rng.random((rows, SIZES[0])) * (rng.random((rows, SIZES[0])) < 0.7)).astype(dtype)
-    labels = rng.integers(0, SIZES[-1], rows)
+    parameters = network(rng, sizes, dtype)
+    x = (rng.random((rows, sizes[0])) * (rng.random((rows, sizes[0])) < 0.7)).astype(dtype)
+    labels = rng.integers(0, sizes[-1], rows)
     state, moved, classes, saturated, still = attack(*parameters, x, labels, 0.1, bounds)
     assert state == narrow_passes.DONE
     assert not saturated.any()
@@ -107,17 +111,18 @@ def test_what_is_not_finite_is_unusual(what, weights, x, eps):
 
 
 @pytest.mark.skipif(COMPILED, reason="a compiled kernel keeps the functions that it has")
-def test_an_entry_that_is_too_far_is_unusual(monkeypatch, rng, dtype):
+@pytest.mark.parametrize(("module", "sizes"), [(attack_steps, (5, 4)), (first_layer, (5, 300))])
+def test_an_entry_that_is_too_far_is_unusual(monkeypatch, rng, dtype, module, sizes):
     """Planted: a step that is too long."""
-    right = narrow_passes._signed_step
+    right = module._stepped
 
-    def wrong(clean, x, gradient, step, eps, *more):
-        right(clean, x, gradient, 2 * step, 2 * eps, *more)
+    def wrong(clean, x, g, length, most_change, *more):
+        return right(clean, x, g, 2 * length, 2 * most_change, *more)
 
     x, labels = rng.random((3, 5)).astype(dtype), np.zeros(3, np.int64)
-    parameters = network(rng, (5, 4), np.dtype(dtype))
+    parameters = network(rng, sizes, np.dtype(dtype))
     assert attack(*parameters, x, labels, 0.1)[0] == narrow_passes.DONE
-    monkeypatch.setattr(narrow_passes, "_signed_step", wrong)
+    monkeypatch.setattr(module, "_stepped", wrong)
     assert attack(*parameters, x, labels, 0.1)[0] == narrow_passes.UNUSUAL
 
 
@@ -161,10 +166,10 @@ def test_the_layers_have_places_of_their_own(rows, dtype):
     begin = block.ctypes.data
     places = sorted(
         (int(place), int(place) + rows * int(line[0]) * dtype.itemsize)
-        for line in table[1:]  # the inputs have an array of their own
-        for place in line[-2:]
+        for i, line in enumerate(table)
+        for place in line[-2 + (i == 0) :]  # the inputs have an array of their own
     )
-    assert len(places) == 6
+    assert len(places) == 7
     assert begin <= places[0][0]
     assert places[-1][1] <= begin + block.nbytes
     for (start, stop), (later, _) in zip(
@@ -172,3 +177,40 @@ def test_the_layers_have_places_of_their_own(rows, dtype):
     ):
         assert start % LINE_BYTES == 0
         assert stop <= later
+
+
+def test_parts_are_small_and_as_many_for_every_thread():
+    for depth, width in ((1, 1), (784, 128), (784, 2048), (3072, 4096), (40_000, 300)):
+        for itemsize in (4, 8):
+            parts = first_layer._part_count(depth, width, itemsize)
+            most = -(-depth // parts)
+            assert most <= MOST_INPUTS
+            assert most * width * itemsize <= first_layer._PART_BYTES + width * itemsize
+            assert parts == 1 or parts % 4 == 0
+    assert first_layer._part_count(784, 2048, 4) == 12
+    assert first_layer._part_count(3, 10**6, 8) == 1  # not fewer than a block of dots
+
+
+@pytest.mark.parametrize("rows", [1, MOST_ROWS + 1])
+@pytest.mark.parametrize("parts", [1, 3])
+def test_the_parts_are_added(rng, dtype, rows, parts):
+    sums, out = rng.random((parts, rows, 9)).astype(dtype), np.full((rows, 9), np.nan, dtype)
+    first_layer._add_parts(sums, out)
+    np.testing.assert_allclose(out, sums.sum(axis=0), rtol=1e-6)
+
+
+def test_a_part_says_nothing_of_other_inputs(rng, dtype):
+    """Inputs beside a part are as they were, and only those of it are in its product."""
+    dtype = np.dtype(dtype)
+    b, g = rng.standard_normal((50, 270)).astype(dtype), rng.standard_normal((2, 270)).astype(dtype)
+    x = rng.random((2, 50)).astype(dtype)
+    slopes, moved, sums = (np.full(s, np.nan, dtype) for s in (x.shape, x.shape, g.shape))
+    settings = np.array([0.25, 0, 1, *ROUNDING[dtype]], dtype)
+    ks = np.zeros(50 + AHEAD, np.int64)
+    first_layer._attack_part(10, 35, g, b, x, settings, ks, slopes, moved, sums)
+    expected = np.clip(x + 0.25 * np.sign(g.astype(np.float64) @ b.T), 0, 1)
+    np.testing.assert_allclose(moved[:, 10:35], expected[:, 10:35], rtol=1e-6)
+    np.testing.assert_allclose(sums, expected[:, 10:35] @ b[10:35], rtol=1e-4, atol=1e-4)
+    for array in (slopes, moved):
+        assert np.isnan(array[:, :10]).all()
+        assert np.isnan(array[:, 35:]).all()

@@ -9,7 +9,8 @@ import numpy as np
 from fastnn._engine.narrow import SharedProducts, Signed
 from fastnn._kernels import narrow_passes
 from fastnn._kernels.attack_steps import ROUNDING
-from fastnn._kernels.narrow_passes import DONE, PANELS_FROM, PROBABILITIES, UNUSUAL
+from fastnn._kernels.narrow_first_layer import MOST_INPUTS
+from fastnn._kernels.narrow_passes import DONE, PROBABILITIES, READ_ONCE_TO, UNUSUAL
 from fastnn._kernels.narrow_products import MOST_ROWS
 from fastnn._kernels.vectors import VECTOR_BYTES
 from fastnn.cli._answers._compare import WIDE, Answer, Array, Kind, answer
@@ -29,8 +30,9 @@ def of_attacks(kind: Kind, rng: np.random.Generator) -> Iterator[Answer]:
             wanted = a.astype(kind).astype(WIDE) @ b.astype(kind).astype(WIDE)
             allowed = 16 * np.finfo(kind).eps * (np.abs(a) @ np.abs(b))
             yield answer("_narrow_product", out, wanted, allowed)
-    for rows in (1, 3, PANELS_FROM):
-        yield from _of_rows(kind, rows, rng)
+    for rows in (1, 3, READ_ONCE_TO, READ_ONCE_TO + 1):
+        yield from _of_rows(kind, rows, 7, rng)
+    yield from _of_rows(kind, MOST_ROWS, MOST_INPUTS + 5, rng)
     yield from _of_states(kind)
 
 
@@ -41,10 +43,10 @@ def _attack(net: MLP, x: Array, labels: Array) -> tuple[int, Signed]:
     return SharedProducts(net, len(x)).attack_by_sign(x, labels, settings, found), found
 
 
-def _of_rows(kind: Kind, rows: int, rng: np.random.Generator) -> Iterator[Answer]:
+def _of_rows(kind: Kind, rows: int, inputs: int, rng: np.random.Generator) -> Iterator[Answer]:
     """Attack so many rows; what is nearly 0 may have either sign, and equal logits any order."""
-    net = MLP.random((7, 300, 5), rng=2, dtype=kind)
-    x, labels = rng.random((rows, 7)).astype(kind), rng.integers(0, 5, rows)
+    net = MLP.random((inputs, 300, 5), rng=2, dtype=kind)
+    x, labels = rng.random((rows, inputs)).astype(kind), rng.integers(0, 5, rows)
     state, found = _attack(net, x, labels)
     yield answer("_attack_by_sign", state, DONE)
     (w, v), (b, c) = ([a.astype(WIDE) for a in arrays] for arrays in (net.weights, net.biases))
