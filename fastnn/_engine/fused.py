@@ -67,7 +67,7 @@ class FusedSteps:
 
     def on(self, team: Team) -> contextlib.AbstractContextManager[None]:
         """Take the steps of the block, on all threads of a team if that is worth it."""
-        return self._shared.on(team, helped=self._helped)
+        return self._shared.on(team.size if self._helped else 1)
 
     def take(self, x: Array, labels: NDArray[np.int64], batch: Rows) -> None:
         """Take the step of one batch."""

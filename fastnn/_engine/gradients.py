@@ -147,9 +147,9 @@ def mean_gradients(
 
     size = min(thread_count(), sums.parts)
     if shared is not None:
-        size = shared.threads(len(x), thread_count())
+        size = narrow.worth_threads(net, len(x), thread_count())
     with Team(size) as team:
-        with contextlib.nullcontext() if shared is None else shared.on(team):
+        with contextlib.nullcontext() if shared is None else shared.on(size):
             sums.add(team, workspaces, x, labels, slice(0, len(x)))
         team.run(divide, sums.slices)
     means = sums.joined()

@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastnn._engine import masked
+from fastnn._engine.crews import crews, new_board
 from fastnn._engine.memory import empty
 from fastnn._engine.network import Network
 from fastnn._kernels import narrow_jobs, narrow_passes, narrow_products
 from fastnn._kernels.masked_products import DEPTH, VECTORS
 from fastnn._kernels.narrow_passes import PANELS_FROM
 from fastnn._kernels.vectors import TARGET, VECTOR_BYTES
-from fastnn._runtime.team import Team
 
 Array = NDArray[Any]
 How = tuple[Array, Array, int, int, Array, bool]  # what `SharedProducts._how` returns
@@ -37,34 +36,27 @@ _WORTH_SHARING = 4_000_000 if TARGET.name.startswith("znver") else 2_500_000
 KEEP_FROM = 4
 
 
-class Signed(NamedTuple):
-    """Arrays for what comes of FGSM on n rows.
+def worth_threads(net: Network, rows: int, most: int) -> int:
+    """Return how many threads, up to `most`, shared products of so many rows are worth."""
+    products = rows * sum(w.size for w in net.weights)
+    return most if products >= _WORTH_SHARING else 1
 
-    Attributes
-    ----------
-    moved : ndarray, shape (n, D)
-        The adversarial inputs.
-    classes : ndarray of int64, shape (2, n)
-        Predictions of the clean and of the adversarial inputs.
-    saturated, still : ndarray of bool, shape (n,)
-        The rows whose true class has a probability that rounds to 1, and those without a gradient.
-    """
 
-    moved: Array
-    classes: NDArray[np.int64]
-    saturated: NDArray[np.bool_]
-    still: NDArray[np.bool_]
+def room_for(rows: int, kind: np.dtype[Any]) -> int:
+    """Return for how many numbers a thread needs room in products of so many rows."""
+    if rows < PANELS_FROM:
+        return 0
+    return (DEPTH + rows) * max(VECTORS) * VECTOR_BYTES // kind.itemsize
 
-    @classmethod
-    def of(cls, x: Array) -> Signed:
-        """Return arrays for the rows of `x`."""
-        n = len(x)
-        classes = np.empty((2, n), np.int64)
-        return cls(np.empty_like(x), classes, np.empty(n, np.bool_), np.empty(n, np.bool_))
+
+def masks_for(net: Network, rows: int) -> NDArray[np.uint64]:
+    """Return an array for the masks of all products of so many rows."""
+    shape = masked.masks_shape(rows, max(net.sizes)) if rows >= PANELS_FROM else (0,)
+    return np.empty(math.prod(shape), np.uint64)
 
 
 class SharedProducts:
-    """Products that the calling thread shares with those of a team.
+    """Products that the calling thread may share with helpers.
 
     Parameters
     ----------
@@ -78,16 +70,12 @@ class SharedProducts:
 
     def __init__(self, net: Network, rows: int, *, steps: bool = False) -> None:
         self._net = net
-        self._board = np.zeros(narrow_jobs.BOARD_SIZE, np.int64)
+        self._board = new_board()
         self._like = np.empty((0, 0), net.dtype)
-        room = masks = 0
-        if rows >= PANELS_FROM:
-            room = (DEPTH + rows) * max(VECTORS) * VECTOR_BYTES // net.dtype.itemsize
-            masks = math.prod(masked.masks_shape(rows, max(net.sizes)))
+        room = room_for(rows, net.dtype)
         if steps:
             room = max(room, narrow_products.BLOCK * (rows + max(net.sizes)))
-        self._room_size, self._masks = room, np.empty(masks, np.uint64)
-        self._room = self._new_room()  # of the calling thread
+        self._room, self._masks = empty((room,), net.dtype), masks_for(net, rows)
         self._threads = 1
         self._keeps = not steps
         self._uses: dict[tuple[int, bool], int] = {}  # of weights, perhaps transposed, in panels
@@ -95,20 +83,6 @@ class SharedProducts:
         self._nothing = np.empty((0, 0, 0), net.dtype)
         self._unpacked: How = self._masks, self._room, 0, 1, self._nothing, False
         self._rows, self._narrowest = 0, 0  # columns that a product of so many rows needs
-
-    def threads(self, rows: int, most: int) -> int:
-        """Return how many threads, up to `most`, a call with so many rows is worth."""
-        products = rows * sum(w.size for w in self._net.weights)
-        return most if products >= _WORTH_SHARING else 1
-
-    def _serve(self, _: int) -> None:
-        """Take part in all products until the block of `on` ends."""
-        narrow_jobs._serve(self._board, self._like, self._masks, self._new_room())
-
-    def _new_room(self) -> Array:
-        """Return what a thread brings to jobs."""
-        size, kind = self._room_size, self._like.dtype
-        return empty((size,), kind) if size else np.empty(0, kind)  # for less time
 
     def _across(self, rows: int, width: int) -> tuple[int, int]:
         """Return the columns of a panel, 0 without panels, and in how many parts its rows go."""
@@ -118,18 +92,25 @@ class SharedProducts:
         return panels
 
     @contextlib.contextmanager
-    def on(self, team: Team, *, helped: bool = True) -> Iterator[None]:
-        """Share the products of the block with all threads of a team, or with none."""
-        self._board[:] = 0
-        _at_work.add(self)
-        self._threads = team.size if helped else 1
-        # No task is left when a product is done, and `_dismiss` ends the service.
-        with team.beside(self._serve, most=None if helped else 0, wait=False):
-            try:
-                yield
-            finally:
-                _at_work.discard(self)
-                narrow_jobs._dismiss(self._board)
+    def on(self, threads: int) -> Iterator[None]:
+        """Share the products of the block with so many threads, the calling one among them.
+
+        They are fewer where other calls have all helpers. Handlers of signals have to be delayed,
+        as a `Team` does, unless there is one thread.
+        """
+        if threads == 1:
+            yield
+            return
+        crew = crews.ready(self._like.dtype, threads - 1)
+        if crew is None or not crew.take(threads - 1, self._room.size):
+            yield
+            return
+        own, self._board, self._threads = self._board, crew.board, threads
+        try:
+            yield
+        finally:
+            self._board, self._threads = own, 1
+            crew.give_back()
 
     def fit(self, rows: int, width: int) -> bool:
         """Say whether a product of so many rows with a matrix of so many columns can be shared."""
@@ -204,46 +185,3 @@ class SharedProducts:
             velocity,
             settings,
         )
-
-    def attack_by_sign(
-        self, x: Array, labels: NDArray[np.int64], settings: Array, found: Signed
-    ) -> int:
-        """Attack rows with FGSM in one kernel; see `narrow_passes._attack_by_sign`.
-
-        Parameters
-        ----------
-        x : ndarray, shape (n, D), C-contiguous and of the network's type
-        labels : ndarray of int64, shape (n,)
-        settings : ndarray, shape (5,)
-        found : Signed
-            Arrays to be filled.
-        """
-        net = self._net
-        table = np.empty((len(net.sizes), narrow_passes.COLUMNS), np.int64)
-        for i, (weights, bias) in enumerate(zip(net.weights, net.biases, strict=True)):
-            narrow_passes._enter_layer(table, i, weights, bias)
-        state: int = narrow_passes._attack_by_sign(
-            self._board,
-            table,
-            x,
-            labels,
-            settings,
-            self._masks,
-            self._room,
-            self._threads,
-            *found,
-        )
-        return state
-
-
-_at_work: set[SharedProducts] = set()
-
-
-def _after_fork_in_child() -> None:
-    """Forget the threads that were inside of a job: the child lacks them, and would wait."""
-    for shared in list(_at_work):
-        shared._board[narrow_jobs._INSIDE] = 0
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

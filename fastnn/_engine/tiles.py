@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fastnn._engine import masked
 from fastnn._engine.narrow import MOST_ROWS as MOST_SHARED
-from fastnn._engine.narrow import SharedProducts
+from fastnn._engine.narrow import SharedProducts, worth_threads
 from fastnn._engine.network import Network
 from fastnn._engine.workspace import Rows, Workspace, Workspaces
 from fastnn._runtime.progress import Progress
@@ -78,10 +78,10 @@ def for_each_tile(
         shared, size = None, min(count, len(every_tile))
     else:
         shared = SharedProducts(net, capacity)
-        size = shared.threads(rows * variants, count)
+        size = worth_threads(net, rows * variants, count)
     with Team(size) as team:
         workspaces = Workspaces(net, capacity, to, shared, direction=direction)
-        helped = contextlib.nullcontext() if shared is None or size == 1 else shared.on(team)
+        helped = contextlib.nullcontext() if shared is None else shared.on(size)
         with helped:
             run_tiles(team, workspaces, x, work, variants=variants, order=order, progress=progress)
 

@@ -1,11 +1,15 @@
-"""Numbers and arrays that two threads share while neither holds the GIL.
+"""Numbers and arrays that two threads share while neither holds the GIL, and how one wakes another.
 
 Numbers are entries of an array of int64. All operations are sequentially consistent. Without the
 compiler the plain functions run, one at a time.
+
+A thread sleeps until a lock is released. The locks are Python's own, which need no GIL: they are
+the same on all systems (`PyThread_acquire_lock` in CPython's `pythread.h`).
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 import time
@@ -18,6 +22,9 @@ from numba.extending import intrinsic, register_jitable
 
 _INTEGER = ir.IntType(64)
 _lock = threading.RLock()
+# The library of `ctypes.pythonapi`, whose functions keep the GIL: a thread would sleep with it.
+_python = ctypes.CDLL("python", handle=ctypes.pythonapi._handle)
+_NO_WAIT, _WAIT = 0, 1  # what `PyThread_acquire_lock` does where the lock is held
 
 
 def _free_lock_in_child() -> None:  # pragma: no cover - lines of a child are not counted
@@ -36,6 +43,23 @@ def add(numbers, i, amount):
         before = int(numbers[i])
         numbers[i] += amount
         return before
+
+
+def exchange(numbers, i, value):
+    """Set entry `i` and return what it was before."""
+    with _lock:
+        before = int(numbers[i])
+        numbers[i] = value
+        return before
+
+
+def claim(numbers, i, owner):
+    """Set entry `i` to its owner if it is 0; return whether it was."""
+    with _lock:
+        free = numbers[i] == 0
+        if free:
+            numbers[i] = owner
+        return bool(free)
 
 
 def load(numbers, i):
@@ -62,6 +86,32 @@ def rest():
     time.sleep(0)
 
 
+def new_lock():
+    """Return the address of a new lock, which is held; MemoryError if there is none."""
+    allocate = _python.PyThread_allocate_lock
+    allocate.restype = ctypes.c_void_p
+    address = allocate()
+    if address is None:
+        raise MemoryError("the system has no more locks")
+    _python.PyThread_acquire_lock(ctypes.c_void_p(address), _NO_WAIT)
+    return address
+
+
+def free_lock(address):
+    """Give a lock back, which no thread uses any more."""
+    _python.PyThread_free_lock(ctypes.c_void_p(int(address)))
+
+
+def acquire(address):
+    """Sleep until the lock at an address is released; it is held again then."""
+    _python.PyThread_acquire_lock(ctypes.c_void_p(int(address)), _WAIT)
+
+
+def release(address):
+    """Wake the thread that sleeps at a lock, or that will."""
+    _python.PyThread_release_lock(ctypes.c_void_p(int(address)))
+
+
 def _place(context, builder, kind, array, i):  # pragma: no cover - for LLVM
     """Return the pointer to an entry of an array of int64."""
     return builder.gep(context.make_array(kind)(context, builder, array).data, [i])
@@ -79,6 +129,29 @@ if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # pragma: no cov
             return builder.atomic_rmw("add", place, args[2], "seq_cst")
 
         return types.int64(numbers, types.int64, types.int64), generate
+
+    @intrinsic
+    def exchange(typing, numbers, i, value):
+        """Type `exchange`: an array of int64 and two integers."""
+
+        def generate(context, builder, signature, args):
+            place = _place(context, builder, signature.args[0], args[0], args[1])
+            return builder.atomic_rmw("xchg", place, args[2], "seq_cst")
+
+        return types.int64(numbers, types.int64, types.int64), generate
+
+    @intrinsic
+    def claim(typing, numbers, i, owner):
+        """Type `claim`: an array of int64 and two integers."""
+
+        def generate(context, builder, signature, args):
+            place = _place(context, builder, signature.args[0], args[0], args[1])
+            done = builder.cmpxchg(place, _INTEGER(0), args[2], "seq_cst", "seq_cst")
+            return context.cast(
+                builder, builder.extract_value(done, 1), types.boolean, types.boolean
+            )
+
+        return types.boolean(numbers, types.int64, types.int64), generate
 
     @intrinsic
     def load(typing, numbers, i):
@@ -131,3 +204,16 @@ if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # pragma: no cov
     def rest():
         """Call the system's function for that."""
         _give_way()
+
+    _acquire = types.ExternalFunction("PyThread_acquire_lock", types.int32(types.intp, types.int32))
+    _release = types.ExternalFunction("PyThread_release_lock", types.void(types.intp))
+
+    @register_jitable
+    def acquire(address):
+        """Call Python's function for that."""
+        _acquire(address, _WAIT)
+
+    @register_jitable
+    def release(address):
+        """Call Python's function for that."""
+        _release(address)

@@ -2,9 +2,10 @@
 
 A job is cut into tasks: strips of columns of a product, or blocks of rows of a matrix. The calling
 thread describes a job on the board, opens it, takes tasks itself, closes it, and waits until no
-other thread is inside. Other threads run `_serve`: as long as a job is open, they enter it and take
-tasks. A thread that is late therefore costs nothing, and no task is given away twice. Each task
-writes its own part of the result, which does not depend on the thread.
+other thread is inside. Other threads, those of `narrow_helpers`, look at the board: as long as a
+job is open, they enter it and take tasks. A thread that is late therefore costs nothing, and no
+task is given away twice. Each task writes its own part of the result, which does not depend on the
+thread.
 
 A task is a strip of columns or a block of rows, whose sums stay in registers, or a panel, which the
 thread packs unless it was kept: that is faster from some dozen rows on.
@@ -34,10 +35,10 @@ from fastnn._kernels.narrow_products import (
 from fastnn._kernels.narrow_steps import _step_task
 
 # Entries of the board that threads change while others read them have a cache line each.
-_OPEN, _NEXT, _INSIDE, _STOP = 0, 8, 16, 24
+_OPEN, _NEXT, _INSIDE, _HELPERS = 0, 8, 16, 24
 _KIND, _TASKS, _ROWS, _DEPTH, _WIDTH, _A, _B, _OUT = range(32, 40)
 _LISTS, _COUNTS, _H, _MASKED, _VELOCITY, _SETTINGS, _ACROSS, _PARTS, _MASKS = range(40, 49)
-_PANELS, _FILLED, _MOVED, _SUMS = range(49, 53)
+_PANELS, _FILLED, _MOVED, _SUMS, _ROOM, _OWNER = range(49, 55)
 BOARD_SIZE = 56
 _FORWARD, _BACKWARD, _ATTACK = 0, 1, 2
 _PATIENCE = 1000  # looks at the board before a thread lets others have its processor
@@ -164,29 +165,6 @@ def _run(board, like, masks, room, ks):
         looks += 1
         if looks > _PATIENCE:
             atomics.rest()
-
-
-@kernel
-def _serve(board, like, masks, room):
-    """Do tasks of every job until `_dismiss` is called."""
-    ks = np.empty(max(BLOCK, MOST_INPUTS) + AHEAD, np.int64)
-    looks = 0
-    while atomics.load(board, _STOP) == 0:
-        looks += 1
-        if atomics.load(board, _OPEN) != 0:
-            atomics.add(board, _INSIDE, 1)
-            if atomics.load(board, _OPEN) != 0:  # not closed before this thread was inside
-                _work(board, like, masks, room, ks)
-            atomics.add(board, _INSIDE, -1)
-            looks = 0
-        elif looks > _PATIENCE:
-            atomics.rest()
-
-
-@kernel
-def _dismiss(board):
-    """Let every `_serve` return."""
-    atomics.store(board, _STOP, 1)
 
 
 @kernel

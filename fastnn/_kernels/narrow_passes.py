@@ -22,7 +22,8 @@ from fastnn._kernels.logits import (
     _first_not_finite,
 )
 from fastnn._kernels.narrow_first_layer import _add_parts, _part_count
-from fastnn._kernels.narrow_jobs import _attack_first_layer, _backward, _forward
+from fastnn._kernels.narrow_helpers import _give_back, _take
+from fastnn._kernels.narrow_jobs import BOARD_SIZE, _attack_first_layer, _backward, _forward
 from fastnn._kernels.narrow_products import AHEAD, _group_height, _set_vector, _strip_width
 from fastnn._kernels.packing import _panel_width
 from fastnn._kernels.vectors import LINE_BYTES, VECTOR_BYTES
@@ -181,17 +182,33 @@ def _move_inputs(board, table, rows, x, settings, masks, room, threads, slopes, 
 
 @kernel
 def _attack_by_sign(
-    board, table, x, labels, settings, masks, room, threads, moved, classes, saturated, still
+    board, posts, table, x, labels, settings, masks, room, moved, classes, saturated, still
 ):
     """Attack the rows of `x` with FGSM, and predict classes of what they were and are.
 
-    `settings` has eps, the bounds, and the two numbers of `ROUNDING`, shape (5,). On exit `moved`
-    has the adversarial inputs, `classes` the clean and the adversarial predictions, shape (2, n);
+    The helpers at `posts` share the products, unless another call has their board. `settings` has
+    eps, the bounds, and the two numbers of `ROUNDING`, shape (5,). On exit `moved` has the
+    adversarial inputs, `classes` the clean and the adversarial predictions, shape (2, n);
     `saturated` and `still` are as `_attack_residual` and `_zero_rows` have them.
 
     Returns `UNUSUAL` where logits or derivatives are not finite, or adversarial inputs are too far
     from the clean ones; `PROBABILITIES` where the clean logits look like some; else `DONE`.
     """
+    helped = len(posts) > 0 and _take(board, posts, moved.ctypes.data, room.size)
+    if not helped:
+        board, posts = np.zeros(BOARD_SIZE, np.int64), posts[:0]
+    shared = masks, room, 1 + len(posts)
+    state = _attack(board, table, x, labels, settings, *shared, moved, classes, saturated, still)
+    if helped:
+        _give_back(board)
+    return state
+
+
+@kernel
+def _attack(
+    board, table, x, labels, settings, masks, room, threads, moved, classes, saturated, still
+):
+    """Do what `_attack_by_sign` does, with a board that is taken, for so many threads."""
     rows, last = len(x), len(table) - 1
     block = np.empty(_numbers_needed(table, rows, x.itemsize), x.dtype)
     _lay_out(table, rows, block)

@@ -47,10 +47,6 @@ class Job:
         if not self._claim.acquire(blocking=False):
             self._done.acquire()
 
-    def leave(self) -> None:
-        """Take the work back if no helper has begun it, else let it end by itself."""
-        self._claim.acquire(blocking=False)
-
     def lose(self) -> None:
         """In a forked child: give up work that a thread of the parent has begun."""
         if not self._claim.acquire(blocking=False) and self._done.locked():

@@ -119,9 +119,7 @@ class Team:
         with self.beside(work, most=len(items) - 1):
             work(0)
 
-    def beside(
-        self, work: Callable[[int], None], *, most: int | None = None, wait: bool = True
-    ) -> Beside:
+    def beside(self, work: Callable[[int], None], *, most: int | None = None) -> Beside:
         """Return a context during which every helper calls ``work(worker)``, worker = 1, 2, ...
 
         The block begins before the helpers are awake. At its end, a helper that has not begun does
@@ -133,37 +131,41 @@ class Team:
         work : callable
         most : int, optional
             Use no more helpers than this. Default: all, one fewer than threads.
-        wait : bool, optional
-            False for work that ends by itself at the end of the block, and writes nothing from then
-            on: to wait until a helper has the GIL once more takes some 40 microseconds. Its
-            exceptions are lost.
         """
         count = self.size - 1 if most is None else min(self.size - 1, most)
-        return Beside(self._ready(count) if count > 0 else [], work, wait=wait)
+        return Beside(self._ready(count) if count > 0 else [], work)
 
     def _ready(self, count: int) -> list[Helper]:
         """Return up to `count` helpers, off the core of the caller."""
         if len(self._helpers) < count:
             self._helpers += helpers.take(count - len(self._helpers))
         ready = self._helpers[:count]
-        if ready and not _pinning.get() and hasattr(os, "sched_getaffinity"):
-            for helper in ready:
-                helper.keep_on(frozenset(os.sched_getaffinity(0)))
-        elif ready and hasattr(os, "sched_getaffinity"):
-            here, all_cores = current_processor(), cores(frozenset(os.sched_getaffinity(0)))
-            others = [core for core in all_cores if here not in core]
-            anywhere = frozenset[int]().union(*(others or all_cores))
-            each = len(ready) == len(others)  # then each has a core of its own
-            for k, helper in enumerate(ready):
-                helper.keep_on(others[k] if each else anywhere)
+        place(ready)
         return ready
+
+
+def place(ready: Sequence[Helper]) -> None:
+    """Let helpers run where the caller may, but not on its own core."""
+    if not ready or not hasattr(os, "sched_getaffinity"):
+        return
+    allowed = frozenset(os.sched_getaffinity(0))
+    if not _pinning.get():
+        for helper in ready:
+            helper.keep_on(allowed)
+        return
+    here, all_cores = current_processor(), cores(allowed)
+    others = [core for core in all_cores if here not in core]
+    anywhere = frozenset[int]().union(*(others or all_cores))
+    each = len(ready) == len(others)  # then each has a core of its own
+    for k, helper in enumerate(ready):
+        helper.keep_on(others[k] if each else anywhere)
 
 
 class Beside:
     """Helpers at work during a `with` block; see `Team.beside`."""
 
-    def __init__(self, ready: list[Helper], work: Callable[[int], None], *, wait: bool) -> None:
-        self._ready, self._wait = ready, wait
+    def __init__(self, ready: list[Helper], work: Callable[[int], None]) -> None:
+        self._ready = ready
         self._jobs = [Job(work, worker) for worker in range(1, len(ready) + 1)]
 
     def __enter__(self) -> None:
@@ -177,11 +179,8 @@ class Beside:
         trace: TracebackType | None,
     ) -> None:
         for job in self._jobs:
-            if self._wait:
-                job.end()
-            else:
-                job.leave()
+            job.end()
         errors = [job.error for job in self._jobs if job.error is not None]
         self._jobs.clear()
-        if errors and error is None and self._wait:
+        if errors and error is None:
             raise errors[0]

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn import _checks
-from fastnn._engine.narrow import MOST_ROWS, SharedProducts, Signed
+from fastnn._engine.few import Signed, attack_by_sign
+from fastnn._engine.narrow import MOST_ROWS
 from fastnn._kernels import attack_steps, narrow_passes
-from fastnn._runtime.team import Team
 from fastnn.attacks._fgsm import FGSM
 from fastnn.attacks._function import floats
 from fastnn.attacks._tally import Tally, Task
@@ -32,13 +32,7 @@ def attack_few(net: MLP, x: Array, tally: Tally, threads: int) -> bool:
     limits = _checks.bounds_in(kind, task.bounds)
     settings = np.array([task.eps[0], *limits, *attack_steps.ROUNDING[kind]], kind)
     found = Signed.of(x)
-    shared = SharedProducts(net, rows)
-    size = shared.threads(rows, threads)
-    if size == 1:  # nothing of Python runs in the kernel
-        state = shared.attack_by_sign(x, task.labels, settings, found)
-    else:
-        with Team(size) as team, shared.on(team):
-            state = shared.attack_by_sign(x, task.labels, settings, found)
+    state = attack_by_sign(net, x, task.labels, settings, found, threads)
     if state == narrow_passes.UNUSUAL:
         return False
     numbers = np.arange(rows)

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ import pytest
 import fastnn
 from fastnn import MLP, reference
 from fastnn._engine import fused, narrow
+from fastnn._engine.crews import crews
 from fastnn._engine.fused import FusedSteps
 from fastnn._runtime.team import Team
 
@@ -111,7 +111,7 @@ def test_weights_of_many_products_are_packed_once(rng, threads):
     net = MLP.random(sizes, rng=rng, dtype=np.float64)
     shared = narrow.SharedProducts(net, rows)
     kept = [weights.copy() for weights in net.weights]
-    with Team(threads) as team, shared.on(team):
+    with Team(threads), shared.on(threads):
         for use in range(narrow.KEEP_FROM + 2):
             for i, weights in enumerate(kept[:2]):
                 if use == narrow.KEEP_FROM:
@@ -130,7 +130,7 @@ def test_weights_that_move_or_have_few_rows_are_read_as_they_are(rng):
     for rows, steps in ((narrow.PANELS_FROM, True), (narrow.PANELS_FROM - 1, False)):
         shared = narrow.SharedProducts(net, rows, steps=steps)
         a, out = np.ones((rows, 20), np.float32), np.empty((rows, 300), np.float32)
-        with Team(1) as team, shared.on(team):
+        with shared.on(1):
             assert shared.fit(rows, 300)
             for _ in range(2 * narrow.KEEP_FROM):
                 shared.multiply(a, 0, out)
@@ -148,11 +148,13 @@ def test_an_error_in_the_block_lets_the_helpers_go(rng):
     net = MLP.random(SIZES, rng=rng)
     shared = narrow.SharedProducts(net, 4)
     for _ in range(3):
-        with pytest.raises(ZeroDivisionError), Team(3) as team, shared.on(team):
+        with pytest.raises(ZeroDivisionError), Team(3), shared.on(3):
             1 / 0  # noqa: B018
+    assert crews.at_work == 0
     x = rng.random((4, 20), np.float32)
     out = np.empty((4, 300), np.float32)
-    with Team(2) as team, shared.on(team):
+    with Team(2), shared.on(2):
+        assert crews.at_work
         shared.multiply(x, 0, out)
     np.testing.assert_allclose(out, x @ net.weights[0], rtol=1e-5, atol=1e-6)
 
@@ -160,15 +162,12 @@ def test_an_error_in_the_block_lets_the_helpers_go(rng):
 def test_a_network_that_is_small_has_no_helpers(monkeypatch, rng):
     monkeypatch.undo()
     small, large = MLP.random((4, 8, 3), rng=rng), MLP.random((784, 2048, 512, 10), rng=rng)
-    assert narrow.SharedProducts(small, 10).threads(narrow.MOST_ROWS, 8) == 1
-    assert narrow.SharedProducts(large, 10).threads(10, 8) == 8
+    assert narrow.worth_threads(small, narrow.MOST_ROWS, 8) == 1
+    assert narrow.worth_threads(large, 10, 8) == 8
     for net, helped in ((small, False), (large, True)):
         steps = FusedSteps(net, 10, learning_rate=0.1, momentum=0.0, l2=0.0)
-        served = []
-        monkeypatch.setattr(steps._shared, "_serve", served.append)
         with Team(2) as team, steps.on(team):
-            time.sleep(0.2)
-        assert bool(served) is helped
+            assert bool(crews.at_work) is helped
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
@@ -185,7 +184,7 @@ net = MLP.random((20, 300))
 a, out = np.ones((2, 20), np.float32), np.zeros((2, 300), np.float32)
 shared = narrow.SharedProducts(net, 2)
 assert shared.fit(2, 300)
-with Team(1) as team, shared.on(team):
+with Team(2), shared.on(2):
     shared.multiply(a, 0, out)
     shared._board[narrow_jobs._INSIDE] = 1  # a thread that is late
     child = os.fork()

@@ -249,17 +249,19 @@ def affinity() -> dict[int, set[int]]:
 
 def no_thread_left() -> None:
     """Raise where a helper is still at work, or a thread of a call lives on that is not parked."""
+    from fastnn._engine.crews import crews
     from fastnn._runtime.helpers import helpers
 
-    if helpers.at_work:
-        raise BrokeError(f"{helpers.at_work} helpers are still at work")
+    if helpers.at_work or crews.at_work:
+        raise BrokeError(f"{helpers.at_work + crews.at_work} helpers are still at work")
     end = time.monotonic() + _GRACE
     while True:
         names = [t.name for t in threading.enumerate() if t.name.startswith("fastnn")]
-        if len(names) <= helpers.parked:
+        parked = helpers.parked + crews.parked
+        if len(names) <= parked:
             return
         if time.monotonic() > end:
-            raise BrokeError(f"threads are left: {names}, parked: {helpers.parked}")
+            raise BrokeError(f"threads are left: {names}, parked: {parked}")
         time.sleep(0.001)
 
 

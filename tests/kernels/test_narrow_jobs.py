@@ -15,6 +15,7 @@ from fastnn._engine.memory import empty
 from fastnn._kernels import (
     atomics,
     narrow_first_layer,
+    narrow_helpers,
     narrow_jobs,
     narrow_panels,
     narrow_products,
@@ -52,20 +53,30 @@ def masks():
 
 @contextlib.contextmanager
 def served(board, like, threads):
-    """Let threads serve while the block runs."""
+    """Let threads help while the block runs."""
+    posts = np.zeros((threads, narrow_helpers.POST_SIZE), np.int64)
+    for post in posts:
+        post[narrow_helpers._LOCK] = atomics.new_lock()
     helpers = [
-        threading.Thread(target=narrow_jobs._serve, args=(board, like, masks(), room(like.dtype)))
-        for _ in range(threads)
+        threading.Thread(
+            target=narrow_helpers._attend, args=(board, post, number, like[:0], masks())
+        )
+        for number, post in enumerate(posts)
     ]
     for helper in helpers:
         helper.start()
+    addresses = np.array([post.ctypes.data for post in posts], np.int64)
+    assert narrow_helpers._take(board, addresses, 1, room(like.dtype).size)
     try:
         yield
     finally:
-        narrow_jobs._dismiss(board)
+        narrow_helpers._give_back(board)
+        assert narrow_helpers._end(board, addresses)
         for helper in helpers:
             helper.join(60)
             assert not helper.is_alive()
+        for post in posts:
+            atomics.free_lock(post[narrow_helpers._LOCK])
 
 
 def no_panels(dtype):
@@ -300,13 +311,21 @@ def test_tasks_allocate_nothing():
 
     every = [
         narrow_first_layer,
+        narrow_helpers,
         narrow_jobs,
         narrow_panels,
         narrow_products,
         narrow_steps,
         packing,
     ]
-    outside = {"_serve", "_forward", "_backward", "_backward_and_step", "_attack_first_layer"}
+    outside = {
+        "_attend",
+        "_new_room",
+        "_forward",
+        "_backward",
+        "_backward_and_step",
+        "_attack_first_layer",
+    }
     kernels = {
         name: function
         for module in every
@@ -316,7 +335,7 @@ def test_tasks_allocate_nothing():
     }
     assert {name for name, kernel in kernels.items() if uses_numpy(kernel)} <= outside
     assert outside < set(kernels)
-    assert uses_numpy(narrow_jobs._serve)  # as it would be found
+    assert uses_numpy(narrow_helpers._attend)  # as it would be found
 
 
 @pytest.mark.parametrize("height", range(1, MOST_ROWS + 1))

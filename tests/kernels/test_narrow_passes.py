@@ -44,8 +44,10 @@ def attack(weights, biases, x, labels, eps, bounds=(-np.inf, np.inf)):
     room = empty(((DEPTH + rows) * max(VECTORS) * VECTOR_BYTES // kind.itemsize,), kind)
     settings = np.array([eps, *bounds, *ROUNDING[kind]], kind)
     table, found = table_of(weights, biases), (moved, classes, saturated, still)
-    shared = masks, room, 1
-    state = narrow_passes._attack_by_sign(board, table, x, labels, settings, *shared, *found)
+    posts = np.empty(0, np.int64)
+    state = narrow_passes._attack_by_sign(
+        board, posts, table, x, labels, settings, masks, room, *found
+    )
     return state, *found
 
 

@@ -488,39 +488,6 @@ def test_the_end_of_the_block_waits_for_a_helper_that_has_begun(own_helpers):
     assert ended == [True]
 
 
-def test_a_helper_that_ends_by_itself_is_not_waited_for_and_serves_the_next_call(
-    own_helpers, started
-):
-    begun, go, ended, again = threading.Event(), threading.Event(), [], threading.Event()
-
-    def work(_):
-        begun.set()
-        go.wait(60)
-        ended.append(True)
-        raise KeyError  # nobody is there to hear of it
-
-    with Team(2) as mine, mine.beside(work, wait=False):
-        assert begun.wait(60)
-    assert ended == []
-    assert (own_helpers.at_work, own_helpers.parked) == (0, 1)
-    with Team(2) as mine, mine.beside(lambda _: again.set()):
-        go.set()
-        assert again.wait(60)
-    assert ended == [True]
-    assert len(started) == 1
-
-
-def test_a_helper_that_is_late_does_not_begin_where_nobody_waits(own_helpers, monkeypatch):
-    begun = []
-    with Team(2) as mine:
-        monkeypatch.setattr(Helper, "_wake_up", lambda _: None)  # as if it slept for long
-        with mine.beside(begun.append, wait=False):
-            late = mine._helpers[0].job
-        monkeypatch.undo()
-        late.do()
-    assert begun == []
-
-
 @pytest.mark.parametrize("inside", [False, True])
 def test_the_error_of_the_block_comes_before_that_of_a_helper(own_helpers, inside):
     begun = threading.Event()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fastnn._engine.narrow import SharedProducts, Signed
+from fastnn._engine.few import Signed, attack_by_sign
 from fastnn._kernels import narrow_passes
 from fastnn._kernels.attack_steps import ROUNDING
 from fastnn._kernels.narrow_first_layer import MOST_INPUTS
@@ -36,11 +36,11 @@ def of_attacks(kind: Kind, rng: np.random.Generator) -> Iterator[Answer]:
     yield from _of_states(kind)
 
 
-def _attack(net: MLP, x: Array, labels: Array) -> tuple[int, Signed]:
+def _attack(net: MLP, x: Array, labels: Array, threads: int = 1) -> tuple[int, Signed]:
     """Return the state and what was found."""
     settings = np.array([_EPS, 0, 1, *ROUNDING[net.dtype]], net.dtype)
     found = Signed.of(x)
-    return SharedProducts(net, len(x)).attack_by_sign(x, labels, settings, found), found
+    return attack_by_sign(net, x, labels, settings, found, threads), found
 
 
 def _of_rows(kind: Kind, rows: int, inputs: int, rng: np.random.Generator) -> Iterator[Answer]:

@@ -110,7 +110,7 @@ def _of_so_many(
     a[:, 5:30] = 0  # so many that some blocks have hardly a column
     g = rng.standard_normal((rows, width)).astype(kind)
     shared = SharedProducts(net, rows, steps=True)
-    with Team(threads) as team, shared.on(team):
+    with Team(threads), shared.on(threads):
         if not shared.fit(rows, width):
             return
         out = np.full((rows, width), np.nan, kind)
@@ -135,7 +135,7 @@ def _of_kept_panels(kind: Kind, rows: int, rng: np.random.Generator) -> Iterator
     shared = SharedProducts(net, rows)
     out, back = np.empty((rows, 300), kind), np.empty_like(a)
     g = rng.standard_normal(out.shape).astype(kind)
-    with Team(1) as team, shared.on(team):
+    with shared.on(1):
         for _ in range(KEEP_FROM + 1):
             out[:] = back[:] = np.nan
             shared.multiply(a, 0, out)
