@@ -5,7 +5,8 @@
   need e**x, `logits` on rows of logits, `attack_steps` on adversarial inputs, `descent` on
   parameters, and `masked_products` multiplies matrices and leaves out zeros.
 - `narrow_products` multiplies a few rows, and `narrow_jobs` has several threads share such a
-  product, by the `atomics`. `vectors` is for those that write machine code with LLVM's builder.
+  product, by the `atomics`; `narrow_helpers` are these threads. `narrow_passes` makes all passes of
+  an attack of a few rows. `vectors` is for those that write machine code with LLVM's builder.
 
 A kernel takes contiguous arrays of one floating type, checks nothing, and writes into its last
 argument or, where its docstring says so, in place. Each works on the rows that it is given, on one

@@ -1,6 +1,6 @@
 """FGSM of a few rows is one kernel, which agrees with the reference; tiles name what is wrong."""
 
-from functools import partialmethod
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from fastnn import MLP, adversarial_accuracy, reference
 from fastnn._engine import narrow
 from fastnn._kernels import narrow_passes
 from fastnn._kernels.narrow_products import MOST_ROWS as HIGHEST
-from fastnn.attacks import FGSM, VerificationError, _batch
+from fastnn.attacks import FGSM, VerificationError, _batch, _few
 
 ONCE, PANELS = narrow_passes.READ_ONCE_TO, narrow_passes.PANELS_FROM
 ROWS = (1, 2, HIGHEST, HIGHEST + 1, PANELS, ONCE, ONCE + 1, 61, narrow.MOST_ROWS)
@@ -196,19 +196,19 @@ def test_a_wrong_answer_is_found_by_a_second_count(make_net, rng, monkeypatch, r
     net = make_net((30, 90, 5))
     x, labels = batch(rng, net, 5)
     adversarial_accuracy(net, x, labels, EPS, verify=1)
-    right = narrow.SharedProducts.attack_by_sign
+    right = _few.attack_by_sign
 
-    def moved(self, x, labels, settings, found):
-        state = right(self, x, labels, settings, found)
+    def moved(net, x, labels, settings, found, threads):
+        state = right(net, x, labels, settings, found, threads)
         found.moved[row, 3] = 2 * x[row, 3] - found.moved[row, 3]
         return state
 
-    def counted(self, x, labels, settings, found, k=0):
-        state = right(self, x, labels, settings, found)
+    def counted(net, x, labels, settings, found, threads, k=0):
+        state = right(net, x, labels, settings, found, threads)
         found.classes[k, row] = (found.classes[k, row] + 1) % 5
         return state
 
-    for wrong in (moved, counted, partialmethod(counted, k=1)):
-        monkeypatch.setattr(narrow.SharedProducts, "attack_by_sign", wrong)
+    for wrong in (moved, counted, partial(counted, k=1)):
+        monkeypatch.setattr(_few, "attack_by_sign", wrong)
         with pytest.raises(VerificationError, match=f"^row {row}"):
             adversarial_accuracy(net, x, labels, EPS, verify=1)
