@@ -27,10 +27,12 @@ Integers = NDArray[np.int64]
 _MOST = os.cpu_count() or 1  # helpers for numbers of one type
 
 
-def new_board() -> Integers:
-    """Return a board without a job."""
+def new_board(*, ended: bool = False) -> Integers:
+    """Return a board without a job, perhaps one whose helpers are to end."""
     board = empty((narrow_jobs.BOARD_SIZE,), np.int64)
     board[:] = 0
+    if ended:
+        narrow_helpers._end(board, np.empty(0, np.int64))
     return board
 
 
@@ -66,6 +68,8 @@ class Crew:
 
     def grow(self, count: int) -> None:
         """Start threads until there are `count`, or fewer where the system starts no more."""
+        if not self.helpers:  # so that the first call loads or compiles their kernel, not they
+            self._attend_at(new_board(ended=True), np.zeros(narrow_helpers.POST_SIZE, np.int64), 0)
         with contextlib.suppress(RuntimeError):
             while len(self.helpers) < count:
                 helper, post = Helper(), empty((narrow_helpers.POST_SIZE,), np.int64)
@@ -78,8 +82,12 @@ class Crew:
 
     def _attend(self, number: int) -> None:
         """Do tasks whenever the board is taken, in the thread of a helper."""
+        self._attend_at(self.board, self._own_posts[number], number)
+
+    def _attend_at(self, board: Integers, post: Integers, number: int) -> None:
+        """Do tasks whenever a board is taken."""
         like, masks = np.empty((0, 0), self._kind), np.empty(0, np.uint64)
-        narrow_helpers._attend(self.board, self._own_posts[number], number, like, masks)
+        narrow_helpers._attend(board, post, number, like, masks)
 
     def end(self) -> bool:
         """End the helpers; False if a call has them."""

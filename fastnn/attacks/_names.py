@@ -39,8 +39,11 @@ def name_of(attack: Attack) -> str:
 
 def names_of(attack: Attack) -> tuple[str, ...]:
     """Return the names of the attacks in turn, or of the one; all are different."""
+    parts = attack._parts()
+    if len(parts) == 1:  # the usual case, for less time
+        return (name_of(parts[0]),)
     names: list[str] = []
-    for one in attack._parts():
+    for one in parts:
         name = name_of(one)
         again = sum(other == name or other.startswith(f"{name} no. ") for other in names)
         names.append(f"{name} no. {again + 1}" if again else name)

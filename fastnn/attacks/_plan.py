@@ -61,7 +61,7 @@ def plan_of(
 ) -> Plan:
     """Return what is asked for, after checks."""
     chosen, asked, limits = attack_of(attack), _checks.eps(eps), _checks.bounds(bounds)
-    used, grid = np.atleast_1d(asked), None
+    used, grid = np.array(asked, np.float64, ndmin=1), None
     if lattice is not None:
         grid = Lattice.of(lattice, used, norms_of(chosen), limits)
         used = grid.eps

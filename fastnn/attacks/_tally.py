@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -101,7 +102,6 @@ class Tally:
 
     def __init__(self, task: Task, width: int) -> None:
         self.task = task
-        self._budget = Budget(norms_of(task.attack), task.bounds)
         shape = len(task.eps), len(task.labels)
         in_turn = len(task.stages) > 1
         silent = (Attack.answers, FGSM.answers)
@@ -114,7 +114,17 @@ class Tally:
         self.progress = np.zeros(shape, np.int8) if tells else None
         self.inputs = np.empty((*shape, width), task.eps.dtype) if task.keep else None
         self.signs = Signs()
-        self.probed = probe_norm(task.attack)
+
+    # Both are asked for where tiles are attacked, but not where one kernel has attacked a few rows.
+    @functools.cached_property
+    def probed(self) -> str | None:
+        """The norm in which FGSM is tried on what is left, or None."""
+        return probe_norm(self.task.attack)
+
+    @functools.cached_property
+    def _budget(self) -> Budget:
+        """What limits adversarial inputs."""
+        return Budget(norms_of(self.task.attack), self.task.bounds)
 
     def add(self, ws: Workspace, rows: Rows, known: Clean) -> None:
         """Attack the samples in `ws` with every eps, and store what comes of it.
