@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
 import os
 import threading
 from typing import Any
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn._engine.memory import empty
-from fastnn._kernels import atomics, narrow_helpers, narrow_jobs
+from fastnn._kernels import narrow_helpers, narrow_jobs
 from fastnn._runtime.helpers import Helper, Job
 from fastnn._runtime.signals import DeferredSignals
 from fastnn._runtime.team import place
@@ -34,6 +35,22 @@ def new_board(*, ended: bool = False) -> Integers:
     if ended:
         narrow_helpers._end(board, np.empty(0, np.int64))
     return board
+
+
+def new_lock() -> int:
+    """Return the address of a new lock of Python's, which is held."""
+    allocate = ctypes.pythonapi.PyThread_allocate_lock
+    allocate.restype = ctypes.c_void_p
+    address: int | None = allocate()
+    if address is None:
+        raise MemoryError("the system has no more locks")
+    ctypes.pythonapi.PyThread_acquire_lock(ctypes.c_void_p(address), 0)
+    return address
+
+
+def free_lock(address: Any) -> None:
+    """Give a lock back, which no thread uses any more."""
+    ctypes.pythonapi.PyThread_free_lock(ctypes.c_void_p(int(address)))
 
 
 class Crew:
@@ -74,7 +91,7 @@ class Crew:
             while len(self.helpers) < count:
                 helper, post = Helper(), empty((narrow_helpers.POST_SIZE,), np.int64)
                 post[:] = 0
-                post[narrow_helpers._LOCK] = atomics.new_lock()
+                post[narrow_helpers._LOCK] = new_lock()
                 self._own_posts.append(post)
                 helper.give(Job(self._attend, len(self.helpers)))
                 self.helpers.append(helper)
@@ -105,7 +122,7 @@ class Crew:
     def __del__(self) -> None:
         # A helper holds its crew for as long as it may use a lock.
         for post in self._own_posts:
-            atomics.free_lock(post[narrow_helpers._LOCK])
+            free_lock(post[narrow_helpers._LOCK])
 
 
 class Crews:

@@ -32,6 +32,9 @@ MOST_ROWS = 160
 # Measured: the multiply-adds of a pass from which a second thread saves more than it costs. On
 # Zen 5 one thread takes 0.4 ms for an image in the network of part 2, on an Intel server 1.3 ms.
 _WORTH_SHARING = 4_000_000 if TARGET.name.startswith("znver") else 2_500_000
+# To wake a helper takes its caller 8 to 13 us (measured with up to 15 of them on two cores). One
+# thread needs 0.1 to 0.2 ms for so many multiply-adds of a single image.
+_WORTH_A_HELPER = 700_000
 # Measured: from so many products on, new memory for their weights' panels is worth it.
 KEEP_FROM = 4
 
@@ -39,7 +42,7 @@ KEEP_FROM = 4
 def worth_threads(net: Network, rows: int, most: int) -> int:
     """Return how many threads, up to `most`, shared products of so many rows are worth."""
     products = rows * sum(w.size for w in net.weights)
-    return most if products >= _WORTH_SHARING else 1
+    return min(most, max(2, products // _WORTH_A_HELPER)) if products >= _WORTH_SHARING else 1
 
 
 def room_for(rows: int, kind: np.dtype[Any]) -> int:

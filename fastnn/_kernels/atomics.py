@@ -24,7 +24,7 @@ _INTEGER = ir.IntType(64)
 _lock = threading.RLock()
 # The library of `ctypes.pythonapi`, whose functions keep the GIL: a thread would sleep with it.
 _python = ctypes.CDLL("python", handle=ctypes.pythonapi._handle)
-_NO_WAIT, _WAIT = 0, 1  # what `PyThread_acquire_lock` does where the lock is held
+_WAIT = 1  # of `PyThread_acquire_lock`
 
 
 def _free_lock_in_child() -> None:  # pragma: no cover - lines of a child are not counted
@@ -84,22 +84,6 @@ def array_at(address, rows, columns, like):
 def rest():
     """Let other threads have the processor, if some are waiting for it."""
     time.sleep(0)
-
-
-def new_lock():
-    """Return the address of a new lock, which is held; MemoryError if there is none."""
-    allocate = _python.PyThread_allocate_lock
-    allocate.restype = ctypes.c_void_p
-    address = allocate()
-    if address is None:
-        raise MemoryError("the system has no more locks")
-    _python.PyThread_acquire_lock(ctypes.c_void_p(address), _NO_WAIT)
-    return address
-
-
-def free_lock(address):
-    """Give a lock back, which no thread uses any more."""
-    _python.PyThread_free_lock(ctypes.c_void_p(int(address)))
 
 
 def acquire(address):

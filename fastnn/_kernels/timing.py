@@ -7,7 +7,15 @@ from typing import Self
 
 from numba.core import event
 
-_LOCK = "numba:compiler_lock"  # held while a kernel is compiled or loaded
+# Hears when a kernel is compiled or loaded, for as long as the process lives: to register a
+# listener for every call would take a twentieth of a small one.
+_listener = event.TimingListener()
+event.register("numba:compiler_lock", _listener)
+
+
+def _heard() -> float:
+    """Return the seconds that compilations and loadings have taken which are done by now."""
+    return _listener.duration if _listener.done else 0.0
 
 
 class Clock:
@@ -23,15 +31,11 @@ class Clock:
     compiling = 0.0
 
     def __enter__(self) -> Self:
-        self._start = time.perf_counter()
-        self._listener = event.TimingListener()
-        event.register(_LOCK, self._listener)
+        self._before, self._start = _heard(), time.perf_counter()
         return self
 
     def __exit__(self, *_: object) -> None:
-        event.unregister(_LOCK, self._listener)
         total = time.perf_counter() - self._start
-        # Where another thread was compiling when the block began, the listener heard the end alone.
-        heard = self._listener.duration if self._listener.done else 0.0
-        self.compiling = min(max(heard, 0.0), total)
+        # What another thread had begun to compile before the block may be longer than the block.
+        self.compiling = min(_heard() - self._before, total)
         self.working = total - self.compiling

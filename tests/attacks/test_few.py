@@ -70,6 +70,7 @@ def test_it_is_the_reference(make_net, rng, dtype, sizes, rows, bounds, taken):
 @pytest.mark.parametrize("sizes", [(60, 700, 300, 4), (600, 700, 4)])
 def test_nothing_depends_on_the_number_of_threads(make_net, rng, monkeypatch, threads, sizes):
     monkeypatch.setattr(narrow, "_WORTH_SHARING", 0)
+    monkeypatch.setattr(narrow, "_WORTH_A_HELPER", 1)
     net = make_net(sizes)
     for rows in (1, 7, 90):
         x, labels = batch(rng, net, rows)

@@ -25,6 +25,7 @@ def crews(monkeypatch):
     monkeypatch.setattr(few, "crews", own)
     monkeypatch.setattr(narrow, "crews", own)
     monkeypatch.setattr(narrow, "_WORTH_SHARING", 0)
+    monkeypatch.setattr(narrow, "_WORTH_A_HELPER", 1)
     yield own
     assert own.at_work == 0
     own.end_all()
@@ -132,6 +133,14 @@ def test_where_no_thread_starts_a_call_works_alone(crews, make_net, monkeypatch)
     monkeypatch.undo()
 
 
+def test_a_system_without_locks_is_an_error(crews, make_net, monkeypatch):
+    net = make_net((20, 300, 4))
+    monkeypatch.setattr(module.ctypes.pythonapi, "PyThread_allocate_lock", lambda: None)
+    with pytest.raises(MemoryError, match="no more locks"):
+        attack(net)
+    monkeypatch.undo()
+
+
 def test_after_their_end_no_crew_is_made(crews, make_net):
     attack(make_net((20, 300, 4)))
     threads = [h._thread for crew in crews._every() for h in crew.helpers]
@@ -165,6 +174,7 @@ import fastnn
 from fastnn._engine import fused, narrow
 from fastnn._engine.crews import crews
 narrow._WORTH_SHARING = fused._WORTH_SHARING = 0
+narrow._WORTH_A_HELPER = 1
 net = fastnn.MLP.random((20, 300, 4), rng=0)
 x = np.random.default_rng(0).random((3, 20), np.float32)
 def attack():

@@ -20,6 +20,7 @@ SIZES = (20, 300, 140, 5)
 @pytest.fixture(autouse=True)
 def _share_everything(monkeypatch):
     monkeypatch.setattr(narrow, "_WORTH_SHARING", 0)
+    monkeypatch.setattr(narrow, "_WORTH_A_HELPER", 1)
     monkeypatch.setattr(fused, "_WORTH_SHARING", 0)
 
 
@@ -164,6 +165,8 @@ def test_a_network_that_is_small_has_no_helpers(monkeypatch, rng):
     small, large = MLP.random((4, 8, 3), rng=rng), MLP.random((784, 2048, 512, 10), rng=rng)
     assert narrow.worth_threads(small, narrow.MOST_ROWS, 8) == 1
     assert narrow.worth_threads(large, 10, 8) == 8
+    assert narrow.worth_threads(large, 1, 8) == 3
+    assert narrow.worth_threads(large, 1, 2) == 2
     for net, helped in ((small, False), (large, True)):
         steps = FusedSteps(net, 10, learning_rate=0.1, momentum=0.0, l2=0.0)
         with Team(2) as team, steps.on(team):

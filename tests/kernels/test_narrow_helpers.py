@@ -7,7 +7,7 @@ import numba
 import numpy as np
 import pytest
 
-from fastnn._engine.crews import Crew, new_board
+from fastnn._engine.crews import Crew, free_lock, new_board, new_lock
 from fastnn._kernels import atomics, narrow_helpers, narrow_jobs
 
 COMPILED = not numba.config.DISABLE_JIT
@@ -135,7 +135,7 @@ def test_room_begins_at_a_cache_line(dtype):
 
 @pytest.mark.skipif(COMPILED, reason="only other kernels can call what is compiled")
 def test_a_thread_that_waits_for_a_lock_lets_others_run():
-    address, ran = atomics.new_lock(), []
+    address, ran = new_lock(), []
 
     def sleep():
         atomics.acquire(address)
@@ -148,4 +148,4 @@ def test_a_thread_that_waits_for_a_lock_lets_others_run():
     atomics.release(address)
     thread.join(60)
     assert ran
-    atomics.free_lock(address)
+    free_lock(address)

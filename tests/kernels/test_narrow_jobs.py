@@ -10,6 +10,7 @@ import numba
 import numpy as np
 import pytest
 
+from fastnn._engine.crews import free_lock, new_lock
 from fastnn._engine.masked import masks_shape
 from fastnn._engine.memory import empty
 from fastnn._kernels import (
@@ -56,7 +57,7 @@ def served(board, like, threads):
     """Let threads help while the block runs."""
     posts = np.zeros((threads, narrow_helpers.POST_SIZE), np.int64)
     for post in posts:
-        post[narrow_helpers._LOCK] = atomics.new_lock()
+        post[narrow_helpers._LOCK] = new_lock()
     helpers = [
         threading.Thread(
             target=narrow_helpers._attend, args=(board, post, number, like[:0], masks())
@@ -76,7 +77,7 @@ def served(board, like, threads):
             helper.join(60)
             assert not helper.is_alive()
         for post in posts:
-            atomics.free_lock(post[narrow_helpers._LOCK])
+            free_lock(post[narrow_helpers._LOCK])
 
 
 def no_panels(dtype):

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from fastnn._engine.crews import new_board
 from fastnn._engine.few import Signed, attack_by_sign
-from fastnn._kernels import narrow_passes
+from fastnn._kernels import narrow_helpers, narrow_passes
 from fastnn._kernels.attack_steps import ROUNDING
 from fastnn._kernels.narrow_first_layer import MOST_INPUTS
 from fastnn._kernels.narrow_passes import DONE, PROBABILITIES, READ_ONCE_TO, UNUSUAL
@@ -34,6 +35,12 @@ def of_attacks(kind: Kind, rng: np.random.Generator) -> Iterator[Answer]:
         yield from _of_rows(kind, rows, 7, rng)
     yield from _of_rows(kind, MOST_ROWS, MOST_INPUTS + 5, rng)
     yield from _of_states(kind)
+    board, nobody = new_board(), np.empty(0, np.int64)
+    steps = [narrow_helpers._take(board, nobody, owner, 0) for owner in (1, 2)]
+    steps.append(narrow_helpers._end(board, nobody))  # not while it is taken
+    narrow_helpers._give_back(board)
+    steps.append(narrow_helpers._end(board, nobody))
+    yield answer("_take and _end", np.array(steps), np.array([True, False, False, True]))
 
 
 def _attack(net: MLP, x: Array, labels: Array, threads: int = 1) -> tuple[int, Signed]:
