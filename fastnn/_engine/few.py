@@ -63,7 +63,7 @@ def attack_by_sign(
     found : Signed
         Arrays to be filled.
     threads : int
-        The most that may share products.
+        How many share the products; fewer where other calls have all helpers.
     """
     rows = len(x)
     table = np.empty((len(net.sizes), narrow_passes.COLUMNS), np.int64)
@@ -72,7 +72,6 @@ def attack_by_sign(
     room = narrow.room_for(rows, x.dtype)
     own = empty((room,), x.dtype) if room else np.empty(0, x.dtype)  # the second takes less time
     shared = table, x, labels, settings, narrow.masks_for(net, rows), own
-    threads = narrow.worth_threads(net, rows, threads)
     crew = crews.ready(x.dtype, threads - 1) if threads > 1 else None
     if crew is None:
         alone: int = narrow_passes._attack_by_sign(_NO_BOARD, _NOBODY, *shared, *found)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fastnn import _checks
 from fastnn._engine.few import Signed, attack_by_sign
-from fastnn._engine.narrow import MOST_ROWS
+from fastnn._engine.narrow import MOST_ROWS, worth_threads
 from fastnn._kernels import attack_steps, narrow_passes
 from fastnn.attacks._fgsm import FGSM
 from fastnn.attacks._function import floats
@@ -32,7 +32,8 @@ def attack_few(net: MLP, x: Array, tally: Tally, threads: int) -> bool:
     limits = _checks.bounds_in(kind, task.bounds)
     settings = np.array([task.eps[0], *limits, *attack_steps.ROUNDING[kind]], kind)
     found = Signed.of(x)
-    state = attack_by_sign(net, x, task.labels, settings, found, threads)
+    shared = worth_threads(net, rows, threads)
+    state = attack_by_sign(net, x, task.labels, settings, found, shared)
     if state == narrow_passes.UNUSUAL:
         return False
     numbers = np.arange(rows)

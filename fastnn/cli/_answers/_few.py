@@ -32,8 +32,8 @@ def of_attacks(kind: Kind, rng: np.random.Generator) -> Iterator[Answer]:
             allowed = 16 * np.finfo(kind).eps * (np.abs(a) @ np.abs(b))
             yield answer("_narrow_product", out, wanted, allowed)
     for rows in (1, 3, READ_ONCE_TO, READ_ONCE_TO + 1):
-        yield from _of_rows(kind, rows, 7, rng)
-    yield from _of_rows(kind, MOST_ROWS, MOST_INPUTS + 5, rng)
+        yield from _of_rows(kind, rows, 7, 1, rng)
+    yield from _of_rows(kind, MOST_ROWS, MOST_INPUTS + 5, 2, rng)
     yield from _of_states(kind)
     board, nobody = new_board(), np.empty(0, np.int64)
     steps = [narrow_helpers._take(board, nobody, owner, 0) for owner in (1, 2)]
@@ -50,11 +50,13 @@ def _attack(net: MLP, x: Array, labels: Array, threads: int = 1) -> tuple[int, S
     return attack_by_sign(net, x, labels, settings, found, threads), found
 
 
-def _of_rows(kind: Kind, rows: int, inputs: int, rng: np.random.Generator) -> Iterator[Answer]:
+def _of_rows(
+    kind: Kind, rows: int, inputs: int, threads: int, rng: np.random.Generator
+) -> Iterator[Answer]:
     """Attack so many rows; what is nearly 0 may have either sign, and equal logits any order."""
     net = MLP.random((inputs, 300, 5), rng=2, dtype=kind)
     x, labels = rng.random((rows, inputs)).astype(kind), rng.integers(0, 5, rows)
-    state, found = _attack(net, x, labels)
+    state, found = _attack(net, x, labels, threads)
     yield answer("_attack_by_sign", state, DONE)
     (w, v), (b, c) = ([a.astype(WIDE) for a in arrays] for arrays in (net.weights, net.biases))
 
