@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fastnn import reference
+from fastnn._engine.crews import Crew
 from fastnn._engine.memory import empty
 from fastnn._kernels import attack_steps, narrow_jobs, narrow_passes, packing
 from fastnn._kernels import narrow_first_layer as first_layer
@@ -34,17 +35,18 @@ def network(rng, sizes, dtype):
     return weights, [rng.normal(0, 0.1, b).astype(dtype) for b in sizes[1:]]
 
 
-def attack(weights, biases, x, labels, eps, bounds=(-np.inf, np.inf)):
+def attack(weights, biases, x, labels, eps, bounds=(-np.inf, np.inf), crew=None):
     """Return the state, adversarial inputs, classes, and the rows that are saturated or still."""
     rows, kind = len(x), x.dtype
     moved, classes = np.full_like(x, np.nan), np.full((2, rows), -1)
     saturated, still = np.zeros(rows, bool), np.zeros(rows, bool)
-    board = np.zeros(narrow_jobs.BOARD_SIZE, np.int64)
+    board, posts = np.zeros(narrow_jobs.BOARD_SIZE, np.int64), np.empty(0, np.int64)
+    if crew is not None:
+        board, posts = crew.board, crew.posts
     masks = np.zeros(1000, np.uint64)
     room = empty(((DEPTH + rows) * max(VECTORS) * VECTOR_BYTES // kind.itemsize,), kind)
     settings = np.array([eps, *bounds, *ROUNDING[kind]], kind)
     table, found = table_of(weights, biases), (moved, classes, saturated, still)
-    posts = np.empty(0, np.int64)
     state = narrow_passes._attack_by_sign(
         board, posts, table, x, labels, settings, masks, room, *found
     )
@@ -71,6 +73,24 @@ def test_fgsm_and_predictions_are_the_references(rng, dtype, rows, bounds, sizes
         for found, at in zip(classes[:, i], (x[i], moved[i]), strict=True):
             logits = reference.logits(*parameters, at)
             assert logits[found] >= logits.max() - 1e-5
+
+
+@pytest.mark.parametrize("rows", [3, narrow_passes.READ_ONCE_TO + 1])
+def test_with_helpers_it_is_the_same(rng, dtype, rows):
+    dtype = np.dtype(dtype)
+    parameters = network(rng, IN_PARTS, dtype)
+    x, labels = rng.random((rows, IN_PARTS[0])).astype(dtype), np.zeros(rows, np.int64)
+    alone = attack(*parameters, x, labels, 0.1)
+    crew = Crew(dtype)
+    crew.grow(2)
+    for taken in (False, True):
+        assert not taken or crew.take(2, 0)
+        found = attack(*parameters, x, labels, 0.1, crew=crew)
+        for one, other in zip(found, alone, strict=True):
+            np.testing.assert_array_equal(one, other)
+        assert crew.free is not taken  # another call keeps its helpers
+    crew.give_back()
+    assert crew.end()
 
 
 def test_rows_without_a_gradient_and_saturated_ones_are_marked(dtype):
