@@ -56,11 +56,26 @@ def kernel(function: _Function) -> _Function:
     `error_model="numpy"` lets LLVM vectorise loops that divide. Of the fast-math flags only those
     that keep NaN and infinity are on: fused multiply-add and sign-free zeros.
     """
+    return _compiled(function)
+
+
+def part(function: _Function) -> _Function:
+    """Compile `function` as a `kernel` that becomes a part of each kernel which calls it.
+
+    numba compiles a kernel with all that it calls, and each of those by itself before. So a kernel
+    whose callees call others is compiled once for every level. Parts are no level.
+    """
+    return _compiled(function, inline="always")
+
+
+def _compiled(function: _Function, **more: Any) -> _Function:
+    """Return a kernel."""
     options: dict[str, Any] = {
         "nogil": True,
         "error_model": "numpy",
         "fastmath": {"contract", "nsz"},
     }
+    options |= more
     try:
         dispatcher = numba.njit(cache=True, pipeline_class=WideCompiler, **options)(function)
     except RuntimeError:  # numba found no folder that it may write its cache to

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastnn._kernels import atomics
-from fastnn._kernels.jit import kernel
+from fastnn._kernels.jit import kernel, part
 from fastnn._kernels.narrow_first_layer import MOST_INPUTS
 from fastnn._kernels.narrow_jobs import (
     _HELPERS,
@@ -44,7 +44,7 @@ def _attend(board, post, number, like, masks):
         room = _serve(board, number, like, masks, room, ks)
 
 
-@kernel
+@part
 def _serve(board, number, like, masks, room, ks):
     """Do tasks of every job until `_give_back`; return the room, which may be a new one."""
     looks = 0

@@ -19,7 +19,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastnn._kernels import atomics
-from fastnn._kernels.jit import kernel
+from fastnn._kernels.jit import kernel, part
 from fastnn._kernels.masked_products import DEPTH, ROWS, _mark
 from fastnn._kernels.narrow_first_layer import MOST_INPUTS, _attack_part
 from fastnn._kernels.narrow_panels import _set_panel
@@ -153,7 +153,7 @@ def _attack_task(board, task, g, b, ks, slopes):
     _attack_part(first, last, g, b, x, settings[0], ks, slopes, moved, sums)
 
 
-@kernel
+@part
 def _run(board, like, masks, room, ks):
     """Open the job on the board, do it together with the threads that serve, and close it."""
     atomics.store(board, _NEXT, 0)
@@ -227,7 +227,7 @@ def _backward_and_step(board, g, b, h, masked, masks, room, across, out, velocit
     every[0] = 0  # as in `_forward`: not freed before this line
 
 
-@kernel
+@part
 def _attack_first_layer(board, g, b, x, settings, masks, room, slopes, moved, sums):
     """slopes = g @ b.T, moved = x after a step along them; sums = moved @ b, in parts.
 

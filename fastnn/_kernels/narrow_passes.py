@@ -14,7 +14,7 @@ from fastnn._kernels.attack_steps import _signed_step, _zero_rows
 from fastnn._kernels.budgets import _entries_beyond
 from fastnn._kernels.elementwise import _add_bias, _add_bias_relu, _mask_relu, _scale_rows
 from fastnn._kernels.exponentials import _exponentials_of_others
-from fastnn._kernels.jit import kernel
+from fastnn._kernels.jit import kernel, part
 from fastnn._kernels.logits import (
     _are_probabilities,
     _argmax,
@@ -110,7 +110,7 @@ def _narrow_product(a, b, out):
             out[r, whole + c] = sums[r, c]
 
 
-@kernel
+@part
 def _pass_forward(board, table, first, rows, like, masks, room, threads):
     """Fill all values from those number `first` on; the last ones are the logits."""
     nothing = np.empty((0, 0, 0), like.dtype)
@@ -137,7 +137,7 @@ def _add_biases(table, i, out):
         _add_bias(bias, out)
 
 
-@kernel
+@part
 def _pass_backward(board, table, first, rows, like, masks, room, threads):
     """Fill all derivatives from the last ones, the residual, down to those number `first`.
 
@@ -157,7 +157,7 @@ def _pass_backward(board, table, first, rows, like, masks, room, threads):
             _scale_rows(out)
 
 
-@kernel
+@part
 def _move_inputs(board, table, rows, x, settings, masks, room, threads, slopes, moved):
     """Fill `slopes`, the derivatives by the inputs, from the last ones, and then `moved`.
 
@@ -197,14 +197,16 @@ def _attack_by_sign(
     helped = len(posts) > 0 and _take(board, posts, moved.ctypes.data, room.size)
     if not helped:
         board, posts = np.zeros(BOARD_SIZE, np.int64), posts[:0]
-    shared = masks, room, 1 + len(posts)
-    state = _attack(board, table, x, labels, settings, *shared, moved, classes, saturated, still)
+    threads = 1 + len(posts)
+    state = _attack(
+        board, table, x, labels, settings, masks, room, threads, moved, classes, saturated, still
+    )
     if helped:
         _give_back(board)
     return state
 
 
-@kernel
+@part
 def _attack(
     board, table, x, labels, settings, masks, room, threads, moved, classes, saturated, still
 ):

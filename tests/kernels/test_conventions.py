@@ -29,12 +29,12 @@ def every_source():
 
 
 def kernels_in(tree):
-    """Return the functions that the decorator compiles."""
+    """Return the functions that the decorators compile."""
     return [
         node
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef)
-        and any(ast.unparse(d).split(".")[-1] == "kernel" for d in node.decorator_list)
+        and any(ast.unparse(d).split(".")[-1] in ("kernel", "part") for d in node.decorator_list)
     ]
 
 
@@ -92,7 +92,7 @@ CALLS = {
 
 
 @pytest.mark.parametrize("imports", CALLS)
-@pytest.mark.parametrize("decorator", ["kernel", "jit.kernel"])
+@pytest.mark.parametrize("decorator", ["kernel", "jit.kernel", "part"])
 def test_a_use_of_another_folder_is_found(sources, imports, decorator):
     planted = f"{imports}\n@{decorator}\ndef _new(z, out):\n    {CALLS[imports]}\n"
     sources["_kernels/elementwise.py"] += planted
