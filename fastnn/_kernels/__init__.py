@@ -1,6 +1,6 @@
 """Everything that numba compiles: one decorator, and kernels by what they work on.
 
-- `jit` has the decorator `kernel`, `cache` keeps what it compiled on disk.
+- `jit` has the decorators `kernel` and `part`, `cache` keeps what they compiled on disk.
 - `elementwise` works on entries and on a layer's bias and activation, `exponentials` on those that
   need e**x, `logits` on rows of logits, `attack_steps` on adversarial inputs, `descent` on
   parameters, and `masked_products` multiplies matrices and leaves out zeros.

@@ -1,4 +1,4 @@
-"""The one decorator that compiles kernels, so that their options cannot drift apart."""
+"""The decorators that compile kernels, in one place, so that their options cannot drift apart."""
 
 from __future__ import annotations
 
