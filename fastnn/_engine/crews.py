@@ -28,12 +28,10 @@ Integers = NDArray[np.int64]
 _MOST = os.cpu_count() or 1  # helpers for numbers of one type
 
 
-def new_board(*, ended: bool = False) -> Integers:
-    """Return a board without a job, perhaps one whose helpers are to end."""
+def new_board() -> Integers:
+    """Return a board without a job."""
     board = empty((narrow_jobs.BOARD_SIZE,), np.int64)
     board[:] = 0
-    if ended:
-        narrow_helpers._end(board, np.empty(0, np.int64))
     return board
 
 
@@ -86,7 +84,9 @@ class Crew:
     def grow(self, count: int) -> None:
         """Start threads until there are `count`, or fewer where the system starts no more."""
         if not self.helpers:  # so that the first call loads or compiles their kernel, not they
-            self._attend_at(new_board(ended=True), np.zeros(narrow_helpers.POST_SIZE, np.int64), 0)
+            ended = new_board()
+            ended[narrow_jobs._HELPERS] = narrow_helpers._ENDED
+            self._attend_at(ended, np.zeros(narrow_helpers.POST_SIZE, np.int64), 0)
         with contextlib.suppress(RuntimeError):
             while len(self.helpers) < count:
                 helper, post = Helper(), empty((narrow_helpers.POST_SIZE,), np.int64)

@@ -33,7 +33,7 @@ MOST_ROWS = 160
 # Zen 5 one thread takes 0.4 ms for an image in the network of part 2, on an Intel server 1.3 ms.
 _WORTH_SHARING = 4_000_000 if TARGET.name.startswith("znver") else 2_500_000
 # To wake a helper takes its caller 8 to 13 us (measured with up to 15 of them on two cores). One
-# thread needs 0.1 to 0.2 ms for so many multiply-adds of a single image.
+# thread needs some 0.2 ms for the three passes of a single image with so many in each.
 _WORTH_A_HELPER = 700_000
 # Measured: from so many products on, new memory for their weights' panels is worth it.
 KEEP_FROM = 4

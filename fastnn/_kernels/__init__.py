@@ -1,4 +1,4 @@
-"""Everything that numba compiles: one decorator, and kernels by what they work on.
+"""Everything that numba compiles: the decorators, and kernels by what they work on.
 
 - `jit` has the decorators `kernel` and `part`, `cache` keeps what they compiled on disk.
 - `elementwise` works on entries and on a layer's bias and activation, `exponentials` on those that

@@ -45,14 +45,6 @@ def add(numbers, i, amount):
         return before
 
 
-def exchange(numbers, i, value):
-    """Set entry `i` and return what it was before."""
-    with _lock:
-        before = int(numbers[i])
-        numbers[i] = value
-        return before
-
-
 def claim(numbers, i, owner):
     """Set entry `i` to its owner if it is 0; return whether it was."""
     with _lock:
@@ -111,16 +103,6 @@ if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # pragma: no cov
         def generate(context, builder, signature, args):
             place = _place(context, builder, signature.args[0], args[0], args[1])
             return builder.atomic_rmw("add", place, args[2], "seq_cst")
-
-        return types.int64(numbers, types.int64, types.int64), generate
-
-    @intrinsic
-    def exchange(typing, numbers, i, value):
-        """Type `exchange`: an array of int64 and two integers."""
-
-        def generate(context, builder, signature, args):
-            place = _place(context, builder, signature.args[0], args[0], args[1])
-            return builder.atomic_rmw("xchg", place, args[2], "seq_cst")
 
         return types.int64(numbers, types.int64, types.int64), generate
 

@@ -21,7 +21,9 @@ from fastnn._kernels.narrow_products import (
     _strip_width,
 )
 
-_PART_BYTES = 640 * 1024  # most second-level caches hold so much, or the third is nearly as fast
+# Measured on an Intel server with 2 MB of second-level cache: 400 to 920 KB take the same time, but
+# for 6 %. Other caches are smaller.
+_PART_BYTES = 640 * 1024
 MOST_INPUTS = 512  # of a part
 _SHARED = 4  # parts are a multiple of these, so that two or four threads have as many
 

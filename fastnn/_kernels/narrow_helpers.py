@@ -110,5 +110,5 @@ def _wake(board, posts):
     """Wake helpers, but those that were woken before and have not run since."""
     for address in posts:
         post = atomics.array_at(address, 1, POST_SIZE, board)[0]
-        if atomics.exchange(post, _WOKEN, 1) == 0:
+        if atomics.claim(post, _WOKEN, 1):
             atomics.release(post[_LOCK])

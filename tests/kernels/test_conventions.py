@@ -136,6 +136,14 @@ def options_of(source):
     return options, sorted(added, key=str)
 
 
+def test_parts_have_one_option_more():
+    tree = ast.parse(every_source()[DECORATOR])
+    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and "_compiled" in names_in(n)]
+    added = [(k.arg, ast.unparse(k.value)) for call in calls for k in call.keywords]
+    assert len(calls) == 2
+    assert added == [("inline", "'always'")]
+
+
 def test_one_decorator_compiles_with_the_options_that_are_allowed():
     found = every_source()
     assert compilers_in(found) == [DECORATOR] * 2

@@ -79,7 +79,6 @@ def test_one_of_many_threads_gets_a_board():
 
 
 def test_helpers_do_tasks_and_sleep_afterwards(crew, rng, dtype):
-    """The caller waits with its own tasks until a helper has begun, in one job after another."""
     a, b = rng.random((1, 40)).astype(dtype), rng.random((40, 900)).astype(dtype)
     expected = product(new_board(), a, b)
     crew.grow(2)
@@ -91,7 +90,7 @@ def test_helpers_do_tasks_and_sleep_afterwards(crew, rng, dtype):
     crew.board[narrow_jobs._NEXT] = 10**6  # a job without a task
     crew.board[narrow_jobs._ROOM] = 0
     crew.board[narrow_jobs._OPEN] = 1
-    assert until(lambda: crew.board[narrow_jobs._NEXT] >= 10**6 + 2)  # both have asked for one
+    assert until(lambda: crew.board[narrow_jobs._NEXT] > 10**6)  # a helper has asked for one
     crew.board[narrow_jobs._OPEN] = 0
     assert until(lambda: crew.board[narrow_jobs._INSIDE] == 0)
     crew.give_back()
@@ -104,17 +103,14 @@ def test_helpers_do_tasks_and_sleep_afterwards(crew, rng, dtype):
 
 def test_no_more_helpers_look_than_are_wanted(crew):
     crew.grow(3)
-    assert crew.take(1, 0)
-    narrow_helpers._wake(crew.board, crew.posts)  # as if the others had been late before
-    assert until(lambda: not any(post[narrow_helpers._WOKEN] for post in crew._own_posts[1:]))
-    time.sleep(0.05)
+    assert crew.take(0, 0)
+    narrow_helpers._wake(crew.board, crew.posts)  # as if they had been late before
+    assert until(lambda: not any(post[narrow_helpers._WOKEN] for post in crew._own_posts))
     crew.board[narrow_jobs._NEXT] = 10**6
     crew.board[narrow_jobs._OPEN] = 1
-    assert until(lambda: crew.board[narrow_jobs._NEXT] > 10**6)
+    time.sleep(0.05)
     crew.board[narrow_jobs._OPEN] = 0
-    assert until(lambda: crew.board[narrow_jobs._INSIDE] == 0)
-    first = crew.board[narrow_jobs._NEXT]
-    assert first >= 10**6 + 1
+    assert crew.board[narrow_jobs._NEXT] == 10**6  # nobody has asked for a task
 
 
 def test_a_helper_makes_room_before_it_takes_a_task(crew, rng, dtype):
