@@ -11,6 +11,7 @@ import pytest
 
 import fastnn
 from fastnn._engine import masked, narrow
+from fastnn._kernels.masked_products import DEPTH
 from fastnn._runtime.processors import vector_bytes
 
 ROWS = narrow.MOST_ROWS + 1  # all threads share the products of fewer
@@ -176,5 +177,5 @@ def test_kernels_for_other_processors(tmp_path, processor):
 
 
 def test_kernels_without_the_compiler():
-    few = "test_products_agree_with_dense_ones and float32-65-3"
+    few = f"test_products_agree_with_dense_ones and float32-{DEPTH + 1}-3"
     run_kernels(["-m", "pytest"], "-k", few, NUMBA_DISABLE_JIT="1")
