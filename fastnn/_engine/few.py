@@ -7,9 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn._engine import narrow
 from fastnn._engine.crews import crews
-from fastnn._engine.memory import empty
 from fastnn._engine.network import Network
 from fastnn._kernels import narrow_jobs, narrow_passes
 
@@ -65,21 +63,16 @@ def attack_by_sign(
     threads : int
         How many share the products; fewer where other calls have all helpers.
     """
-    rows = len(x)
     table = np.empty((len(net.sizes), narrow_passes.COLUMNS), np.int64)
     for i, (weights, bias) in enumerate(zip(net.weights, net.biases, strict=True)):
         narrow_passes._enter_layer(table, i, weights, bias)
-    room = narrow.room_for(rows, x.dtype)
-    own = empty((room,), x.dtype) if room else np.empty(0, x.dtype)  # the second takes less time
-    shared = table, x, labels, settings, narrow.masks_for(net, rows), own
+    task = table, x, labels, settings, *found
     crew = crews.ready(x.dtype, threads - 1) if threads > 1 else None
     if crew is None:
-        alone: int = narrow_passes._attack_by_sign(_NO_BOARD, _NOBODY, *shared, *found)
+        alone: int = narrow_passes._attack_by_sign(_NO_BOARD, _NOBODY, *task)
         return alone
     try:  # nothing of Python runs in the kernel, so no signal's handler either
-        state: int = narrow_passes._attack_by_sign(
-            crew.board, crew.posts[: threads - 1], *shared, *found
-        )
+        state: int = narrow_passes._attack_by_sign(crew.board, crew.posts[: threads - 1], *task)
     except MemoryError:
         if crew.board[narrow_jobs._OWNER] == found.moved.ctypes.data:
             crew.give_back()

@@ -18,23 +18,16 @@ from fastnn._kernels.sign_products import DEPTH, LINES, STRIP_BYTES, TABLES
 
 Array = NDArray[Any]
 
-# A step may be 64 units of rounding longer or shorter. From inputs in [0, 1], steps of 1/64 or more
-# are: the step of the type that is nearest may lie beyond, and the one before it is taken.
-_ROUNDINGS = 64
-
 
 def moved_product(ws: Workspace, x: Array, before: Array, size: Any, z: Array, out: Array) -> bool:
     """out = x W of the first layer, whose weights are packed, where ``z = before W``.
 
-    False, and nothing done, where an entry has not moved by `size`. Rounding changes steps: they
-    are taken to be `size` if they differ from it by no more than its 2**17th part in float32, or
-    2**46th part in float64.
+    False, and nothing done, where an entry has not moved by `size`, as `_mark_steps` says.
     """
     panels = ws.packed[0, False]
-    masks = ws.spare("signs", -(-x.shape[1] // DEPTH), len(x), dtype=np.uint32)
+    masks = ws.spare("signs", -(-x.shape[1] // DEPTH), len(x), dtype=np.uint64)
     step = x.dtype.type(size)
-    most = step * x.dtype.type(_ROUNDINGS * np.finfo(x.dtype).eps)
-    if not sign_products._mark_steps(x, before, step, most, masks):
+    if not sign_products._mark_steps(x, before, step, masks):
         return False
     strip = STRIP_BYTES // x.itemsize
     last = ws.spare("last rows", DEPTH, strip)

@@ -8,30 +8,26 @@ takes longer than such a product; but a call with many passes keeps what it has 
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastnn._engine import masked
 from fastnn._engine.crews import crews, new_board
 from fastnn._engine.memory import empty
 from fastnn._engine.network import Network
 from fastnn._kernels import narrow_jobs, narrow_passes, narrow_products
-from fastnn._kernels.masked_products import DEPTH, VECTORS
-from fastnn._kernels.narrow_passes import PANELS_FROM
-from fastnn._kernels.vectors import TARGET, VECTOR_BYTES
+from fastnn._kernels.narrow_panels import PANELS_FROM
 
 Array = NDArray[Any]
 How = tuple[Array, Array, int, int, Array, bool]  # what `SharedProducts._how` returns
 
 # Measured: up to so many rows, shared products are faster than tiles with packed weights.
 MOST_ROWS = 160
-# Measured: the multiply-adds of a pass from which a second thread saves more than it costs. On
-# Zen 5 one thread takes 0.4 ms for an image in the network of part 2, on an Intel server 1.3 ms.
-_WORTH_SHARING = 4_000_000 if TARGET.name.startswith("znver") else 2_500_000
+# Measured on Zen 4 and on an Intel server: the multiply-adds of a pass from which a second thread
+# saves more than it costs. An image in the network of part 2 has 2.9 million.
+_WORTH_SHARING = 2_500_000
 # To wake a helper takes its caller 8 to 13 us (measured with up to 15 of them on two cores). One
 # thread needs some 0.2 ms for the three passes of a single image with so many in each.
 _WORTH_A_HELPER = 700_000
@@ -43,19 +39,6 @@ def worth_threads(net: Network, rows: int, most: int) -> int:
     """Return how many threads, up to `most`, shared products of so many rows are worth."""
     products = rows * sum(w.size for w in net.weights)
     return min(most, max(2, products // _WORTH_A_HELPER)) if products >= _WORTH_SHARING else 1
-
-
-def room_for(rows: int, kind: np.dtype[Any]) -> int:
-    """Return for how many numbers a thread needs room in products of so many rows."""
-    if rows < PANELS_FROM:
-        return 0
-    return (DEPTH + rows) * max(VECTORS) * VECTOR_BYTES // kind.itemsize
-
-
-def masks_for(net: Network, rows: int) -> NDArray[np.uint64]:
-    """Return an array for the masks of all products of so many rows."""
-    shape = masked.masks_shape(rows, max(net.sizes)) if rows >= PANELS_FROM else (0,)
-    return np.empty(math.prod(shape), np.uint64)
 
 
 class SharedProducts:
@@ -75,10 +58,11 @@ class SharedProducts:
         self._net = net
         self._board = new_board()
         self._like = np.empty((0, 0), net.dtype)
-        room = room_for(rows, net.dtype)
+        room = narrow_jobs._room_size(rows, net.dtype.itemsize)
         if steps:
             room = max(room, narrow_products.BLOCK * (rows + max(net.sizes)))
-        self._room, self._masks = empty((room,), net.dtype), masks_for(net, rows)
+        self._room = empty((room,), net.dtype)
+        self._masks = np.empty(narrow_jobs._mask_count(rows, max(net.sizes)), np.uint64)
         self._threads = 1
         self._keeps = not steps
         self._uses: dict[tuple[int, bool], int] = {}  # of weights, perhaps transposed, in panels

@@ -8,7 +8,8 @@ task is given away twice. Each task writes its own part of the result, which doe
 thread.
 
 A task is a strip of columns or a block of rows, whose sums stay in registers, or a panel, which the
-thread packs unless it was kept: that is faster from some dozen rows on.
+thread packs unless it was kept: that is faster from some dozen rows on. Inputs that have moved by
+one length are multiplied by tables of sums (`sign_products`), a strip of columns at a time.
 
 A task allocates nothing: if it failed, the caller would wait for it for ever. Every thread brings
 its own `room`, an array of numbers that begins at a cache line, and its own list `ks`.
@@ -20,9 +21,9 @@ import numpy as np
 
 from fastnn._kernels import atomics
 from fastnn._kernels.jit import kernel, part
-from fastnn._kernels.masked_products import DEPTH, ROWS, _mark
+from fastnn._kernels.masked_products import DEPTH, ROWS, VECTORS, _mark
 from fastnn._kernels.narrow_first_layer import MOST_INPUTS, _attack_part
-from fastnn._kernels.narrow_panels import _set_panel
+from fastnn._kernels.narrow_panels import PANELS_FROM, _set_panel
 from fastnn._kernels.narrow_products import (
     AHEAD,
     BLOCK,
@@ -33,6 +34,9 @@ from fastnn._kernels.narrow_products import (
     _strip_width,
 )
 from fastnn._kernels.narrow_steps import _step_task
+from fastnn._kernels.sign_products import DEPTH as SIGNS
+from fastnn._kernels.sign_products import LINES, STRIP_BYTES, TABLES, _add_sums, _set_sums
+from fastnn._kernels.vectors import VECTOR_BYTES
 
 # Entries of the board that threads change while others read them have a cache line each.
 _OPEN, _NEXT, _INSIDE, _HELPERS = 0, 8, 16, 24
@@ -40,9 +44,26 @@ _KIND, _TASKS, _ROWS, _DEPTH, _WIDTH, _A, _B, _OUT = range(32, 40)
 _LISTS, _COUNTS, _H, _MASKED, _VELOCITY, _SETTINGS, _ACROSS, _PARTS, _MASKS = range(40, 49)
 _PANELS, _FILLED, _MOVED, _SUMS, _ROOM, _OWNER = range(49, 55)
 BOARD_SIZE = 56
-_FORWARD, _BACKWARD, _ATTACK = 0, 1, 2
+_FORWARD, _BACKWARD, _ATTACK, _SIGNS = 0, 1, 2, 3
+_WIDEST = max(VECTORS) * VECTOR_BYTES  # of a panel, in bytes
 _PATIENCE = 1000  # looks at the board before a thread lets others have its processor
 _GROUPS_OF_PART = 8  # for fewer, a part of the rows is not worth the packing of its panel
+
+
+@kernel
+def _room_size(rows, itemsize):
+    """Return how many numbers a thread's room has for products of so many rows."""
+    if rows < PANELS_FROM:
+        return 0
+    of_panels = (DEPTH + rows) * _WIDEST
+    of_signs = (TABLES * LINES + SIGNS + rows) * STRIP_BYTES
+    return max(of_panels, of_signs) // itemsize
+
+
+@kernel
+def _mask_count(rows, depth):
+    """Return how many masks the rows of a product have, whose matrix has up to `depth` rows."""
+    return -(-depth // DEPTH) * -(-rows // ROWS) if rows >= PANELS_FROM else 0
 
 
 @kernel
@@ -80,7 +101,7 @@ def _work(board, like, masks, room, ks):
     """
     rows, depth, width = board[_ROWS], board[_DEPTH], board[_WIDTH]
     kind = board[_KIND]
-    forward = kind == _FORWARD
+    forward = kind in (_FORWARD, _SIGNS)
     b = atomics.array_at(board[_B], depth, width, like)
     a = atomics.array_at(board[_A], rows, depth if forward else width, like)
     columns = width if forward else depth
@@ -89,6 +110,8 @@ def _work(board, like, masks, room, ks):
     while task < board[_TASKS]:
         if kind == _ATTACK:
             _attack_task(board, task, a, b, ks, out)
+        elif kind == _SIGNS:
+            _signs_task(board, task, b, masks, room, out)
         elif board[_ACROSS]:
             _panel_task(board, task, a, b, masks, room, out)
         elif forward:
@@ -151,6 +174,22 @@ def _attack_task(board, task, g, b, ks, slopes):
     sums = atomics.array_at(board[_SUMS] + task * rows * width * g.itemsize, rows, width, g)
     first, last = depth * task // tasks, depth * (task + 1) // tasks
     _attack_part(first, last, g, b, x, settings[0], ks, slopes, moved, sums)
+
+
+@kernel
+def _signs_task(board, task, b, masks, room, out):
+    """Compute a strip of what `_forward_moved` does."""
+    rows, width = out.shape
+    strip = STRIP_BYTES // out.itemsize
+    chunks = -(-len(b) // SIGNS)
+    signs = atomics.array_at(board[_MASKS], chunks, rows, masks)
+    z = atomics.array_at(board[_H], rows, width, out)
+    size = atomics.array_at(board[_SETTINGS], 1, 1, out)[0, 0]
+    buffers = atomics.array_at(room.ctypes.data, TABLES * LINES + SIGNS + rows, strip, out)
+    tables, rest = buffers[: TABLES * LINES], buffers[TABLES * LINES :]
+    column = min(task * strip, width - strip)
+    _set_sums(signs, b, column, size, rest[:SIGNS], tables, rest[SIGNS:], 0)
+    _add_sums(z, rest[SIGNS:], column, out)
 
 
 @part
@@ -238,3 +277,15 @@ def _attack_first_layer(board, g, b, x, settings, masks, room, slopes, moved, su
     board[_H], board[_MOVED] = x.ctypes.data, moved.ctypes.data
     board[_SETTINGS], board[_SUMS] = settings.ctypes.data, sums.ctypes.data
     _run(board, g, masks, room, np.empty(MOST_INPUTS + AHEAD, np.int64))
+
+
+@part
+def _forward_moved(board, signs, b, z, settings, masks, room, out):
+    """out = z + (size * signs) @ b, for masks as `_mark_steps` sets them, by tables of sums.
+
+    The first number of `settings` is the size. `out` is not `z`, and as wide as a strip at least.
+    """
+    _describe(board, _SIGNS, -(-out.shape[1] // (STRIP_BYTES // out.itemsize)), out, b, out)
+    board[_H], board[_MASKS] = z.ctypes.data, signs.ctypes.data
+    board[_SETTINGS] = settings.ctypes.data
+    _run(board, out, masks, room, np.empty(0, np.int64))

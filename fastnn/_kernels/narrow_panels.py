@@ -13,6 +13,9 @@ from fastnn._kernels.masked_products import DEPTH, ROWS, _add_products
 from fastnn._kernels.packing import _pack_chunk, _pack_chunk_transposed
 from fastnn._kernels.vectors import LINE_BYTES, VECTOR_BYTES
 
+# Measured: from so many rows on, panels are faster than strips and blocks.
+PANELS_FROM = 12 if VECTOR_BYTES == 64 else 10
+
 
 @kernel
 def _set_panel(a, masks, first, last, b, transposed, column, panel, filled, sums, out):

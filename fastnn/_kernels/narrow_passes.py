@@ -22,17 +22,24 @@ from fastnn._kernels.logits import (
     _first_not_finite,
 )
 from fastnn._kernels.narrow_first_layer import _add_parts, _part_count
-from fastnn._kernels.narrow_helpers import _give_back, _take
-from fastnn._kernels.narrow_jobs import BOARD_SIZE, _attack_first_layer, _backward, _forward
+from fastnn._kernels.narrow_helpers import _give_back, _new_room, _take
+from fastnn._kernels.narrow_jobs import (
+    BOARD_SIZE,
+    _attack_first_layer,
+    _backward,
+    _forward,
+    _forward_moved,
+    _mask_count,
+    _room_size,
+)
+from fastnn._kernels.narrow_panels import PANELS_FROM
 from fastnn._kernels.narrow_products import AHEAD, _group_height, _set_vector, _strip_width
 from fastnn._kernels.packing import _panel_width
+from fastnn._kernels.sign_products import DEPTH, STRIP_BYTES, _mark_steps
 from fastnn._kernels.vectors import LINE_BYTES, VECTOR_BYTES
 
 _WIDTH, _WEIGHTS, _BIASES, _VALUES, _SLOPES = range(5)
 COLUMNS = 5  # of the table
-
-# Measured: from so many rows on, panels are faster than strips and blocks.
-PANELS_FROM = 12 if VECTOR_BYTES == 64 else 10
 
 # Measured: up to so many rows, the first layer's weights are read once for both of its products.
 READ_ONCE_TO = 20
@@ -111,8 +118,11 @@ def _narrow_product(a, b, out):
 
 
 @part
-def _pass_forward(board, table, first, rows, like, masks, room, threads):
-    """Fill all values from those number `first` on; the last ones are the logits."""
+def _pass_forward(board, table, first, rows, like, masks, room, threads, products):
+    """Fill all values from those number `first` on; the last ones are the logits.
+
+    `products` = those of the first layer, if it has rows.
+    """
     nothing = np.empty((0, 0, 0), like.dtype)
     for i in range(first, len(table) - 1):
         depth, width = table[i, _WIDTH], table[i + 1, _WIDTH]
@@ -124,6 +134,8 @@ def _pass_forward(board, table, first, rows, like, masks, room, threads):
         else:
             across, parts = _panels(rows, width, like.itemsize, threads)
             _forward(board, a, b, masks, room, across, parts, nothing, False, out)
+        if i == 0 and len(products):
+            products[:] = out
         _add_biases(table, i, out)
 
 
@@ -158,9 +170,10 @@ def _pass_backward(board, table, first, rows, like, masks, room, threads):
 
 
 @part
-def _move_inputs(board, table, rows, x, settings, masks, room, threads, slopes, moved):
+def _move_inputs(board, table, rows, x, settings, masks, room, threads, products, slopes, moved):
     """Fill `slopes`, the derivatives by the inputs, from the last ones, and then `moved`.
 
+    `products` has those of the first layer with `x`, or no rows where tables of sums are not used.
     Returns the number of the first values that are those of the moved inputs.
     """
     depth, width = table[0, _WIDTH], table[1, _WIDTH]
@@ -177,13 +190,19 @@ def _move_inputs(board, table, rows, x, settings, masks, room, threads, slopes, 
     _pass_backward(board, table, 0, rows, x, masks, room, threads)
     sizes = np.full(rows, settings[0])
     _signed_step(x, x, slopes, sizes, sizes, settings[1], settings[2], settings[3:], moved)
-    return 0
+    signs = np.empty((-(-depth // DEPTH), len(products)), np.uint64)
+    if len(products) == 0 or not _mark_steps(moved, x, settings[0], signs):
+        return 0
+    b = atomics.array_at(table[0, _WEIGHTS], depth, width, x)
+    out = atomics.array_at(table[1, _VALUES], rows, width, x)
+    _forward_moved(board, signs, b, products, settings, masks, room, out)
+    _add_biases(table, 0, out)
+    signs[0, 0] = 0  # numba frees an array after its last use: not before this line
+    return 1
 
 
 @kernel
-def _attack_by_sign(
-    board, posts, table, x, labels, settings, masks, room, moved, classes, saturated, still
-):
+def _attack_by_sign(board, posts, table, x, labels, settings, moved, classes, saturated, still):
     """Attack the rows of `x` with FGSM, and predict classes of what they were and are.
 
     The helpers at `posts` share the products, unless another call has their board. `settings` has
@@ -194,6 +213,9 @@ def _attack_by_sign(
     Returns `UNUSUAL` where logits or derivatives are not finite, or adversarial inputs are too far
     from the clean ones; `PROBABILITIES` where the clean logits look like some; else `DONE`.
     """
+    rows = len(x)
+    room = _new_room(_room_size(rows, x.itemsize), x)
+    masks = np.empty(_mask_count(rows, table[:, _WIDTH].max()), np.uint64)
     helped = len(posts) > 0 and _take(board, posts, moved.ctypes.data, room.size)
     if not helped:
         board, posts = np.zeros(BOARD_SIZE, np.int64), posts[:0]
@@ -218,14 +240,20 @@ def _attack(
     slopes = atomics.array_at(table[0, _SLOPES], rows, table[0, _WIDTH], x)
     logits = atomics.array_at(table[last, _VALUES], rows, table[last, _WIDTH], x)
     residual = atomics.array_at(table[last, _SLOPES], rows, table[last, _WIDTH], x)
-    _pass_forward(board, table, 0, rows, x, masks, room, threads)
+    unbounded = settings[1] == -np.inf and settings[2] == np.inf
+    wide = table[1, _WIDTH] * x.itemsize >= STRIP_BYTES
+    by_signs = rows > READ_ONCE_TO and unbounded and wide
+    products = np.empty((rows if by_signs else 0, table[1, _WIDTH]), x.dtype)
+    _pass_forward(board, table, 0, rows, x, masks, room, threads, products)
     _argmax(logits, classes[0])
     unusual = _first_not_finite(logits) >= 0
     probabilities = _are_probabilities(logits)
     if not unusual:
         _exponentials_of_others(logits, labels, residual)
         _attack_residual(labels, residual, saturated)
-        first = _move_inputs(board, table, rows, x, settings, masks, room, threads, slopes, moved)
+        first = _move_inputs(
+            board, table, rows, x, settings, masks, room, threads, products, slopes, moved
+        )
         still[:] = _zero_rows(slopes)
         sizes = np.full(rows, settings[0])
         unusual = (
@@ -234,7 +262,7 @@ def _attack(
         )
     if not unusual:
         table[0, _VALUES] = moved.ctypes.data
-        _pass_forward(board, table, first, rows, x, masks, room, threads)
+        _pass_forward(board, table, first, rows, x, masks, room, threads, products[:0])
         _argmax(logits, classes[1])
         unusual = _first_not_finite(logits) >= 0
     block[0] = 0  # numba frees an array after its last use: not before this line

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import numba
 import numpy as np
-from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
@@ -25,13 +24,14 @@ DEPTH = TABLES * FOUR  # inputs of a chunk
 STRIP_BYTES = 128
 _COUNT = STRIP_BYTES // VECTOR_BYTES  # vectors of a line
 _AHEAD = 8  # rows whose sums are fetched before they are needed
-_WORD = ir.IntType(32)
+# A step may be 64 units of rounding longer or shorter. From inputs in [0, 1], steps of 1/64 or more
+# are: the step of the type that is nearest may lie beyond, and the one before it is taken.
+_ROUNDINGS = 64
 
 
 def _above(x, before, row, start):
     """Return a mask of the `DEPTH` columns from `start` in which a row of `x` is above `before`."""
-    columns = slice(start, start + DEPTH)
-    return np.uint32(np.sum(1 << np.flatnonzero(x[row, columns] > before[row, columns])))
+    return sum(1 << k for k in range(DEPTH) if x[row, start + k] > before[row, start + k])
 
 
 def _set_table(panel, k, column, size, tables, t):
@@ -60,7 +60,7 @@ def _emit_above(context, builder, signature, args):  # pragma: no cover - for LL
     """Emit `_above`."""
     emit = Emitter(context, builder, signature.args[0].dtype)
     lines = [emit.place(emit.array(signature.args[i], args[i]), *args[2:]) for i in (0, 1)]
-    return builder.trunc(emit.mask(">", *lines, DEPTH), _WORD)
+    return emit.mask(">", *lines, DEPTH)
 
 
 def _emit_set_table(context, builder, signature, args):  # pragma: no cover - for LLVM
@@ -94,9 +94,8 @@ def _emit_add_lines(context, builder, signature, args):  # pragma: no cover - fo
     emit.prefetch(emit.place(sums, builder.add(row, INTEGER(_AHEAD)), column), STRIP_BYTES)
     values = [builder.select(fresh, emit.zero, emit.load(target, offset)) for offset in offsets]
     width = _COUNT * emit.lanes
-    bits = builder.zext(mask, INTEGER)
     for t in range(TABLES):
-        line = builder.and_(builder.lshr(bits, INTEGER(FOUR * t)), INTEGER(LINES - 1))
+        line = builder.and_(builder.lshr(mask, INTEGER(FOUR * t)), INTEGER(LINES - 1))
         place = builder.add(builder.mul(line, INTEGER(width)), INTEGER(t * LINES * width))
         source = emit.in_register(builder.gep(tables.data, [place]))
         values = [
@@ -114,7 +113,7 @@ if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # pragma: no cov
     @intrinsic
     def _above(typing, x, before, row, start):
         """Type `_above`: arrays of one float type, integers of 64 bits."""
-        return types.uint32(x, before, types.int64, types.int64), _emit_above
+        return types.uint64(x, before, types.int64, types.int64), _emit_above
 
     @intrinsic
     def _set_table(typing, panel, k, column, size, tables, t):
@@ -126,16 +125,19 @@ if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # pragma: no cov
     def _add_lines(typing, mask, tables, fresh, sums, row, column):
         """Type `_add_lines`: arrays of one float type, a mask, a boolean, integers."""
         i = types.int64
-        return types.void(types.uint32, tables, fresh, sums, i, i), _emit_add_lines
+        return types.void(types.uint64, tables, fresh, sums, i, i), _emit_add_lines
 
 
 @kernel
-def _mark_steps(x, before, size, most, masks):
+def _mark_steps(x, before, size, masks):
     """masks = for every chunk of columns and row, which entries have moved up from `before`.
 
-    Returns False where the distance of an entry differs from `size` by more than `most`.
+    Returns False where an entry has not moved by `size`. Rounding changes steps: they are taken to
+    be `size` if they differ from it by no more than its 2**17th part in float32, or 2**46th part in
+    float64.
     """
     rows, depth = x.shape
+    most = size * x.dtype.type(_ROUNDINGS * np.finfo(x.dtype).eps)
     whole = depth - depth % DEPTH
     for i in range(rows):
         now, then = x[i], before[i]
@@ -147,9 +149,9 @@ def _mark_steps(x, before, size, most, masks):
         for start in range(0, whole, DEPTH):
             masks[start // DEPTH, i] = _above(x, before, i, start)
         if whole < depth:
-            mask = np.uint32(0)
+            mask = np.uint64(0)
             for j in range(depth - whole):
-                mask |= np.uint32(now[whole + j] > then[whole + j]) << np.uint32(j)
+                mask |= np.uint64(now[whole + j] > then[whole + j]) << np.uint64(j)
             masks[whole // DEPTH, i] = mask
     return True
 
@@ -174,10 +176,30 @@ def _set_tables(panel, start, column, size, last, tables):
 
 
 @kernel
+def _set_sums(masks, panel, column, size, last, tables, sums, place):
+    """Set a strip of `sums`, from `place` on, to (size * signs) @ the strip of a panel at `column`.
+
+    The tables have the `size` in them: sums of the signs alone could overflow where those of the
+    inputs do not. `last` and `tables` are buffers as wide as the strip.
+    """
+    for c in range(len(masks)):
+        _set_tables(panel, c * DEPTH, column, size, last, tables)
+        for i in range(len(sums)):
+            _add_lines(masks[c, i], tables, c == 0, sums, i, place)
+
+
+@kernel
+def _add_sums(z, sums, first, out):
+    """out = z + sums, for the columns from `first` on."""
+    for i in range(len(out)):
+        for j in range(sums.shape[1]):
+            out[i, first + j] = z[i, first + j] + sums[i, j]
+
+
+@kernel
 def _add_sign_products(masks, panels, size, z, last, tables, sums, out):
     """out = z + (size * signs) @ the matrix in `panels`, for masks as `_mark_steps` sets them.
 
-    The tables have the `size` in them: sums of the signs alone could overflow where `out` does not.
     `out` is not `z`. `last` and `tables` are buffers as wide as a strip, `sums` is one as wide as a
     panel. A strip that would be cut off overlaps the one before, as panels do.
     """
@@ -186,11 +208,5 @@ def _add_sign_products(masks, panels, size, z, last, tables, sums, out):
     for p in range(count):
         for s in range(-(-across // strip)):
             column = min(s * strip, across - strip)
-            for c in range(len(masks)):
-                _set_tables(panels[p], c * DEPTH, column, size, last, tables)
-                for i in range(len(out)):
-                    _add_lines(masks[c, i], tables, c == 0, sums, i, column)
-        first = min(p * across, out.shape[1] - across)
-        for i in range(len(out)):
-            for j in range(across):
-                out[i, first + j] = z[i, first + j] + sums[i, j]
+            _set_sums(masks, panels[p], column, size, last, tables, sums, column)
+        _add_sums(z, sums, min(p * across, out.shape[1] - across), out)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fastnn import _checks
 from fastnn._engine.few import Signed, attack_by_sign
-from fastnn._engine.narrow import MOST_ROWS, worth_threads
+from fastnn._engine.narrow import worth_threads
 from fastnn._kernels import attack_steps, narrow_passes
 from fastnn.attacks._fgsm import FGSM
 from fastnn.attacks._function import floats
@@ -17,6 +17,9 @@ from fastnn.attacks._tally import Tally, Task
 from fastnn.networks import MLP
 
 Array = NDArray[Any]
+
+# Measured: up to so many rows, one kernel is at least as fast as tiles.
+MOST_ROWS = 200
 
 
 def attack_few(net: MLP, x: Array, tally: Tally, threads: int) -> bool:

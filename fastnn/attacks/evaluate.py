@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastnn import _rows
-from fastnn._engine.narrow import MOST_ROWS as MOST_SHARED
 from fastnn._kernels.timing import Clock
 from fastnn._parameters import require_network
 from fastnn._runtime.threads import thread_count
 from fastnn.attacks import Attack
 from fastnn.attacks._batch import Batch, Run, attack_batch
 from fastnn.attacks._blocks import Ways, attack_blocks
+from fastnn.attacks._few import MOST_ROWS
 from fastnn.attacks._goal import goal_of
 from fastnn.attacks._outcome import alone
 from fastnn.attacks._plan import AttackLike, plan_of
@@ -246,9 +246,9 @@ def warm_up(
 ) -> None:
     """Load or compile every kernel of such a call, so that a time is that of the work.
 
-    It takes one row more than all threads share, so that there are tiles.
+    It takes one row more than a single kernel attacks, so that there are tiles.
     """
-    rows = slice(0, MOST_SHARED + 1)
+    rows = slice(0, MOST_ROWS + 1)
     some = np.asarray(x)[rows], np.asarray(labels)[rows]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the work itself will warn

@@ -12,7 +12,7 @@ from fastnn._kernels.narrow_products import MOST_ROWS as HIGHEST
 from fastnn.attacks import FGSM, VerificationError, _batch, _few
 
 ONCE, PANELS = narrow_passes.READ_ONCE_TO, narrow_passes.PANELS_FROM
-ROWS = (1, 2, HIGHEST, HIGHEST + 1, PANELS, ONCE, ONCE + 1, 61, narrow.MOST_ROWS)
+ROWS = (1, 2, HIGHEST, HIGHEST + 1, PANELS, ONCE, ONCE + 1, 61, _few.MOST_ROWS)
 # Too narrow for strips, one layer alone, wide enough for strips and panels, cut off, in parts.
 SIZES = [(4, 8, 3), (30, 5), (20, 300, 140, 5), (70, 130, 40, 4), (600, 300, 4)]
 EPS = 0.1
@@ -113,7 +113,7 @@ def test_any_array_will_do(make_net, rng, taken):
 
 def test_other_work_goes_through_tiles(make_net, rng, taken):
     net = make_net((30, 90, 5))
-    x, labels = batch(rng, net, narrow.MOST_ROWS + 1)
+    x, labels = batch(rng, net, _few.MOST_ROWS + 1)
     few = x[:9], labels[:9]
     adversarial_accuracy(net, x, labels, EPS)
     adversarial_accuracy(net, *few, [EPS, 0.2])

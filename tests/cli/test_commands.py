@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from fastnn import MLP, AdversarialReport, adversarial_accuracy, load_mlp, save_mlp
-from fastnn._engine import masked, narrow
-from fastnn.attacks import evaluate
+from fastnn._engine import masked
+from fastnn.attacks import _few, evaluate
 from fastnn.cli import _table
 from fastnn.datasets import DATA_SETS, load_split
 from fastnn.datasets import _download as fetch
@@ -178,7 +178,7 @@ def test_the_warm_up_takes_the_way_of_the_work(fastnn, weights, monkeypatch):
     products, real = [], masked.masked_product
     monkeypatch.setattr(masked, "masked_product", lambda *a: products.append(len(a[0])) or real(*a))
     assert fastnn("attack", "--weights", weights)[0] == 0
-    tiles = {narrow.MOST_ROWS // 2, narrow.MOST_ROWS // 2 + 1}  # of the warm-up alone
+    tiles = {_few.MOST_ROWS // 2, _few.MOST_ROWS // 2 + 1}  # of the warm-up alone
     assert products[0] in tiles
     assert tiles <= set(products)
 

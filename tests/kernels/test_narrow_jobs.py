@@ -22,10 +22,14 @@ from fastnn._kernels import (
     narrow_products,
     narrow_steps,
     packing,
+    sign_products,
 )
 from fastnn._kernels.masked_products import DEPTH, VECTORS
 from fastnn._kernels.masked_products import ROWS as GROUP
+from fastnn._kernels.narrow_panels import PANELS_FROM
 from fastnn._kernels.narrow_products import AHEAD, BLOCK, DOT_COLUMNS, MOST_ROWS, STRIP_VECTORS
+from fastnn._kernels.sign_products import DEPTH as SIGNS
+from fastnn._kernels.sign_products import STRIP_BYTES
 from fastnn._kernels.vectors import TARGET, VECTOR_BYTES
 
 COMPILED = not numba.config.DISABLE_JIT
@@ -306,6 +310,26 @@ def test_a_row_of_a_panel_does_not_depend_on_its_neighbours(board, rng, dtype):
         np.testing.assert_array_equal(forward(board, a, b, across, 5), expected)
 
 
+@pytest.mark.parametrize("threads", [0, 2])
+@pytest.mark.parametrize("rows", [PANELS_FROM, 40])
+@pytest.mark.parametrize("depth", [1, 32, 77])
+@pytest.mark.parametrize("more", [0, 1, 45])
+def test_inputs_that_have_moved_have_the_products_of_their_own(
+    board, rng, dtype, threads, rows, depth, more
+):
+    width = STRIP_BYTES // np.dtype(dtype).itemsize + more
+    b = rng.standard_normal((depth, width)).astype(dtype)
+    x, settings = rng.standard_normal((rows, depth)).astype(dtype), np.full(5, 0.25, dtype)
+    moved = x + rng.choice([-0.25, 0.25], x.shape).astype(dtype)
+    signs = np.zeros((-(-depth // SIGNS), rows), np.uint64)
+    assert sign_products._mark_steps(moved, x, settings[0], signs)
+    z, out = x @ b, np.full((rows, width), np.nan, dtype)
+    own = room(dtype)[: narrow_jobs._room_size(rows, out.itemsize)]
+    with served(board, out, threads):
+        narrow_jobs._forward_moved(board, signs, b, z, settings, masks(), own, out)
+    close(out, moved.astype(np.float64) @ b, dtype)
+
+
 def test_tasks_allocate_nothing():
     def uses_numpy(kernel):
         return "np" in getattr(kernel, "py_func", kernel).__code__.co_names
@@ -318,6 +342,7 @@ def test_tasks_allocate_nothing():
         narrow_products,
         narrow_steps,
         packing,
+        sign_products,
     ]
     outside = {
         "_attend",
@@ -326,6 +351,8 @@ def test_tasks_allocate_nothing():
         "_backward",
         "_backward_and_step",
         "_attack_first_layer",
+        "_forward_moved",
+        "_mark_steps",
     }
     kernels = {
         name: function

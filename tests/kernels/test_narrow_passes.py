@@ -8,11 +8,10 @@ import pytest
 
 from fastnn import reference
 from fastnn._engine.crews import Crew
-from fastnn._engine.memory import empty
 from fastnn._kernels import attack_steps, narrow_jobs, narrow_passes, packing
 from fastnn._kernels import narrow_first_layer as first_layer
 from fastnn._kernels.attack_steps import ROUNDING
-from fastnn._kernels.masked_products import DEPTH, VECTORS
+from fastnn._kernels.masked_products import VECTORS
 from fastnn._kernels.narrow_first_layer import MOST_INPUTS
 from fastnn._kernels.narrow_products import AHEAD, MOST_ROWS
 from fastnn._kernels.vectors import LINE_BYTES, VECTOR_BYTES
@@ -43,13 +42,9 @@ def attack(weights, biases, x, labels, eps, bounds=(-np.inf, np.inf), crew=None)
     board, posts = np.zeros(narrow_jobs.BOARD_SIZE, np.int64), np.empty(0, np.int64)
     if crew is not None:
         board, posts = crew.board, crew.posts
-    masks = np.zeros(1000, np.uint64)
-    room = empty(((DEPTH + rows) * max(VECTORS) * VECTOR_BYTES // kind.itemsize,), kind)
     settings = np.array([eps, *bounds, *ROUNDING[kind]], kind)
     table, found = table_of(weights, biases), (moved, classes, saturated, still)
-    state = narrow_passes._attack_by_sign(
-        board, posts, table, x, labels, settings, masks, room, *found
-    )
+    state = narrow_passes._attack_by_sign(board, posts, table, x, labels, settings, *found)
     return state, *found
 
 
@@ -73,6 +68,43 @@ def test_fgsm_and_predictions_are_the_references(rng, dtype, rows, bounds, sizes
         for found, at in zip(classes[:, i], (x[i], moved[i]), strict=True):
             logits = reference.logits(*parameters, at)
             assert logits[found] >= logits.max() - 1e-5
+
+
+def test_an_input_without_a_derivative_stays_where_it_is(rng, dtype):
+    """Not all inputs have moved then, and tables of sums would be wrong."""
+    weights, biases = network(rng, (6, 262, 3), np.dtype(dtype))
+    weights[0][2] = 0
+    rows = narrow_passes.READ_ONCE_TO + 1
+    x, labels = rng.random((rows, 6)).astype(dtype), np.zeros(rows, np.int64)
+    _, moved, classes, *_ = attack(weights, biases, x, labels, 0.1)
+    np.testing.assert_array_equal(moved[:, 2], x[:, 2])
+    for i in range(rows):
+        logits = reference.logits(weights, biases, moved[i])
+        assert logits[classes[1, i]] >= logits.max() - 1e-5
+
+
+TABLES_USED = [  # width, more rows than are read once, bounds, whether all inputs have moved
+    (262, 1, (-np.inf, np.inf), True, 1),
+    (262, 0, (-np.inf, np.inf), True, 0),
+    (8, 1, (-np.inf, np.inf), True, 0),
+    (262, 1, (-np.inf, 9), True, 0),
+    (262, 1, (-9, np.inf), True, 0),
+    (262, 1, (-np.inf, np.inf), False, 0),
+]
+
+
+@pytest.mark.skipif(COMPILED, reason="a compiled kernel keeps the functions that it has")
+@pytest.mark.parametrize(("width", "more", "bounds", "all_move", "times"), TABLES_USED)
+def test_when_tables_of_sums_are_used(monkeypatch, rng, width, more, bounds, all_move, times):
+    calls, right = [], narrow_passes._forward_moved
+    monkeypatch.setattr(narrow_passes, "_forward_moved", lambda *a: calls.append(right(*a)))
+    weights, biases = network(rng, (6, width, 3), np.float32)
+    biases[0] += 5  # all units are active
+    weights[0][2] *= all_move
+    rows = narrow_passes.READ_ONCE_TO + more
+    x, labels = rng.random((rows, 6)).astype(np.float32), np.zeros(rows, np.int64)
+    assert attack(weights, biases, x, labels, 0.1, bounds)[0] == narrow_passes.DONE
+    assert len(calls) == times
 
 
 @pytest.mark.parametrize("rows", [3, narrow_passes.READ_ONCE_TO + 1])

@@ -89,8 +89,8 @@ def test_each_entry_that_moved_up_has_its_own_bit(dtype):
     depth = DEPTH + 5
     before = np.zeros((depth, depth), dtype)
     x = np.where(np.eye(depth, dtype=bool), 0.5, -0.5).astype(dtype)
-    masks = np.empty((2, depth), np.uint32)
-    assert sign_products._mark_steps(x, before, dtype(0.5), dtype(0), masks)
+    masks = np.empty((2, depth), np.uint64)
+    assert sign_products._mark_steps(x, before, dtype(0.5), masks)
     for i in range(depth):
         chunk, bit = divmod(i, DEPTH)
         assert masks[chunk, i] == 1 << bit

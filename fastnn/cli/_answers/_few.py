@@ -18,6 +18,7 @@ from fastnn.cli._answers._compare import WIDE, Answer, Array, Kind, answer
 from fastnn.networks import MLP
 
 _EPS = 0.25
+Bounds = tuple[float, float]
 
 
 def of_attacks(kind: Kind, rng: np.random.Generator) -> Iterator[Answer]:
@@ -32,8 +33,9 @@ def of_attacks(kind: Kind, rng: np.random.Generator) -> Iterator[Answer]:
             allowed = 16 * np.finfo(kind).eps * (np.abs(a) @ np.abs(b))
             yield answer("_narrow_product", out, wanted, allowed)
     for rows in (1, 3, READ_ONCE_TO, READ_ONCE_TO + 1):
-        yield from _of_rows(kind, rows, 7, 1, rng)
-    yield from _of_rows(kind, MOST_ROWS, MOST_INPUTS + 5, 2, rng)
+        yield from _of_rows(kind, rows, 7, 1, (0, 1), rng)
+    yield from _of_rows(kind, MOST_ROWS, MOST_INPUTS + 5, 2, (0, 1), rng)
+    yield from _of_rows(kind, READ_ONCE_TO + 1, 40, 2, (-np.inf, np.inf), rng)  # tables of sums
     yield from _of_states(kind)
     board, nobody = new_board(), np.empty(0, np.int64)
     steps = [narrow_helpers._take(board, nobody, owner, 0) for owner in (1, 2)]
@@ -43,20 +45,22 @@ def of_attacks(kind: Kind, rng: np.random.Generator) -> Iterator[Answer]:
     yield answer("_take and _end", np.array(steps), np.array([True, False, False, True]))
 
 
-def _attack(net: MLP, x: Array, labels: Array, threads: int = 1) -> tuple[int, Signed]:
+def _attack(
+    net: MLP, x: Array, labels: Array, threads: int = 1, bounds: Bounds = (0, 1)
+) -> tuple[int, Signed]:
     """Return the state and what was found."""
-    settings = np.array([_EPS, 0, 1, *ROUNDING[net.dtype]], net.dtype)
+    settings = np.array([_EPS, *bounds, *ROUNDING[net.dtype]], net.dtype)
     found = Signed.of(x)
     return attack_by_sign(net, x, labels, settings, found, threads), found
 
 
 def _of_rows(
-    kind: Kind, rows: int, inputs: int, threads: int, rng: np.random.Generator
+    kind: Kind, rows: int, inputs: int, threads: int, bounds: Bounds, rng: np.random.Generator
 ) -> Iterator[Answer]:
     """Attack so many rows; what is nearly 0 may have either sign, and equal logits any order."""
     net = MLP.random((inputs, 300, 5), rng=2, dtype=kind)
     x, labels = rng.random((rows, inputs)).astype(kind), rng.integers(0, 5, rows)
-    state, found = _attack(net, x, labels, threads)
+    state, found = _attack(net, x, labels, threads, bounds)
     yield answer("_attack_by_sign", state, DONE)
     (w, v), (b, c) = ([a.astype(WIDE) for a in arrays] for arrays in (net.weights, net.biases))
 
@@ -70,7 +74,7 @@ def _of_rows(
     residual[np.arange(rows), labels] -= 1
     slope = ((residual @ v.T) * (h > 0)) @ w.T
     unsure = np.abs(slope) < 1e-3 * np.abs(slope).max(axis=1, keepdims=True)
-    wanted = np.clip(x + _EPS * np.sign(slope), 0, 1)
+    wanted = np.clip(x + _EPS * np.sign(slope), *bounds)
     allowed = np.where(unsure, 2 * _EPS, 4 * np.finfo(kind).eps)
     yield answer("_attack_by_sign, inputs", found.moved, wanted, allowed)
     for classes, exact in ((found.classes[0], logits), (found.classes[1], passed(found.moved)[1])):

@@ -175,9 +175,9 @@ def of_moves(kind: Kind, rng: np.random.Generator) -> Iterator[Answer]:
     for depth in (2 * chunk, chunk + 7):
         before = rng.standard_normal((3, depth)).astype(kind)
         x = before + rng.choice([-0.25, 0.25], before.shape).astype(kind)
-        masks, size = np.zeros((-(-depth // chunk), 3), np.uint32), kind.type(0.25)
+        masks, size = np.zeros((-(-depth // chunk), 3), np.uint64), kind.type(0.25)
         unit = np.finfo(kind).eps
-        moved = sign_products._mark_steps(x, before, size, 8 * unit, masks)
+        moved = sign_products._mark_steps(x, before, size, masks)
         yield answer("_mark_steps", moved, True)
         for width in _widths_of_panels(kind):
             weights = rng.standard_normal((depth, width)).astype(kind)
@@ -193,5 +193,5 @@ def of_moves(kind: Kind, rng: np.random.Generator) -> Iterator[Answer]:
             allowed = 8 * unit * ((np.abs(x) + np.abs(before)) @ np.abs(weights))
             yield answer("_add_sign_products", out, wanted, allowed)
         x[1, depth - 1] = before[1, depth - 1]
-        moved = sign_products._mark_steps(x, before, size, 8 * unit, masks)
+        moved = sign_products._mark_steps(x, before, size, masks)
         yield answer("_mark_steps, one stays", moved, False)
