@@ -15,17 +15,17 @@ from numba.extending import intrinsic
 from fastnn._kernels.jit import kernel
 from fastnn._kernels.vectors import INTEGER, TARGET, VECTOR_BYTES, Emitter
 
-# Measured: a core of Zen 4 reads six rows of a matrix at once with 75 GB/s, and twelve with 44; rows
-# one after the other with 77 GB/s if it fetches two ahead, and with 51 if it fetches six ahead.
+# Measured: a core of Zen 4 reads six rows of a matrix at once at 75 GB/s, and twelve at 44; rows
+# one after the other at 77 GB/s if it fetches two ahead, and at 51 if it fetches six ahead.
 _ZEN_4 = TARGET.name == "znver4"
+_MOST_DOTS = 6 if _ZEN_4 else 12
 
 # The vectors of columns, or the columns, that a block has beside each number of rows. With their
 # sums, the vectors of the matrix and those of the rows fill 32 or 16 registers.
 _MANY_REGISTERS = TARGET.vector_registers == 32
 STRIP_VECTORS = (0, 16, 8, 7, 6, 4, 4, 3, 3) if _MANY_REGISTERS else (0, 8, 5, 4, 3, 2, 2)
-DOT_COLUMNS = (0, 12, 8, 6, 5, 4, 4, 3, 3) if _MANY_REGISTERS else (0, 8, 5, 3, 3, 2, 2)
-if _ZEN_4:
-    DOT_COLUMNS = 0, *(min(columns, 6) for columns in DOT_COLUMNS[1:])
+_DOTS = (0, 12, 8, 6, 5, 4, 4, 3, 3) if _MANY_REGISTERS else (0, 8, 5, 3, 3, 2, 2)
+DOT_COLUMNS = tuple(min(columns, _MOST_DOTS) for columns in _DOTS)
 MOST_ROWS = len(STRIP_VECTORS) - 1
 BLOCK = 12  # rows of the matrix for which a thread computes `_set_dots` at a time
 AHEAD = 2 if _ZEN_4 else 6  # rows of the matrix from which a line is fetched before its turn
