@@ -25,8 +25,8 @@ How = tuple[Array, Array, int, int, Array, bool]  # what `SharedProducts._how` r
 
 # Measured: up to so many rows, shared products are faster than tiles with packed weights.
 MOST_ROWS = 160
-# Measured on Zen 4 and on an Intel server: the multiply-adds of a pass from which a second thread
-# saves more than it costs. An image in the network of part 2 has 2.9 million.
+# Measured on Zen 4 and on an Intel server, not on others: the multiply-adds of a pass from which a
+# second thread saves more than it costs. An image in the network of part 2 has 2.9 million.
 _WORTH_SHARING = 2_500_000
 # To wake a helper takes its caller 8 to 13 us (measured with up to 15 of them on two cores). One
 # thread needs some 0.2 ms for the three passes of a single image with so many in each.

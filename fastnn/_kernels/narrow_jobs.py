@@ -34,7 +34,7 @@ from fastnn._kernels.narrow_products import (
     _strip_width,
 )
 from fastnn._kernels.narrow_steps import _step_task
-from fastnn._kernels.sign_products import DEPTH as SIGNS
+from fastnn._kernels.sign_products import DEPTH as SIGN_DEPTH
 from fastnn._kernels.sign_products import LINES, STRIP_BYTES, TABLES, _add_sums, _set_sums
 from fastnn._kernels.vectors import VECTOR_BYTES
 
@@ -56,7 +56,7 @@ def _room_size(rows, itemsize):
     if rows < PANELS_FROM:
         return 0
     of_panels = (DEPTH + rows) * _WIDEST
-    of_signs = (TABLES * LINES + SIGNS + rows) * STRIP_BYTES
+    of_signs = (TABLES * LINES + SIGN_DEPTH + rows) * STRIP_BYTES
     return max(of_panels, of_signs) // itemsize
 
 
@@ -103,7 +103,7 @@ def _work(board, like, masks, room, ks):
     kind = board[_KIND]
     forward = kind in (_FORWARD, _SIGNS)
     b = atomics.array_at(board[_B], depth, width, like)
-    a = atomics.array_at(board[_A], rows, depth if forward else width, like)
+    a = atomics.array_at(board[_A], rows, depth if forward else width, like)  # not read for signs
     columns = width if forward else depth
     out = atomics.array_at(board[_OUT], rows if board[_OUT] else 0, columns, like)
     task = atomics.add(board, _NEXT, 1)
@@ -181,15 +181,15 @@ def _signs_task(board, task, b, masks, room, out):
     """Compute a strip of what `_forward_moved` does."""
     rows, width = out.shape
     strip = STRIP_BYTES // out.itemsize
-    chunks = -(-len(b) // SIGNS)
+    chunks = -(-len(b) // SIGN_DEPTH)
     signs = atomics.array_at(board[_MASKS], chunks, rows, masks)
     z = atomics.array_at(board[_H], rows, width, out)
     size = atomics.array_at(board[_SETTINGS], 1, 1, out)[0, 0]
-    buffers = atomics.array_at(room.ctypes.data, TABLES * LINES + SIGNS + rows, strip, out)
+    buffers = atomics.array_at(room.ctypes.data, TABLES * LINES + SIGN_DEPTH + rows, strip, out)
     tables, rest = buffers[: TABLES * LINES], buffers[TABLES * LINES :]
     column = min(task * strip, width - strip)
-    _set_sums(signs, b, column, size, rest[:SIGNS], tables, rest[SIGNS:], 0)
-    _add_sums(z, rest[SIGNS:], column, out)
+    _set_sums(signs, b, column, size, rest[:SIGN_DEPTH], tables, rest[SIGN_DEPTH:], 0)
+    _add_sums(z, rest[SIGN_DEPTH:], column, out)
 
 
 @part

@@ -266,6 +266,8 @@ def _attack(
         _argmax(logits, classes[1])
         unusual = _first_not_finite(logits) >= 0
     block[0] = 0  # numba frees an array after its last use: not before this line
+    if len(products):
+        products[0, 0] = 0
     if unusual:
         return UNUSUAL
     return PROBABILITIES if probabilities else DONE

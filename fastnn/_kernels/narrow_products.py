@@ -21,7 +21,7 @@ _ZEN_4 = TARGET.name == "znver4"
 _MOST_DOTS = 6 if _ZEN_4 else 12
 
 # The vectors of columns, or the columns, that a block has beside each number of rows. With their
-# sums, the vectors of the matrix and those of the rows fill 32 or 16 registers.
+# sums, the vectors of the matrix and those of the rows fill 32 or 16 registers, or fewer on Zen 4.
 _MANY_REGISTERS = TARGET.vector_registers == 32
 STRIP_VECTORS = (0, 16, 8, 7, 6, 4, 4, 3, 3) if _MANY_REGISTERS else (0, 8, 5, 4, 3, 2, 2)
 _DOTS = (0, 12, 8, 6, 5, 4, 4, 3, 3) if _MANY_REGISTERS else (0, 8, 5, 3, 3, 2, 2)

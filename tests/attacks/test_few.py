@@ -7,11 +7,11 @@ import pytest
 
 from fastnn import MLP, adversarial_accuracy, reference
 from fastnn._engine import narrow
-from fastnn._kernels import narrow_passes
+from fastnn._kernels import narrow_panels, narrow_passes
 from fastnn._kernels.narrow_products import MOST_ROWS as HIGHEST
 from fastnn.attacks import FGSM, VerificationError, _batch, _few
 
-ONCE, PANELS = narrow_passes.READ_ONCE_TO, narrow_passes.PANELS_FROM
+ONCE, PANELS = narrow_passes.READ_ONCE_TO, narrow_panels.PANELS_FROM
 ROWS = (1, 2, HIGHEST, HIGHEST + 1, PANELS, ONCE, ONCE + 1, 61, _few.MOST_ROWS)
 # Too narrow for strips, one layer alone, wide enough for strips and panels, cut off, in parts.
 SIZES = [(4, 8, 3), (30, 5), (20, 300, 140, 5), (70, 130, 40, 4), (600, 300, 4)]

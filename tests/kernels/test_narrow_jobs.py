@@ -28,7 +28,7 @@ from fastnn._kernels.masked_products import DEPTH, VECTORS
 from fastnn._kernels.masked_products import ROWS as GROUP
 from fastnn._kernels.narrow_panels import PANELS_FROM
 from fastnn._kernels.narrow_products import AHEAD, BLOCK, DOT_COLUMNS, MOST_ROWS, STRIP_VECTORS
-from fastnn._kernels.sign_products import DEPTH as SIGNS
+from fastnn._kernels.sign_products import DEPTH as SIGN_DEPTH
 from fastnn._kernels.sign_products import STRIP_BYTES
 from fastnn._kernels.vectors import TARGET, VECTOR_BYTES
 
@@ -321,12 +321,13 @@ def test_inputs_that_have_moved_have_the_products_of_their_own(
     b = rng.standard_normal((depth, width)).astype(dtype)
     x, settings = rng.standard_normal((rows, depth)).astype(dtype), np.full(5, 0.25, dtype)
     moved = x + rng.choice([-0.25, 0.25], x.shape).astype(dtype)
-    signs = np.zeros((-(-depth // SIGNS), rows), np.uint64)
+    signs = np.zeros((-(-depth // SIGN_DEPTH), rows), np.uint64)
     assert sign_products._mark_steps(moved, x, settings[0], signs)
     z, out = x @ b, np.full((rows, width), np.nan, dtype)
-    own = room(dtype)[: narrow_jobs._room_size(rows, out.itemsize)]
+    block, size = room(dtype), narrow_jobs._room_size(rows, out.itemsize)
     with served(board, out, threads):
-        narrow_jobs._forward_moved(board, signs, b, z, settings, masks(), own, out)
+        narrow_jobs._forward_moved(board, signs, b, z, settings, masks(), block[:size], out)
+    assert np.isnan(block[size:]).all()
     close(out, moved.astype(np.float64) @ b, dtype)
 
 

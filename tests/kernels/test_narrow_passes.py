@@ -8,7 +8,7 @@ import pytest
 
 from fastnn import reference
 from fastnn._engine.crews import Crew
-from fastnn._kernels import attack_steps, narrow_jobs, narrow_passes, packing
+from fastnn._kernels import attack_steps, narrow_jobs, narrow_panels, narrow_passes, packing
 from fastnn._kernels import narrow_first_layer as first_layer
 from fastnn._kernels.attack_steps import ROUNDING
 from fastnn._kernels.masked_products import VECTORS
@@ -71,11 +71,14 @@ def test_fgsm_and_predictions_are_the_references(rng, dtype, rows, bounds, sizes
 
 
 def test_an_input_without_a_derivative_stays_where_it_is(rng, dtype):
-    """Not all inputs have moved then, and tables of sums would be wrong."""
+    """Not all inputs have moved then: tables of sums would make its unit active, and class 1."""
     weights, biases = network(rng, (6, 262, 3), np.dtype(dtype))
-    weights[0][2] = 0
+    weights[0][2] = weights[0][:, 0] = 0
+    weights[0][2, 0], biases[0][0] = -100, -1
+    weights[1][0], biases[1][1] = [0, 50, 0], -20
     rows = narrow_passes.READ_ONCE_TO + 1
     x, labels = rng.random((rows, 6)).astype(dtype), np.zeros(rows, np.int64)
+    x[:, 2] = 0
     _, moved, classes, *_ = attack(weights, biases, x, labels, 0.1)
     np.testing.assert_array_equal(moved[:, 2], x[:, 2])
     for i in range(rows):
@@ -83,7 +86,7 @@ def test_an_input_without_a_derivative_stays_where_it_is(rng, dtype):
         assert logits[classes[1, i]] >= logits.max() - 1e-5
 
 
-TABLES_USED = [  # width, more rows than are read once, bounds, whether all inputs have moved
+TABLES_USED = [  # width, more rows than are read once, bounds, whether all inputs move, how often
     (262, 1, (-np.inf, np.inf), True, 1),
     (262, 0, (-np.inf, np.inf), True, 0),
     (8, 1, (-np.inf, np.inf), True, 0),
@@ -204,9 +207,9 @@ def test_a_panel_is_as_wide_as_costs_least():
 
 def test_all_threads_have_some_of_the_panels():
     wide = max(VECTORS) * VECTOR_BYTES // 4
-    assert narrow_passes._panels(narrow_passes.PANELS_FROM - 1, wide, 4, 8) == (0, 1)
-    assert narrow_passes._panels(narrow_passes.PANELS_FROM, 5, 4, 8) == (0, 1)
-    across, parts = narrow_passes._panels(narrow_passes.PANELS_FROM, wide, 4, 8)
+    assert narrow_passes._panels(narrow_panels.PANELS_FROM - 1, wide, 4, 8) == (0, 1)
+    assert narrow_passes._panels(narrow_panels.PANELS_FROM, 5, 4, 8) == (0, 1)
+    across, parts = narrow_passes._panels(narrow_panels.PANELS_FROM, wide, 4, 8)
     assert (across, parts) == (wide, 8)
 
 

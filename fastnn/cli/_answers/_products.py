@@ -10,7 +10,7 @@ from fastnn._engine import masked
 from fastnn._engine.narrow import KEEP_FROM, SharedProducts
 from fastnn._kernels import masked_products, pairing, sign_products
 from fastnn._kernels.masked_products import DEPTH, ROWS, VECTORS
-from fastnn._kernels.narrow_passes import PANELS_FROM
+from fastnn._kernels.narrow_panels import PANELS_FROM
 from fastnn._kernels.narrow_products import MOST_ROWS, _strip_width
 from fastnn._kernels.vectors import VECTOR_BYTES
 from fastnn._runtime.team import Team
