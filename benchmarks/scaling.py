@@ -22,10 +22,8 @@ from scaling_model import Parts, fit
 
 import fastnn
 from fastnn import _checks
-from fastnn._engine import tiles
-from fastnn._engine.workspace import Workspaces
+from fastnn._engine import packed, tiles
 from fastnn._runtime.processors import available_threads
-from fastnn._runtime.team import Team
 from fastnn.attacks import evaluate
 from fastnn.bench.machine import machine_info
 from fastnn.bench.session import make_setting
@@ -67,15 +65,19 @@ def clocked(**functions):
 
 
 def parts_of_call(net, x, labels, threads):
-    """Return the parts of one call, and its counts."""
-    with clocked(
-        check=(_checks, "inputs"), run=(tiles, "run_tiles"), pack=(Workspaces, "pack")
-    ) as spent:
+    """Return the parts of one call, to which no call before has left packed weights; its counts."""
+    timed = clocked(
+        check=(_checks, "inputs"),
+        compare=(packed, "_fingerprints"),
+        fill=(packed, "fill"),
+        run=(tiles, "run_tiles"),
+    )
+    with timed as spent, mock.patch.object(packed, "_kept", []):
         start = time.perf_counter()
         report = evaluate.adversarial_accuracy(net, x, labels, EPS, UNIT, threads=threads)
         total = time.perf_counter() - start
-    check, pack, run = spent["check"], spent["pack"], spent["run"]
-    parts = Parts(total, check[0], pack[0], (run - pack)[1], total - (check + run)[0])
+    check, run, pack = spent["check"], spent["run"], spent["compare"] + spent["fill"]
+    parts = Parts(total, check[0], pack[0], run[1], total - (check + run + pack)[0])
     return parts, report.adversarial_correct
 
 
@@ -125,10 +127,8 @@ def seconds_asleep(model, n, threads):
 
 def sizes_of_pieces(net):
     """Return the number of entries of all pieces that are packed for an attack."""
-    workspaces = Workspaces(net, 1, 0)
-    with Team(1) as team:
-        workspaces.pack(team, max(FITTED))
-    return tuple(workspaces.packed[i, turned][some].size for i, turned, some in workspaces.pieces())
+    panels = packed.buffers(net, 0)
+    return tuple(panels[i, turned][some].size for i, turned, some in packed.pieces(panels))
 
 
 def line(n, threads, there, predicted):

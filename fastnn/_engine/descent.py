@@ -196,6 +196,7 @@ class Descent:
             hits.append(evaluate_tile(ws, labels, tile))
             losses[tile] = ws.losses
 
+        self._workspaces.pack(self._team, len(x))
         run_tiles(self._team, self._workspaces, x, work)
         return losses, sum(hits)
 

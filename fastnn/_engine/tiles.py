@@ -18,6 +18,7 @@ from fastnn._engine import masked
 from fastnn._engine.narrow import MOST_ROWS as MOST_SHARED
 from fastnn._engine.narrow import SharedProducts, worth_threads
 from fastnn._engine.network import Network
+from fastnn._engine.packed import Packed, kept_for
 from fastnn._engine.workspace import Rows, Workspace, Workspaces
 from fastnn._runtime.progress import Progress
 from fastnn._runtime.team import Team
@@ -80,10 +81,11 @@ def for_each_tile(
         shared = SharedProducts(net, capacity)
         size = worth_threads(net, rows * variants, count)
     with Team(size) as team:
-        workspaces = Workspaces(net, capacity, to, shared, direction=direction)
-        helped = contextlib.nullcontext() if shared is None else shared.on(size)
-        with helped:
-            run_tiles(team, workspaces, x, work, variants=variants, order=order, progress=progress)
+        helped: contextlib.AbstractContextManager[Packed | None]
+        helped = kept_for(net, to, team) if shared is None else shared.on(size)
+        with helped as packed:
+            workspaces = Workspaces(net, capacity, to, shared, packed, direction=direction)
+            run_tiles(team, workspaces, x, work, order=order, progress=progress)
 
 
 def run_tiles(
@@ -92,7 +94,6 @@ def run_tiles(
     x: NDArray[Any],
     work: Work,
     *,
-    variants: int = 1,
     order: NDArray[np.int64] | None = None,
     progress: Progress | None = None,
 ) -> None:
@@ -111,7 +112,6 @@ def run_tiles(
             progress.update(tile.stop)
 
     count = len(x) if order is None else len(order)
-    workspaces.pack(team, count * variants)
     team.run(task, tiles(count) if count else [])
 
 

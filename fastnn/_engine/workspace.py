@@ -1,4 +1,4 @@
-"""The buffers of one thread, made once, and the packed weights that all threads of a call share."""
+"""The buffers of one thread, made once."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ from fastnn._engine.activations import activation_named
 from fastnn._engine.memory import empties, empty
 from fastnn._engine.narrow import SharedProducts
 from fastnn._engine.network import Network
+from fastnn._engine.packed import Packed, buffers, fill
 from fastnn._kernels import elementwise
 from fastnn._runtime.team import Team
 
 Array = NDArray[Any]
 Rows = slice | NDArray[np.int64]  # of a batch: neighbours, or those with these numbers
-Packed = dict[tuple[int, bool], Array]
-
-_PIECE = 1 << 17  # entries that a thread packs at a time: about 50 microseconds
 
 
 class Workspace:
@@ -107,8 +105,8 @@ class Workspace:
 class Workspaces(dict[int, Workspace]):
     """The workspaces of a team, each made by the worker that first needs it.
 
-    `packed` has the weights that are packed for `masked`, by their number and whether transposed;
-    it must be renewed or cleared whenever the weights change.
+    `packed` has the weights in panels, if a call has packed them. If none are given, `pack` does
+    it, and has to be called again whenever the weights have changed.
     """
 
     def __init__(
@@ -117,14 +115,15 @@ class Workspaces(dict[int, Workspace]):
         rows: int,
         to: int | None = None,
         shared: SharedProducts | None = None,
+        packed: Packed | None = None,
         *,
         direction: bool = False,
     ) -> None:
         super().__init__()
         self.shared = shared
         self._net, self._rows, self._to, self._direction = net, rows, to, direction
-        self._panels: Packed = {}
-        self.packed: Packed = {}
+        self._buffers: Packed = {}
+        self.packed: Packed = packed or {}
 
     def __missing__(self, worker: int) -> Workspace:
         self[worker] = Workspace(
@@ -142,36 +141,7 @@ class Workspaces(dict[int, Workspace]):
         self.packed.clear()
         if rows < masked.PACK_FROM or self.shared is not None:
             return
-        if not self._panels:
-            self._panels = self._make_panels()
-
-        def task(_: int, piece: tuple[int, bool, slice]) -> None:
-            i, transposed, some = piece
-            panels = self._panels[i, transposed][some]
-            masked.pack(self._net.weights[i], panels, transposed=transposed, first=some.start)
-
-        team.run(task, self.pieces())
-        self.packed.update(self._panels)
-
-    def pieces(self) -> list[tuple[int, bool, slice]]:
-        """Return what a thread packs at a time: weights by their number, and some of the panels."""
-
-        def cut(panels: Array) -> list[slice]:
-            count = max(1, _PIECE // panels[0].size)
-            starts = range(0, len(panels), count)
-            return [slice(start, min(start + count, len(panels))) for start in starts]
-
-        return [(*key, some) for key, panels in self._panels.items() for some in cut(panels)]
-
-    def _make_panels(self) -> Packed:
-        """Return buffers for all weights, and for their transposes where gradients go back."""
-        net = self._net
-        panels = {}
-        for i, weights in enumerate(net.weights):
-            for transposed in (False, True):
-                depth, width = weights.shape[::-1] if transposed else weights.shape
-                shape = masked.panels_shape(depth, width, net.dtype)
-                needed = not transposed or (self._to is not None and i >= self._to)
-                if shape is not None and needed:
-                    panels[i, transposed] = empty(shape, net.dtype)
-        return panels
+        if not self._buffers:
+            self._buffers = buffers(self._net, self._to)
+        fill(self._buffers, self._net, team)
+        self.packed.update(self._buffers)

@@ -105,35 +105,6 @@ def test_weights_are_packed_for_the_products_to_come(rng, to, packed):
     assert workspaces[0].packed is workspaces.packed
 
 
-@pytest.mark.parametrize("entries", [1, 40_000, 1 << 30])  # one panel at a time, some, all
-def test_weights_packed_in_pieces_are_the_same_panels(rng, monkeypatch, dtype, entries):
-    # The last panel of 300, 200 and 150 columns overlaps the one before it.
-    net = MLP.random((300, 200, 150, 3), rng=rng, dtype=dtype)
-    monkeypatch.setattr(workspace, "_PIECE", entries)
-    workspaces = workspace.Workspaces(net, 10, 0)
-    for team_size in (1, 3):
-        net.weights[0][:] += 1
-        with Team(team_size) as team:
-            workspaces.pack(team, masked.PACK_FROM)
-        for (i, transposed), panels in workspaces.packed.items():
-            whole = np.full_like(panels, np.nan)
-            masked.pack(net.weights[i], whole, transposed=transposed)
-            np.testing.assert_array_equal(panels, whole)
-
-
-def test_pieces_are_every_panel_once_and_of_a_like_size(rng):
-    workspaces = workspace.Workspaces(MLP.random((784, 2048, 512, 512, 10), rng=rng), 10, 0)
-    with Team(1) as team:
-        workspaces.pack(team, masked.PACK_FROM)
-    packed, pieces = workspaces.packed, workspaces.pieces()
-    for key, panels in packed.items():
-        cut = [some for *which, some in pieces if tuple(which) == key]
-        assert [p for some in cut for p in range(some.start, some.stop)] == list(range(len(panels)))
-    sizes = [packed[i, transposed][some].size for i, transposed, some in pieces]
-    assert sum(sizes) == sum(panels.size for panels in packed.values())
-    assert max(sizes) < sum(sizes) / 16  # the largest matrix has more than a quarter
-
-
 @pytest.mark.parametrize("most_dense", [-1.0, 1.0])  # by BLAS, by panels
 @pytest.mark.parametrize("rows", [1, 60, 61])
 @pytest.mark.parametrize("width", [3, 150])  # too narrow for panels, and not

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from fastnn._engine import losses
-from fastnn._kernels import counters, elementwise, exponentials
+from fastnn._kernels import counters, elementwise, exponentials, fingerprints
 from fastnn.cli._answers._compare import WIDE, Answer, Array, Kind, answer, near, special
 
 _GAMMA = 0x9E3779B97F4A7C15  # of SplitMix64
@@ -15,7 +15,7 @@ _ROWS, _WIDTH = 7, 131  # more than a vector of any width, and some that are lef
 
 
 def of_entries(kind: Kind, rng: np.random.Generator) -> Iterator[Answer]:
-    """Ask for ReLU, biases, masks, slopes, pixels and random numbers."""
+    """Ask for ReLU, biases, masks, slopes, pixels, random numbers and fingerprints."""
     z, out = special(kind, _ROWS, _WIDTH, rng), np.empty((_ROWS, _WIDTH), kind)
     bias, g = (rng.standard_normal(shape).astype(kind) for shape in (_WIDTH, z.shape))
     positive = np.where(z <= 0, 0, z)
@@ -40,6 +40,7 @@ def of_entries(kind: Kind, rng: np.random.Generator) -> Iterator[Answer]:
     yield answer("_apply_slope", scaled, z * g)
     yield _of_rows(g)
     yield from _of_random_numbers(kind, rng)
+    yield _of_fingerprint(rng)
 
 
 def _of_rows(g: Array) -> Answer:
@@ -182,6 +183,14 @@ def _of_random_numbers(kind: Kind, rng: np.random.Generator) -> Iterator[Answer]
     counters._uniform(keys, bits, out)
     exact = [[_hash(key + j * _GAMMA) >> (64 - bits) for j in (1, 2, 3)] for key in wanted]
     yield answer("_uniform", out, np.ldexp(np.array(exact, WIDE), -bits))
+
+
+def _of_fingerprint(rng: np.random.Generator) -> Answer:
+    """Ask for the fingerprint of words that fill vectors, and some that are left over."""
+    words = rng.integers(2**64, size=_WIDTH, dtype=np.uint64)
+    hashes = [_hash(word ^ (i + 1) * _GAMMA % 2**64) for i, word in enumerate(words.tolist())]
+    found = fingerprints._fingerprint(words)
+    return answer("_fingerprint", np.uint64(found), np.uint64(sum(hashes) % 2**64))
 
 
 def _hash(value: int) -> int:
