@@ -1,12 +1,15 @@
 """Weights in panels for `masked`: packed by all threads of a call, and kept for the next call.
 
 The arrays of a network belong to its user, who may write to them between two calls. So a call makes
-fingerprints of all weights, and packs them anew unless they are those of the call before.
+fingerprints of all weights, and packs them anew unless they are those of the call before. No
+handler of a signal runs from the fingerprints to the end of packing: panels of weights that it
+writes to and restores would be kept with a fingerprint that is right again.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import weakref
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -23,7 +26,7 @@ from fastnn._runtime.team import Team
 Array = NDArray[Any]
 Packed = dict[tuple[int, bool], Array]  # by the number of the weights, and whether transposed
 
-_PIECE = 1 << 17  # entries that a thread takes at a time: it packs them in about 50 microseconds
+_PIECE = 1 << 17  # entries that a thread takes at a time; to pack them takes about 50 microseconds
 _MOST_KEPT = 64 << 20  # bytes of panels
 
 
@@ -35,30 +38,31 @@ class _Kept(NamedTuple):
     packed: Packed
 
 
-_kept: list[_Kept] = []  # of the network that was used last: a call takes it, and puts it back
+# What the last call with panels has left, or nothing. A list, as only one call can pop from it.
+_kept: list[_Kept] = []
 
 
 @contextlib.contextmanager
 def kept_for(net: Network, to: int | None, team: Team) -> Iterator[Packed]:
     """Yield the packed weights of a network, as `buffers` has them, and keep them afterwards.
 
-    Calls at the same time have panels of their own. After an error nothing is kept.
+    Calls at the same time have panels of their own. After an error nothing is kept, nor are panels
+    of more than `_MOST_KEPT` bytes.
     """
     shapes = _shapes(net, to)
-    if not shapes:
-        yield {}
+    size = sum(math.prod(shape) for shape in shapes.values()) * net.dtype.itemsize
+    if not shapes or size > _MOST_KEPT:
+        packed = buffers(net, to)
+        fill(packed, net, team)
+        yield packed
         return
-    before = _take(net)
     fingerprints = _fingerprints(net, team)
-    if before is not None and shapes.keys() <= before.packed.keys():
-        packed, changed = before.packed, before.fingerprints != fingerprints
-    else:
-        packed, changed = buffers(net, to), True
-    if changed:
+    packed, before = _take(net, shapes)
+    if before != fingerprints:
+        packed = packed or buffers(net, to)
         fill(packed, net, team)
     yield packed
-    if sum(panels.nbytes for panels in packed.values()) <= _MOST_KEPT:
-        _kept[:] = [_Kept(weakref.ref(net, _forget), fingerprints, packed)]
+    _kept[:] = [_Kept(weakref.ref(net, lambda _: _kept.clear()), fingerprints, packed)]
 
 
 def buffers(net: Network, to: int | None) -> Packed:
@@ -74,7 +78,7 @@ def fill(packed: Packed, net: Network, team: Team) -> None:
         panels = packed[i, transposed][some]
         masked.pack(net.weights[i], panels, transposed=transposed, first=some.start)
 
-    team.run(task, pieces(packed))
+    team.run(task, pieces(packed), deliver=False)
 
 
 def pieces(packed: Packed) -> list[tuple[int, bool, slice]]:
@@ -119,21 +123,22 @@ def _fingerprints(net: Network, team: Team) -> list[int]:
             piece = np.append(piece, piece[:1])
         found[number] = _fingerprint(piece.view(np.uint64))
 
-    team.run(task, range(len(every)))
+    team.run(task, range(len(every)), deliver=False)
     return found
 
 
-def _take(net: Network) -> _Kept | None:
-    """Return what the call before has left, if it was a call on this network."""
+def _take(
+    net: Network, shapes: dict[tuple[int, bool], tuple[int, int, int]]
+) -> tuple[Packed, list[int]]:
+    """Return the panels that the call before has left, and the fingerprints of their weights.
+
+    Nothing, if it was a call on another network, or if it left no panels of these shapes.
+    """
     try:
         found = _kept.pop()
     except IndexError:
-        return None
-    return found if found.net() is net else None
-
-
-def _forget(net: weakref.ref[Network]) -> None:
-    """Drop what belongs to a network that is no more."""
-    for found in _kept:
-        if found.net is net:
-            _kept.clear()
+        return {}, []
+    there = {key: panels.shape for key, panels in found.packed.items()}
+    if found.net() is not net or not shapes.items() <= there.items():
+        return {}, []
+    return found.packed, found.fingerprints

@@ -123,7 +123,7 @@ class Workspaces(dict[int, Workspace]):
         self.shared = shared
         self._net, self._rows, self._to, self._direction = net, rows, to, direction
         self._buffers: Packed = {}
-        self.packed: Packed = packed or {}
+        self.packed: Packed = dict(packed or {})
 
     def __missing__(self, worker: int) -> Workspace:
         self[worker] = Workspace(

@@ -86,15 +86,19 @@ class Team:
         """Run the handlers of signals that have arrived; their exceptions go to the caller."""
         self._signals.deliver()
 
-    def run(self, task: Callable[[int, Any], None], items: Sequence[Any]) -> None:
+    def run(
+        self, task: Callable[[int, Any], None], items: Sequence[Any], *, deliver: bool = True
+    ) -> None:
         """Call ``task(worker, item)`` for every item; a free worker takes the next one.
 
         After an exception no new task starts; when the running tasks have ended, it is raised. An
-        exception from the handler of a signal, such as KeyboardInterrupt, does the same.
+        exception from the handler of a signal, such as KeyboardInterrupt, does the same. Without
+        `deliver`, handlers wait until all tasks have ended.
         """
         if self.size == 1 or len(items) == 1:
             for item in items:
-                self._signals.deliver()
+                if deliver:
+                    self._signals.deliver()
                 task(0, item)
             return
         queue = iter(items)
@@ -105,7 +109,7 @@ class Team:
             nonlocal failed
             try:
                 while not failed:
-                    if worker == 0:
+                    if worker == 0 and deliver:
                         self._signals.deliver()
                     with taking:
                         item = next(queue, _NO_MORE)

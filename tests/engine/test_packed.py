@@ -1,7 +1,9 @@
 """Weights in panels: what is packed, and what a call leaves for the next one."""
 
 import gc
+import signal
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -83,7 +85,11 @@ def test_passes_forward_take_the_panels_of_passes_back_but_not_the_other_way(rng
 
 @pytest.mark.parametrize("sizes", [SIZES, (301, 201, 151, 3)])  # an odd number of entries
 @pytest.mark.parametrize("way", ["one entry", "the last entry", "a sign", "two rows change places"])
-def test_weights_that_were_written_to_are_packed_anew(rng, filled, dtype, sizes, way):
+@pytest.mark.parametrize("entries", [1000, 1 << 17])  # many pieces, and one
+def test_weights_that_were_written_to_are_packed_anew(
+    rng, monkeypatch, filled, dtype, sizes, way, entries
+):
+    monkeypatch.setattr(packed, "_PIECE", entries)
     net = MLP.random(sizes, rng=rng, dtype=dtype)
     before = panels_of(net)
     for weights in net.weights:
@@ -95,11 +101,78 @@ def test_weights_that_were_written_to_are_packed_anew(rng, filled, dtype, sizes,
             weights[0, 1] *= -1
         else:
             weights[[0, 1]] = weights[[1, 0]]
-        assert panels_of(net) is before  # the same buffers
+        assert panels_of(net, threads=3) is before  # the same buffers
         for key, panels in packed.buffers(net, 0).items():
             masked.pack(net.weights[key[0]], panels, transposed=key[1])
             np.testing.assert_array_equal(before[key], panels)
     assert len(filled) == 1 + len(net.weights)
+
+
+def test_weights_that_change_while_they_are_packed_are_packed_anew(rng, monkeypatch, filled):
+    net = MLP.random(SIZES, rng=rng)
+    pack = masked.pack
+
+    def write_after(matrix, panels, **options):
+        pack(matrix, panels, **options)
+        monkeypatch.setattr(masked, "pack", pack)
+        net.weights[0][0, 0] += 1
+
+    monkeypatch.setattr(masked, "pack", write_after)
+    panels_of(net)
+    found = panels_of(net)
+    assert len(filled) == 2
+    assert found[0, False][0, 0, 0] == net.weights[0][0, 0]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("place", ["_fingerprint", "pack"])
+def test_handlers_that_write_and_restore_run_before_or_after(rng, monkeypatch, threads, place):
+    """Or panels of what was there in between would be kept, with the right fingerprint."""
+    net = MLP.random(SIZES, rng=rng)
+    owner = masked if place == "pack" else packed
+    function, inside, seen = getattr(owner, place), [], []
+
+    def interrupted(*args, **options):
+        if threading.current_thread() is threading.main_thread():
+            signal.raise_signal(signal.SIGINT)
+        return function(*args, **options)
+
+    def watched(*args):
+        inside.append(True)
+        work(*args)
+        inside.pop()
+
+    def handler(*_):
+        seen.append(bool(inside))
+
+    work = getattr(packed, "fill" if place == "pack" else "_fingerprints")
+    monkeypatch.setattr(packed, work.__name__, watched)
+    monkeypatch.setattr(owner, place, interrupted)
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        panels_of(net, threads=threads)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert seen
+    assert not any(seen)
+
+
+def test_panels_of_other_shapes_are_not_taken(rng, filled):
+    """An MLP cannot be given other arrays, except by its `__init__`."""
+    net, other = (MLP.random(sizes, rng=rng) for sizes in ((40, 160, 160, 4), (40, 160, 320, 4)))
+    x = rng.random((narrow.MOST_ROWS + 50, 40), np.float32)
+    net.logits(x)
+    net.__init__(other.weights, other.biases)
+    np.testing.assert_array_equal(net.logits(x), other.logits(x))
+    assert len(filled) == 3
+
+
+def test_panels_that_do_not_suffice_are_given_up_at_once(rng):
+    net = MLP.random(SIZES, rng=rng)
+    first = weakref.ref(panels_of(net, to=None)[0, False])
+    assert first() is not None
+    with Team(1) as team, packed.kept_for(net, 0, team):
+        assert first() is None
 
 
 @pytest.mark.parametrize("layer", [0, 1, 2])
@@ -145,18 +218,22 @@ def test_one_network_is_kept_and_only_as_long_as_it_lives(rng):
     assert packed._kept == []
 
 
-def test_large_networks_are_not_kept(rng, monkeypatch):
+def test_large_networks_are_packed_and_not_kept(rng, monkeypatch, filled):
     net = MLP.random(SIZES, rng=rng)
     total = sum(panels.nbytes for panels in packed.buffers(net, 0).values())
     for most, count in ((total - 1, 0), (total, 1)):
         monkeypatch.setattr(packed, "_MOST_KEPT", most)
-        panels_of(net)
+        for key, panels in panels_of(net).items():
+            whole = np.full_like(panels, np.nan)
+            masked.pack(net.weights[key[0]], whole, transposed=key[1])
+            np.testing.assert_array_equal(panels, whole)
         assert len(packed._kept) == count
+    assert len(filled) == 2
 
 
-def test_narrow_networks_have_no_panels(rng, filled):
+def test_narrow_networks_have_no_panels(rng):
     assert panels_of(MLP.random((4, 3, 2), rng=rng)) == {}
-    assert filled == packed._kept == []
+    assert packed._kept == []
 
 
 def test_calls_at_the_same_time_have_panels_of_their_own(rng):

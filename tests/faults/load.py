@@ -29,7 +29,7 @@ SLACK = 8 << 20  # bytes of memory that a thousand calls may add after the first
 
 def calls() -> dict[str, Callable[[], bytes]]:
     """Return what a thread may call, by name; each returns its result as bytes."""
-    net = fastnn.MLP.random((60, 90, 40, 10), rng=1)
+    net = fastnn.MLP.random((60, 150, 150, 10), rng=1)  # wide enough for panels
     x = (np.linspace(0, 7, 700 * 60, dtype=np.float32) % 1).reshape(700, 60)
     labels = net.predict(x)
     few = slice(0, 24)  # products that all threads of a call share
