@@ -65,7 +65,7 @@ def clocked(**functions):
 
 
 def parts_of_call(net, x, labels, threads):
-    """Return the parts of one call, to which no call before has left packed weights; its counts."""
+    """Return the parts of one call, which finds no packed weights, and its counts."""
     timed = clocked(
         check=(_checks, "inputs"),
         compare=(packed, "_fingerprints"),

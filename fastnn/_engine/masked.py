@@ -6,8 +6,8 @@ is not 0 enter the product. The other matrix is packed beforehand into panels of
 that a chunk of the rows of a panel stays in the first-level cache while all groups pass by. Zeros
 that remain add nothing, so a row's result does not depend on its neighbours.
 
-The caller decides from how many rows on the packing is worth it, by `PACK_FROM`; `masked_product`
-refuses a matrix that is too dense.
+`Workspaces.pack` decides from how many rows on the packing is worth it, by `PACK_FROM`;
+`masked_product` refuses a matrix that is too dense.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Weights in panels for `masked`: packed by all threads of a call, and kept for the next call.
 
 The arrays of a network belong to its user, who may write to them between two calls. So a call makes
-fingerprints of all weights, and packs them anew unless they are those of the call before. No
-handler of a signal runs from the fingerprints to the end of packing: panels of weights that it
-writes to and restores would be kept with a fingerprint that is right again.
+fingerprints of all weights, and packs them anew unless they are those of the call before. Handlers
+of signals wait from the fingerprints to the end of packing. A handler may write to weights and then
+restore them: the panels would be wrong, and the fingerprints right.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from fastnn._kernels.fingerprints import _fingerprint
 from fastnn._runtime.team import Team
 
 Array = NDArray[Any]
-Packed = dict[tuple[int, bool], Array]  # by the number of the weights, and whether transposed
+Key = tuple[int, bool]  # the number of the weights, and whether transposed
+Packed = dict[Key, Array]
+Shapes = dict[Key, tuple[int, int, int]]
 
 _PIECE = 1 << 17  # entries that a thread takes at a time; to pack them takes about 50 microseconds
 _MOST_KEPT = 64 << 20  # bytes of panels
@@ -46,23 +48,23 @@ _kept: list[_Kept] = []
 def kept_for(net: Network, to: int | None, team: Team) -> Iterator[Packed]:
     """Yield the packed weights of a network, as `buffers` has them, and keep them afterwards.
 
-    Calls at the same time have panels of their own. After an error nothing is kept, nor are panels
-    of more than `_MOST_KEPT` bytes.
+    Calls at the same time have panels of their own. Nothing is kept after an error, nor of a
+    network whose panels take more than `_MOST_KEPT` bytes.
     """
     shapes = _shapes(net, to)
-    size = sum(math.prod(shape) for shape in shapes.values()) * net.dtype.itemsize
-    if not shapes or size > _MOST_KEPT:
-        packed = buffers(net, to)
-        fill(packed, net, team)
-        yield packed
+    if not shapes:
+        yield {}
         return
-    fingerprints = _fingerprints(net, team)
+    size = sum(math.prod(shape) for shape in shapes.values()) * net.dtype.itemsize
+    keeps = size <= _MOST_KEPT
+    fingerprints = _fingerprints(net, team) if keeps else []
     packed, before = _take(net, shapes)
-    if before != fingerprints:
+    if not packed or before != fingerprints:
         packed = packed or buffers(net, to)
-        fill(packed, net, team)
+        fill(packed, net, team, deliver=not keeps)
     yield packed
-    _kept[:] = [_Kept(weakref.ref(net, lambda _: _kept.clear()), fingerprints, packed)]
+    if keeps:
+        _kept[:] = [_Kept(weakref.ref(net, lambda _: _kept.clear()), fingerprints, packed)]
 
 
 def buffers(net: Network, to: int | None) -> Packed:
@@ -70,15 +72,15 @@ def buffers(net: Network, to: int | None) -> Packed:
     return {key: empty(shape, net.dtype) for key, shape in _shapes(net, to).items()}
 
 
-def fill(packed: Packed, net: Network, team: Team) -> None:
-    """Pack the weights as they are now."""
+def fill(packed: Packed, net: Network, team: Team, *, deliver: bool = True) -> None:
+    """Pack the weights as they are now; for `deliver` see `Team.run`."""
 
     def task(_: int, piece: tuple[int, bool, slice]) -> None:
         i, transposed, some = piece
         panels = packed[i, transposed][some]
         masked.pack(net.weights[i], panels, transposed=transposed, first=some.start)
 
-    team.run(task, pieces(packed), deliver=False)
+    team.run(task, pieces(packed), deliver=deliver)
 
 
 def pieces(packed: Packed) -> list[tuple[int, bool, slice]]:
@@ -92,7 +94,7 @@ def pieces(packed: Packed) -> list[tuple[int, bool, slice]]:
     return [(*key, some) for key, panels in packed.items() for some in cut(panels)]
 
 
-def _shapes(net: Network, to: int | None) -> dict[tuple[int, bool], tuple[int, int, int]]:
+def _shapes(net: Network, to: int | None) -> Shapes:
     """Return the shapes of the panels of all weights that are wide enough for panels.
 
     Their transposes are needed where gradients go back: from number `to` on.
@@ -127,9 +129,7 @@ def _fingerprints(net: Network, team: Team) -> list[int]:
     return found
 
 
-def _take(
-    net: Network, shapes: dict[tuple[int, bool], tuple[int, int, int]]
-) -> tuple[Packed, list[int]]:
+def _take(net: Network, shapes: Shapes) -> tuple[Packed, list[int]]:
     """Return the panels that the call before has left, and the fingerprints of their weights.
 
     Nothing, if it was a call on another network, or if it left no panels of these shapes.

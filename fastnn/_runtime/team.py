@@ -40,8 +40,8 @@ class Team:
     """The threads of one public call; the calling thread is the first of them.
 
     A context manager. Inside, BLAS uses one thread. Handlers of signals run between two tasks of
-    the calling thread. numpy does not warn of overflow and does not raise, whatever the caller's
-    `numpy.errstate` says: results are checked instead.
+    the calling thread, unless `run` is told otherwise. numpy does not warn of overflow and does not
+    raise, whatever the caller's `numpy.errstate` says: results are checked instead.
 
     Helpers run where the caller may, but not on its own core: Linux may otherwise run two threads
     on one processor for longer than a thousand rows take. The caller runs where it did before.

@@ -110,8 +110,8 @@ def adversarial_accuracy(
     AdversarialReport
         No count depends on the number of threads. Memory beyond the result: the weights once or
         twice more, as products read them, and a few hundred rows for every thread; of what is read
-        block by block, two blocks. Weights that products read from copies of up to 64 MiB are kept
-        for the next call on the network.
+        block by block, two blocks. Such copies of the weights of up to 64 MiB are kept for the
+        next call on the network.
 
     Raises
     ------

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from fastnn import MLP, _checks, adversarial_accuracy
-from fastnn._engine import tiles
-from fastnn._engine.workspace import Workspaces
+from fastnn._engine import packed, tiles
 
 ROWS = 10_000  # 32 tiles
 
@@ -116,10 +115,15 @@ def test_the_parts_of_a_call_are_all_of_it(rng):
     import scaling
 
     net, x = MLP.random((300, 200, 10), rng=rng), rng.random((5000, 300), np.float32)
-    before = tiles.run_tiles, Workspaces.pack, _checks.inputs
     labels = net.predict(x)
+
+    def patched():
+        return tiles.run_tiles, packed.fill, packed._fingerprints, _checks.inputs, packed._kept
+
+    before = patched()
+    adversarial_accuracy(net, x, labels, 0.1)  # leaves packed weights, which are not to be found
     parts, correct = scaling.parts_of_call(net, x, labels, 2)
-    assert before == (tiles.run_tiles, Workspaces.pack, _checks.inputs)
+    assert all(ours is theirs for ours, theirs in zip(before, patched(), strict=True))
     assert correct == adversarial_accuracy(net, x, labels, 0.1, (0, 1)).adversarial_correct
     assert all(seconds > 0 for seconds in astuple(parts))
     sizes = scaling.sizes_of_pieces(net)
