@@ -4,22 +4,7 @@ import numpy as np
 import pytest
 
 from fastnn._kernels import fingerprints
-
-WORD = 2**64 - 1
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    """As plain Python, sums and products of 64 bits warn of overflow."""
-    with np.errstate(over="ignore"):
-        yield
-
-
-def mixed(z):
-    """Return the published hash: Steele, Lea and Flood 2014, figure 17."""
-    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & WORD
-    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & WORD
-    return z ^ (z >> 31)
+from tests.kernels.test_counters import GAMMA, WORD, mixed, quiet  # noqa: F401 - a fixture
 
 
 def fingerprint(words):
@@ -29,7 +14,7 @@ def fingerprint(words):
 @pytest.mark.parametrize("count", [0, 1, 2, 7, 8, 9, 31, 100])
 def test_every_word_is_hashed_with_its_place(rng, count):
     words = rng.integers(2**64, size=count, dtype=np.uint64)
-    places = [(i + 1) * 0x9E3779B97F4A7C15 & WORD for i in range(count)]
+    places = [(i + 1) * GAMMA & WORD for i in range(count)]
     hashes = [mixed(word ^ place) for word, place in zip(words.tolist(), places, strict=True)]
     assert fingerprint(words) == sum(hashes) & WORD
 
